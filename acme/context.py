@@ -1,0 +1,91 @@
+"""Who calls, until when, and under which names: one ContextVar for all of it.
+
+The gateway (or the gRPC server) makes the first `Call`; every dispatch gives the callee a `Call` of its own, in a fresh
+`contextvars.Context`, so that nothing but this record passes from caller to callee, in any placement.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+
+class Kind(StrEnum):
+    """What a principal is."""
+
+    ANONYMOUS = "anonymous"
+    USER = "user"
+    SERVICE = "service"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who somebody is, as far as it was proved. The same fields in every placement."""
+
+    kind: Kind
+    id: str
+    """`usr_…` for a user, the plugin's name for a service, "" for nobody."""
+    session: str = ""
+    scopes: frozenset[str] = frozenset()
+    """Permissions the token covers; "*" covers all."""
+    organization: str = ""
+    """The personal organisation."""
+    roles: dict[str, str] = field(default_factory=dict)
+    """Organisation id → role in it. Never mutated."""
+    region: str = ""
+    epoch: int = 0
+    expires_at: float = 0.0
+    """Seconds since the Unix epoch; 0 for a principal without a token."""
+
+    def covers(self, permission: str) -> bool:
+        """Whether the token's scopes cover `permission`. Says nothing of any resource."""
+        return "*" in self.scopes or permission in self.scopes
+
+
+ANONYMOUS: Final = Principal(Kind.ANONYMOUS, "")
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """An Idempotency-Key as it travels with a call (draft-ietf-httpapi-idempotency-key-header)."""
+
+    key: str
+    fingerprint: bytes
+    """SHA-256 of the request message's wire bytes; `work.py` keeps only an HMAC of it."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One call, as its callee sees it. Only the pipeline in `dispatch` makes and marks it."""
+
+    method: str
+    """`package.Service/Method`."""
+    principal: Principal
+    request_id: str
+    deadline: float
+    """`time.monotonic()` of this process at which the answer is worthless."""
+    service: str = ""
+    """Name of the calling service ("gateway" for requests from outside)."""
+    address: str = ""
+    """IP address of the client at the edge, "" when there is none."""
+    traceparent: str = ""
+    """W3C trace context, "" when there is none."""
+    idempotency: IdempotencyKey | None = None
+    permission: str = ""
+    """Permission that the contract demands; "" for public and internal methods."""
+    decided: bool = False
+    """Whether `authorise` was asked. A method with a permission that returns undecided fails closed."""
+
+
+CALL: Final[ContextVar[Call]] = ContextVar("acme.call")
+
+
+def current() -> Call:
+    """The call being served.
+
+    Raises:
+        LookupError: outside of any call, such as in a job.
+    """
+    return CALL.get()
