@@ -57,9 +57,7 @@ class _Authorise:
     def scope(self, permission: str) -> Scope:
         """The predicate for a list query; same errors as a decision, except that it never raises `NotFound`."""
         principal = self._decide(permission).principal
-        return Scope(
-            principal.id, tuple(org for org, role in principal.roles.items() if _covers(role, permission))
-        )
+        return Scope(principal.id, tuple(org for org, role in principal.roles.items() if _covers(role, permission)))
 
     def own(self, permission: str) -> str:
         """For what belongs to the caller itself, such as its sessions: returns the caller's id."""

@@ -19,7 +19,8 @@ _SHAPE: Final = re.compile(r"[a-z]{1,16}_[0-7][0-9a-hjkmnp-tv-z]{25}")
 def new_id(prefix: str, clock: Clock) -> str:
     """A new id with `prefix` (1 to 16 lower-case letters). 74 bits are random."""
     random = int.from_bytes(os.urandom(10), "big")
-    number = int(clock.time() * 1000) << 80 | 0x7 << 76 | (random >> 68 & 0xFFF) << 64 | 0b10 << 62 | random & (1 << 62) - 1
+    stamp = int(clock.time() * 1000)
+    number = stamp << 80 | 0x7 << 76 | (random >> 68 & 0xFFF) << 64 | 0b10 << 62 | random & (1 << 62) - 1
     pairs = _PAIRS
     text = "".join([pairs[number >> shift & 0x3FF] for shift in range(120, -1, -10)])
     return f"{prefix}_{text}"
