@@ -1,0 +1,83 @@
+"""The Acme Platform: the backend of a SaaS product as one program, and many pods without a changed line.
+
+    A service is a class that keeps a contract. Callers hold the contract. Only the runtime knows whether that is the
+    object or a wire.
+
+REST routes, OpenAPI, permissions, validation, metrics and events are projections of the contract, never extra layers
+beside it. This module is the whole vocabulary of a plugin author; everything below is the platform's own affair.
+
+The floors, imports only downward; rooms on one floor are strangers (import-linter keeps it so, in `make check`):
+
+    cli | testing                         arguments → runtime; the test kit
+    runtime                               entry points, assembly, migrations: the only one that sees drivers
+    gateway | dispatch | bus | drivers    HTTP edge · contract calls · events · one file a technology
+    plugin                                what a plugin declares
+    work                                  unit of work: transaction, outbox rows, deliveries, idempotency as one
+    tokens | codec | config               access tokens · JSON, wire and rules compiled from contracts · settings
+    ports                                 what we ask of the outside world (with ids, authorise and pages)
+    contract                              descriptors → Service, Method, Message, Field
+    tasks → telemetry → context → errors → contracts (generated)
+
+The way of a request: `gateway/app.py` (route, token, scope, decode) → `dispatch/local.py` → the plugin's `service.py` →
+its `store.py` → `drivers/postgres.py`, and back through the encoder or `gateway/problems.py`. `work.py` commits what the
+handler wrote together with its events, deliveries and idempotency record, or none of it.
+"""
+
+from acme.authorise import Scope, authorise
+from acme.context import Principal, current
+from acme.errors import (
+    Conflict,
+    Denied,
+    Exhausted,
+    Fault,
+    Invalid,
+    Malformed,
+    NotFound,
+    Refused,
+    Stale,
+    Unauthenticated,
+    Unavailable,
+)
+from acme.ids import new_id
+from acme.pages import Pages, page_size
+from acme.plugin import Attempt, Delivery, Job, NoSettings, Plugin, Replicas, Resources, TokenProfile
+from acme.ports import Cipher, Clock, Directory, Row, Statements, UniqueViolation
+
+API_VERSION = "1.0"
+"""Version of this vocabulary; a plugin states the versions it works with (`Plugin.api`)."""
+
+__all__ = [
+    "API_VERSION",
+    "Attempt",
+    "Cipher",
+    "Clock",
+    "Conflict",
+    "Delivery",
+    "Denied",
+    "Directory",
+    "Exhausted",
+    "Fault",
+    "Invalid",
+    "Job",
+    "Malformed",
+    "NoSettings",
+    "NotFound",
+    "Pages",
+    "Plugin",
+    "Principal",
+    "Refused",
+    "Replicas",
+    "Resources",
+    "Row",
+    "Scope",
+    "Stale",
+    "Statements",
+    "TokenProfile",
+    "Unauthenticated",
+    "Unavailable",
+    "UniqueViolation",
+    "authorise",
+    "current",
+    "new_id",
+    "page_size",
+]

@@ -38,6 +38,16 @@ class NoSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
+class TokenProfile:
+    """What every access token of this platform carries: see `acme/tokens.py`."""
+
+    issuer: str
+    """Claim `iss`: a name, fixed, whatever the address and port."""
+    audience: str
+    """Claim `aud`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Resources(Generic[SettingsT]):
     """What the platform hands to a plugin's factory."""
 
@@ -53,6 +63,7 @@ class Resources(Generic[SettingsT]):
     cipher: Cipher
     pages: Pages
     """Page tokens bound to the caller and the query."""
+    tokens: TokenProfile
     region: str
     """Region of this cluster, such as "us-east"; given to what is created here, and never changed after."""
     public_url: str
