@@ -1,0 +1,71 @@
+# Everything here sets up what it needs: Python 3.11 or newer, make and a package index are enough.
+# A second start installs nothing. Extra arguments: make run ARGS="--port 9000", make test ARGS="-k refresh".
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help run test check proto bench soak lock reset install FORCE
+
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+# The stamp names the folder it was made in: a checkout that was moved or copied is installed again.
+ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
+$(STAMP): FORCE
+endif
+
+help: ## Lists the targets.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+run: $(STAMP) ## Starts the platform (ARGS go to `acme up`).
+	@exec $(BIN)/acme up $(ARGS)
+
+test: $(STAMP) ## Runs the test suite on two cores (ARGS go to pytest).
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+
+check: $(STAMP) ## Runs ruff, mypy, import-linter and the drift check of generated files.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m acme.codegen --check
+
+proto: $(STAMP) ## Generates acme/contracts from protos/.
+	$(BIN)/python -m acme.codegen
+
+bench: $(STAMP) ## Measures the hot paths; prints medians and spread (several minutes).
+	$(BIN)/python -m tests.bench $(ARGS)
+
+soak: $(STAMP) ## Runs the property tests with 10,000 examples each (several minutes).
+	$(BIN)/pytest -n 2 --dist loadfile --hypothesis-profile=soak -m soak $(ARGS)
+
+lock: $(STAMP) ## Pins every dependency, with hashes, into requirements.lock.
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+		--no-emit-find-links --no-annotate --extra dev pyproject.toml -o requirements.lock
+
+reset: $(STAMP) ## Deletes the local data folder, after asking (ARGS go to `acme reset`).
+	@$(BIN)/acme reset $(ARGS)
+
+install: $(STAMP) ## Creates .venv and installs what requirements.lock pins; the other targets do it by themselves.
+
+$(STAMP): requirements.lock pyproject.toml
+	@for python in "$(PYTHON)" python3 python3.13 python3.12 python3.11 python3.14 python; do \
+		if [ -n "$$python" ] && "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo "Python 3.11 or newer is needed, and none was found on the PATH. Name one: make run PYTHON=/path/to/python3" >&2; \
+		exit 1; \
+	fi; \
+	if [ "$$(cat $(STAMP) 2>/dev/null)" != "$(CURDIR)" ] || ! $(BIN)/python -c 'import pip' 2>/dev/null; then \
+		echo "Creating $(VENV) with $$($$found --version)"; \
+		"$$found" -m venv --clear $(VENV) || { \
+			echo "This Python has no venv module (Debian and Ubuntu: install python3-venv)." >&2; exit 1; }; \
+	fi
+	@rm -f $(STAMP)
+	@echo "Installing what requirements.lock pins (once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@printf '%s\n' "$(CURDIR)" > $(STAMP)
+
+FORCE:
