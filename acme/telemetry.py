@@ -42,7 +42,7 @@ class Logger(Protocol):
 
 def logger(name: str) -> Logger:
     """The logger of a module; how lines look is settled by `configure_logs`."""
-    log: Logger = structlog.get_logger(logger=name)
+    log: Logger = structlog.get_logger(module=name)
     return log
 
 

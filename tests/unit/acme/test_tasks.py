@@ -1,0 +1,87 @@
+"""Every task has a name, an owner and an end; failures are counted, loops go on, and blockers are named."""
+
+import asyncio
+import time
+
+import pytest
+
+from acme.tasks import LoopWatch, Tasks
+from acme.telemetry import Metrics
+
+
+def failures(metrics: Metrics, task: str) -> float:
+    return metrics.counter("acme_task_failures_total", "", ("task",)).bind(task).value
+
+
+async def test_leaving_the_block_cancels_what_runs_and_waits_for_its_end() -> None:
+    ended = []
+
+    async def forever() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    started = asyncio.Event()
+
+    async def announce() -> None:
+        started.set()
+        await forever()
+
+    async with Tasks("test", Metrics()) as tasks:
+        tasks.spawn("forever", announce())
+        await started.wait()
+    assert ended == [True]
+
+
+async def test_a_failing_task_is_counted_and_breaks_nothing_else() -> None:
+    metrics = Metrics()
+
+    async def fail() -> None:
+        raise RuntimeError("boom")
+
+    async with Tasks("test", metrics) as tasks:
+        await tasks.spawn("bad", fail())
+        assert failures(metrics, "bad") == 1
+
+
+async def test_a_loop_goes_on_after_an_error() -> None:
+    metrics, calls, done = Metrics(), 0, asyncio.Event()
+
+    async def work() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise RuntimeError("boom")
+        done.set()
+
+    async with Tasks("test", metrics) as tasks:
+        tasks.loop("work", work, pause=0.001)
+        await asyncio.wait_for(done.wait(), 5)
+    assert failures(metrics, "work") == 1
+
+
+async def test_settle_waits_without_cancelling() -> None:
+    finished = []
+
+    async def short() -> None:
+        await asyncio.sleep(0)
+        finished.append(True)
+
+    async with Tasks("test", Metrics()) as tasks:
+        tasks.spawn("short", short())
+        await tasks.settle()
+        assert finished == [True]
+
+
+async def test_a_blocked_loop_is_counted_and_the_culprit_named(capsys: pytest.CaptureFixture[str]) -> None:
+    metrics = Metrics()
+    watch = LoopWatch(metrics, limit=0.05, beat=0.01)
+    watch.start()
+    try:
+        time.sleep(0.3)  # noqa: ASYNC251 - code that blocks the loop is the thing under test
+        await asyncio.sleep(0)
+    finally:
+        watch.stop()
+    assert metrics.counter("acme_event_loop_stalls_total", "").bind().value >= 1
+    assert "test_a_blocked_loop_is_counted" in "".join(capsys.readouterr())

@@ -1,0 +1,54 @@
+"""Metrics come out in Prometheus' text format, under the names they were declared with."""
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from acme.telemetry import Metrics
+
+
+def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(metrics.render().decode())
+        for sample in family.samples
+    }
+
+
+def test_a_counter_counts_by_label() -> None:
+    metrics = Metrics()
+    family = metrics.counter("acme_things_total", "Things.", ("kind",))
+    family.bind("a").add()
+    family.bind("a").add(2)
+    family.bind("b").add()
+    seen = samples(metrics)
+    assert seen["acme_things_total", (("kind", "a"),)] == 3
+    assert seen["acme_things_total", (("kind", "b"),)] == 1
+
+
+def test_a_histogram_puts_a_value_on_a_bound_into_the_bucket_of_that_bound() -> None:
+    metrics = Metrics()
+    series = metrics.histogram("acme_seconds", "Seconds.", (), (0.1, 1.0)).bind()
+    for value in (0.1, 0.5, 5.0):
+        series.observe(value)
+    seen = samples(metrics)
+    assert seen["acme_seconds_bucket", (("le", "0.1"),)] == 1
+    assert seen["acme_seconds_bucket", (("le", "1.0"),)] == 2
+    assert seen["acme_seconds_bucket", (("le", "+Inf"),)] == 3
+    assert seen["acme_seconds_count", ()] == 3
+    assert seen["acme_seconds_sum", ()] == pytest.approx(5.6)
+
+
+def test_a_gauge_is_read_at_each_scrape() -> None:
+    metrics = Metrics()
+    level: dict[tuple[str, ...], float] = {("db",): 1.0}
+    metrics.gauge("acme_level", "Level.", ("pool",), lambda: level)
+    assert samples(metrics)["acme_level", (("pool", "db"),)] == 1
+    level["db",] = 2
+    assert samples(metrics)["acme_level", (("pool", "db"),)] == 2
+
+
+def test_a_name_declared_twice_is_one_family_and_of_one_kind() -> None:
+    metrics = Metrics()
+    assert metrics.counter("acme_x_total", "X.") is metrics.counter("acme_x_total", "X.")
+    with pytest.raises(ValueError, match="another kind"):
+        metrics.histogram("acme_x_total", "X.")
