@@ -1,0 +1,48 @@
+"""Reads compiled contracts, ours and any plugin's by one loader, and says what they say as frozen data.
+
+    contracts = load("acme.contracts", "weather.contracts")
+    contracts.services["acme.projects.v1.Projects"].methods[0].permission
+
+Everything derived from a contract starts here: routes, OpenAPI, permissions, codecs, validation, dispatch.
+
+- `model.py`: the data: Service, Method, Route, Message, Field, Rules, Event.
+- `load.py`: descriptor sets → a pool of their own → that data, with the generated classes and the comments.
+- `validate.py`: what a contract must keep to beyond protobuf. Run by `acme/codegen.py`, so that a method without
+  permission, `public` or `internal` fails the build, and again at every start, because a plugin may be anybody's.
+"""
+
+from acme.contract.load import Contracts, load, package_of
+from acme.contract.model import (
+    Choice,
+    Choices,
+    Event,
+    Field,
+    Format,
+    Kind,
+    Message,
+    Method,
+    Route,
+    Rules,
+    Service,
+    Work,
+)
+from acme.contract.validate import ContractError
+
+__all__ = [
+    "Choice",
+    "Choices",
+    "ContractError",
+    "Contracts",
+    "Event",
+    "Field",
+    "Format",
+    "Kind",
+    "Message",
+    "Method",
+    "Route",
+    "Rules",
+    "Service",
+    "Work",
+    "load",
+    "package_of",
+]

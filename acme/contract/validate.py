@@ -1,0 +1,192 @@
+"""What a contract must keep to beyond what protoc checks. One function a subject; each yields what is wrong in words."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+from acme.contract.model import Field, Kind, Message, Method, Rules, Service
+
+_VARIABLE: Final = re.compile(r"\{([^}=]*)[^}]*\}")
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.6.2
+_ID_PREFIX: Final = re.compile(r"[a-z]{1,16}")
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+
+AS_TEXT: Final = frozenset(
+    f"google.protobuf.{name}"
+    for name in (
+        "Timestamp",
+        "Duration",
+        "FieldMask",
+        *(f"{of}Value" for of in ("Bool", "Int32", "Int64", "UInt32", "UInt64", "Float", "Double", "String", "Bytes")),
+    )
+)
+"""Messages that JSON writes as one scalar, which therefore fit into a query parameter."""
+
+
+class ContractError(Exception):
+    """A contract is wrong. `package` is the import package at fault, `faults` says what, each with file and place."""
+
+    def __init__(self, package: str, faults: Sequence[str]) -> None:
+        super().__init__(f"contract {package}: " + "\n".join(faults))
+        self.package = package
+        self.faults = tuple(faults)
+
+
+def validate(services: Iterable[Service], messages: Iterable[Message], packages: Mapping[str, str]) -> None:
+    """Raises ContractError for the first package, in the order of `packages` (by file name), that breaks a rule."""
+    faults: dict[str, list[str]] = {}
+    for message in messages:
+        file = message.descriptor.file.name
+        for fault in _message(message):
+            faults.setdefault(packages[file], []).append(f"{file}: {message.descriptor.name}: {fault}")
+    taken: dict[tuple[str, str], str] = {}
+    for service in services:
+        for method in service.methods:
+            for fault in (*_access(method), *_routes(method), *_clashes(method, taken), *_rest(method)):
+                faults.setdefault(service.package, []).append(f"{service.file}: {service.name}.{method.name}: {fault}")
+    for package in dict.fromkeys(packages.values()):
+        if package in faults:
+            raise ContractError(package, faults[package])
+
+
+def _access(method: Method) -> Iterator[str]:
+    given = [
+        name
+        for name, says in (
+            ("permission", bool(method.permission)),
+            ("public", method.public),
+            ("internal", method.internal is not None),
+        )
+        if says
+    ]
+    if not given:
+        yield "needs one of the options permission, public and internal"
+    if len(given) > 1:
+        yield f"has {' and '.join(given)}; these exclude each other"
+    if method.internal is not None:
+        if not method.internal:
+            yield "internal names no caller"
+        if method.routes:
+            yield "is internal and has a REST route"
+
+
+def _routes(method: Method) -> Iterator[str]:
+    fields = {field.name: field for field in method.request.fields}
+    for route in method.routes:
+        where = f"{route.verb} {route.template}"
+        bound = set()
+        for name in _VARIABLE.findall(route.template):
+            if name not in fields:
+                yield f"{where}: the path variable {name!r} is no field of {method.request.name}"
+            elif not _is_scalar(fields[name]):
+                yield f"{where}: the path variable {name!r} has to be a single scalar"
+            bound.add(name)
+        if not route.template.startswith("/"):
+            yield f"{where}: a path starts with /"
+        if route.body and route.verb not in _WITH_BODY:
+            yield f"{where}: {route.verb} has no body"
+        if route.body not in ("", "*"):
+            if route.body not in fields:
+                yield f"{where}: the body {route.body!r} is no field of {method.request.name}"
+            elif not fields[route.body].message:
+                yield f"{where}: the body {route.body!r} has to be a message"
+        if route.verb == "PATCH":
+            if not route.body:
+                yield f"{where}: PATCH needs a body"
+            patched = fields[route.body].message if route.body in fields else method.request
+            if patched and not patched.mask and not method.request.mask:
+                yield f"{where}: PATCH needs a google.protobuf.FieldMask in {method.request.name}"
+        if route.body != "*":
+            for field in fields.values():
+                if field.name not in bound and field.name != route.body and not field.header and not _fits_query(field):
+                    yield f"{where}: {field.name!r} does not fit into a query parameter"
+
+
+def _clashes(method: Method, taken: dict[tuple[str, str], str]) -> Iterator[str]:
+    for route in method.routes:
+        shape = (route.verb, _VARIABLE.sub("{}", route.template))
+        first = taken.setdefault(shape, method.path)
+        if first != method.path:
+            yield f"{route.verb} {route.template}: is the route of {first} too"
+
+
+def _rest(method: Method) -> Iterator[str]:
+    if not 200 <= method.success_status <= 399:
+        yield f"success_status {method.success_status} is no success"
+
+
+def _message(message: Message) -> Iterator[str]:
+    if message.event is not None:
+        if not message.event.topic:
+            yield "the event has no topic"
+        key = next((field for field in message.fields if field.name == message.event.key), None)
+        if key is None:
+            yield f"the event's key {message.event.key!r} is no field"
+        elif not _is_scalar(key) or key.kind not in (Kind.STRING, Kind.INT):
+            yield f"the event's key {key.name!r} has to be a single string or integer"
+    for field in message.fields:
+        if field.header and not _TOKEN.fullmatch(field.header):
+            yield f"{field.name}: {field.header!r} cannot be the name of a header"
+        if field.header and (not _is_scalar(field) or field.kind is Kind.BYTES):
+            yield f"{field.name}: a header holds a single scalar"
+        if field.rules is not None:
+            for fault in _rules(field.rules, field):
+                yield f"{field.name}: {fault}"
+
+
+def _rules(rules: Rules, field: Field) -> Iterator[str]:
+    """Rules that say nothing about a field of this type are faults: their author thinks they hold."""
+    many = field.repeated or field.is_map
+    kind = _value_kind(field)
+    fits: tuple[tuple[str, bool], ...] = (
+        ("required", many or field.optional or kind in (Kind.STRING, Kind.BYTES, Kind.ENUM)),
+        ("min_length", not many and kind is Kind.STRING),
+        ("max_length", not many and kind is Kind.STRING),
+        ("max_bytes", not many and kind in (Kind.STRING, Kind.BYTES)),
+        ("pattern", not many and kind is Kind.STRING),
+        ("format", not many and kind is Kind.STRING),
+        ("id", not many and kind is Kind.STRING),
+        ("minimum", not many and kind in (Kind.INT, Kind.FLOAT)),
+        ("maximum", not many and kind in (Kind.INT, Kind.FLOAT)),
+        ("min_items", many),
+        ("max_items", many),
+        ("keys", field.is_map),
+        ("values", many),
+    )
+    for name, does in fits:
+        if not does and getattr(rules, name) not in (None, False, ""):
+            yield f"the rule {name} says nothing about this type"
+    for low, high in (("min_length", "max_length"), ("minimum", "maximum"), ("min_items", "max_items")):
+        least, most = getattr(rules, low), getattr(rules, high)
+        if least is not None and most is not None and least > most:
+            yield f"{low} is greater than {high}"
+    try:
+        re.compile(rules.pattern)
+    except re.error as error:
+        yield f"the pattern is none: {error}"
+    if rules.id and not _ID_PREFIX.fullmatch(rules.id):
+        yield f"the id prefix {rules.id!r} is not 1 to 16 lower-case letters"
+    if rules.keys is not None and field.key is not None:
+        yield from (f"keys: {fault}" for fault in _rules(rules.keys, field.key))
+    if rules.values is not None and (entry := field.value or (field if field.repeated else None)) is not None:
+        yield from (f"values: {fault}" for fault in _rules(rules.values, dataclasses.replace(entry, repeated=False)))
+
+
+def _value_kind(field: Field) -> Kind:
+    """The kind of a field's value, with wrappers such as StringValue taken off."""
+    message = field.message
+    wraps = message is not None and message.name in AS_TEXT and message.name.endswith("Value")
+    return message.fields[0].kind if message is not None and wraps else field.kind
+
+
+def _is_scalar(field: Field) -> bool:
+    return not field.repeated and field.kind is not Kind.MESSAGE
+
+
+def _fits_query(field: Field) -> bool:
+    return not field.is_map and (
+        field.kind is not Kind.MESSAGE or (field.message is not None and field.message.name in AS_TEXT)
+    )
