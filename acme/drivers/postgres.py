@@ -1,0 +1,357 @@
+"""`postgresql://`: a small pool over asyncpg, and asyncpg's only home.
+
+    database = await open("postgresql://acme@/users?host=/data/postgres", tasks=tasks)
+    async with database.connection() as connection:
+        row = await connection.fetchrow("SELECT name FROM users WHERE id = $1", user_id)
+
+Connections are opened as they are needed, lent last in first out (the warm one again, the surplus stays cold) and handed
+to waiters first in first out (fair, which bounds the slowest). asyncpg's own pool resets a connection at each return,
+one more round trip; here whoever leaves a connection dirty has it cleaned in the background, and nobody else pays.
+
+A *slot* is the right to hold one connection; there are `size` of them. It travels with a connection, or alone (None)
+after that one died: whoever gets it alone opens a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections import deque
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Final, Self, TypeAlias
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import msgspec
+from asyncpg import exceptions as pg
+
+from acme.errors import Unavailable
+from acme.ports import SerializationFailure, UniqueViolation
+from acme.tasks import Tasks
+
+Raw: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+CONNECT_LIMIT: Final = 5.0
+"""Seconds to open a connection, and to clean one."""
+_SOCKET_PATH_LIMIT: Final = 107
+"""Bytes of `sun_path` less the final NUL (unix(7))."""
+_LOST: Final = (
+    OSError,
+    TimeoutError,
+    pg.PostgresConnectionError,
+    pg.CannotConnectNowError,
+    pg.TooManyConnectionsError,
+    pg.AdminShutdownError,
+    pg.CrashShutdownError,
+    pg.IdleInTransactionSessionTimeoutError,
+)
+
+
+async def open(url: str, *, size: int = 8, tasks: Tasks) -> Pool:
+    """A pool of at most `size` connections to the database at `url` (libpq's URI form). Does not connect yet.
+
+    `tasks` runs the cleaning of connections that were given back dirty, and must outlive the pool.
+    """
+    return Pool(Address(url), size, tasks)
+
+
+async def create_database(url: str, name: str, *, template: str | None = None) -> None:
+    """Creates the database `name`, unless it is there already, through a connection to the database at `url`.
+
+    Raises:
+        ValueError: a name that would need quoting.
+        acme.errors.Unavailable: the server cannot be reached.
+    """
+    for identifier in filter(None, (name, template)):
+        if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", identifier):
+            raise ValueError(f"database name {identifier!r}: lower-case letters, digits and underscores, at most 63")
+    address = Address(url)
+    try:
+        raw = await address.connect()
+        try:
+            if not await raw.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
+                await raw.execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
+        except (pg.DuplicateDatabaseError, pg.UniqueViolationError):
+            pass  # somebody else was faster
+        finally:
+            await raw.close(timeout=CONNECT_LIMIT)
+    except _LOST as error:
+        raise Unavailable("the database cannot be reached") from error
+    finally:
+        address.close()
+
+
+class Address:
+    """Where a database is. Holds its socket's folder open when the path is longer than a socket's may be."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._host: str | None = None
+        self._folder: int | None = None
+        host = parse_qs(urlsplit(url).query).get("host", [""])[0]
+        if host.startswith("/") and len(os.fsencode(host)) + len("/.s.PGSQL.65535") > _SOCKET_PATH_LIMIT:
+            self._folder = os.open(host, os.O_PATH | os.O_DIRECTORY)
+            self._host = f"/proc/self/fd/{self._folder}"
+
+    async def connect(self) -> Raw:
+        """A new connection, with `jsonb` as Python's dicts and lists.
+
+        Raises:
+            One of `_LOST`: no connection; else what asyncpg raises (no such database, wrong password).
+        """
+        raw: Raw = await asyncpg.connect(
+            self._url, host=self._host, timeout=CONNECT_LIMIT, server_settings={"application_name": "acme"}
+        )
+        try:
+            await raw.set_type_codec(
+                "jsonb", schema="pg_catalog", format="binary", encoder=_to_jsonb, decoder=_from_jsonb
+            )
+        except BaseException:
+            raw.terminate()
+            raise
+        return raw
+
+    def close(self) -> None:
+        if self._folder is not None:
+            os.close(self._folder)
+            self._folder = None
+
+
+def _to_jsonb(value: Any) -> bytes:
+    return b"\x01" + msgspec.json.encode(value)  # the binary form is a version and the text (jsonb_send)
+
+
+def _from_jsonb(value: bytes) -> Any:
+    return msgspec.json.decode(memoryview(value)[1:])
+
+
+class Pool:
+    """`ports.Database` over asyncpg."""
+
+    def __init__(self, address: Address, size: int, tasks: Tasks) -> None:
+        self._address = address
+        self._size = size
+        self._tasks = tasks
+        self._free: list[Raw] = []
+        self._waiters: deque[asyncio.Future[Raw | None]] = deque()
+        self._taken = 0
+        """Slots that are taken: lent, being opened, being cleaned, or in `_free`."""
+        self._all: set[Raw] = set()
+        self._closed: asyncio.Future[None] | None = None
+        """Set by `close`; done when the last slot has come back."""
+
+    def connection(self) -> Lent:
+        """Lends a connection; see `ports.Database`."""
+        return Lent(self)
+
+    async def close(self, *, limit: float = 5.0) -> None:
+        """Refuses new users, waits up to `limit` seconds for those there are, and closes every connection. Idempotent."""
+        if self._closed is None:
+            self._closed = asyncio.get_running_loop().create_future()
+            while self._waiters:
+                if not (waiter := self._waiters.popleft()).done():
+                    waiter.set_exception(_closing())
+            free, self._free = self._free, []
+            for raw in free:
+                self._give(raw)
+        if self._taken:
+            await asyncio.wait([self._closed], timeout=limit)
+        for raw in self._all:
+            raw.terminate()
+        self._all.clear()
+        self._address.close()
+
+    async def _take(self) -> Raw:
+        if self._closed is not None:
+            raise _closing()
+        raw: Raw | None = None
+        while self._free:
+            raw = self._free.pop()
+            if not raw.is_closed():
+                return raw
+            self._forget(raw)
+            raw = None
+            self._taken -= 1
+        if self._taken < self._size:
+            self._taken += 1
+        else:
+            waiter: asyncio.Future[Raw | None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            try:
+                raw = await waiter
+            except asyncio.CancelledError:
+                if waiter.cancelled():
+                    self._waiters.remove(waiter)
+                elif waiter.exception() is None:
+                    self._give(waiter.result())  # handed over at the moment of the cancellation
+                raise
+            if raw is not None:
+                if not raw.is_closed():
+                    return raw
+                self._forget(raw)
+        return await self._open()
+
+    async def _open(self) -> Raw:
+        """Fills an empty slot; gives the slot on when that fails."""
+        try:
+            raw = await self._address.connect()
+        except BaseException as error:
+            self._give(None)
+            if isinstance(error, _LOST):
+                raise Unavailable("the database cannot be reached") from error
+            raise
+        self._all.add(raw)
+        return raw
+
+    def _give(self, raw: Raw | None) -> None:
+        """A slot comes back, with a clean connection or alone."""
+        if raw is not None and raw.is_closed():
+            self._forget(raw)
+            raw = None
+        if self._closed is not None:
+            if raw is not None:
+                self._forget(raw)
+                raw.terminate()
+            self._taken -= 1
+            if not self._taken and not self._closed.done():
+                self._closed.set_result(None)
+            return
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(raw)
+                return
+        if raw is None:
+            self._taken -= 1
+        else:
+            self._free.append(raw)
+
+    def _give_dirty(self, raw: Raw) -> None:
+        self._tasks.spawn("postgres.clean", self._clean(raw))
+
+    async def _clean(self, raw: Raw) -> None:
+        """Ends what the last user left: a running statement (asyncpg waits for its cancellation), transaction, locks."""
+        clean = False
+        try:
+            await raw.execute("ROLLBACK; SELECT pg_advisory_unlock_all()", timeout=CONNECT_LIMIT)
+            clean = True
+        except (*_LOST, pg.PostgresError, pg.InterfaceError):
+            pass  # not worth more effort: a new one takes its place
+        finally:
+            if not clean:
+                raw.terminate()
+            self._give(raw)
+
+    def _forget(self, raw: Raw) -> None:
+        self._all.discard(raw)
+
+
+def _closing() -> Unavailable:
+    return Unavailable("the database is being closed")
+
+
+class Lent:
+    """`ports.Connection`, for as long as it is lent: an async context manager that yields itself."""
+
+    __slots__ = ("_busy", "_pool", "_raw")
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._raw: Raw | None = None
+        self._busy = False
+        """A statement was sent and did not end, neither with a result nor with an error of its own: so, cancelled."""
+
+    async def __aenter__(self) -> Self:
+        self._raw = await self._pool._take()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        raw, self._raw = self._raw, None
+        if raw is None:
+            raise _returned()
+        if (self._busy or raw.is_in_transaction()) and not raw.is_closed():
+            self._pool._give_dirty(raw)
+        else:
+            self._pool._give(raw)
+
+    # The four statements are spelt out: a common wrapper would cost every one of them a coroutine more.
+
+    async def fetch(self, sql: str, *args: Any) -> Sequence[Any]:
+        if (raw := self._raw) is None:
+            raise _returned()
+        self._busy = True
+        try:
+            rows = await raw.fetch(sql, *args)
+        except Exception as error:
+            self._failed(error)
+            raise
+        self._busy = False
+        return rows
+
+    async def fetchrow(self, sql: str, *args: Any) -> Any:
+        if (raw := self._raw) is None:
+            raise _returned()
+        self._busy = True
+        try:
+            row = await raw.fetchrow(sql, *args)
+        except Exception as error:
+            self._failed(error)
+            raise
+        self._busy = False
+        return row
+
+    async def fetchval(self, sql: str, *args: Any) -> Any:
+        if (raw := self._raw) is None:
+            raise _returned()
+        self._busy = True
+        try:
+            value = await raw.fetchval(sql, *args)
+        except Exception as error:
+            self._failed(error)
+            raise
+        self._busy = False
+        return value
+
+    async def execute(self, sql: str, *args: Any) -> str:
+        if (raw := self._raw) is None:
+            raise _returned()
+        self._busy = True
+        try:
+            status: str = await raw.execute(sql, *args)
+        except Exception as error:
+            self._failed(error)
+            raise
+        self._busy = False
+        return status
+
+    async def begin(self) -> None:
+        await self.execute("BEGIN")
+
+    async def commit(self) -> None:
+        """Raises `RuntimeError` when PostgreSQL rolled back instead, because a statement had failed before."""
+        if await self.execute("COMMIT") != "COMMIT":
+            raise RuntimeError("a statement of this transaction had failed, so that COMMIT rolled it back")
+
+    async def rollback(self) -> None:
+        await self.execute("ROLLBACK")
+
+    def _failed(self, error: Exception) -> None:
+        """Raises what the port promises in place of `error`, or returns to let it pass."""
+        if isinstance(error, pg.UniqueViolationError):
+            self._busy = False
+            raise UniqueViolation(error.constraint_name or "") from error
+        if isinstance(error, pg.TransactionRollbackError):
+            self._busy = False
+            raise SerializationFailure(str(error)) from error
+        if isinstance(error, _LOST) or (self._raw is not None and self._raw.is_closed()):
+            raise Unavailable("the connection to the database was lost") from error
+        if isinstance(error, pg.PostgresError):
+            self._busy = False  # the server has ended the statement
+
+
+def _returned() -> RuntimeError:
+    return RuntimeError("this connection was given back")
