@@ -6,7 +6,6 @@ not the owner's is not found, and nothing tells it from one that does not exist.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -97,8 +96,7 @@ class Store:
 
     async def insert(self, project: Project) -> None:
         """Keeps a new project."""
-        values = {name: getattr(project, name) for name in COLUMNS} | {"labels": json.dumps(project.labels)}
-        await self._database.execute(_INSERT, *values.values())
+        await self._database.execute(_INSERT, *[getattr(project, name) for name in COLUMNS])
 
     async def get(self, project_id: str, *, owner: str) -> Project | None:
         """One project of this owner."""
@@ -117,14 +115,10 @@ class Store:
         It is changed only if it has this `version` (any, when `None`), is not archived (or `archived` is what changes)
         and is not already as wanted; then its version grows and `at` becomes its `updated_at`.
         """
-        labels = None if change.labels is None else json.dumps(change.labels)
-        row = await self._database.fetchrow(
-            _CHANGE, project_id, owner, version, change.name, change.description, labels, change.archived, at
-        )
+        wanted = (change.name, change.description, change.labels, change.archived)
+        row = await self._database.fetchrow(_CHANGE, project_id, owner, version, *wanted, at)
         return None if row is None else Outcome(_project(row), row["changed"])
 
 
 def _project(row: Row) -> Project:
-    values = dict(zip(COLUMNS, row, strict=False))  # a change's row has one column more
-    values["labels"] = json.loads(values["labels"])
-    return Project(**values)
+    return Project(**dict(zip(COLUMNS, row, strict=False)))  # a change's row has one column more
