@@ -1,0 +1,147 @@
+"""Finds plugins by entry point (group `acme.plugins`) and keeps the roster: who is up, and who is quarantined and why.
+
+A plugin that cannot be used never takes the others down, whatever is wrong with it: its import, its declaration, its
+contracts, its settings, its migrations, its service. It is named in the roster with the step and the reason, its traceback
+is logged once, and its routes answer 503.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from acme import API_VERSION
+from acme.contract import ContractError, Contracts, load, package_of
+from acme.plugin import Plugin
+from acme.telemetry import logger
+
+log: Final = logger(__name__)
+
+GROUP: Final = "acme.plugins"
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,30}")
+_RESERVED: Final = frozenset({"acme", "gateway", "tokens", "postgres", "template0", "template1"})
+"""Names that mean something else as a database or as a caller."""
+
+Health = Literal["starting", "up", "quarantined"]
+
+
+class Unusable(Exception):
+    """A plugin cannot be used; the text is for people."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """One line of the roster."""
+
+    name: str
+    version: str = ""
+    plugin: Plugin | None = None
+    """`None` when there is no declaration that could be read."""
+    placement: str = ""
+    health: Health = "starting"
+    migrations: str = ""
+    """For people: what was applied and what stands, such as "3 (1 new)"."""
+    reason: str = ""
+    """Why it is quarantined: step and error, in one line."""
+
+
+@dataclass(slots=True)
+class Roster:
+    """Every plugin that was found, in the order of names."""
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+
+    def usable(self) -> list[tuple[Entry, Plugin]]:
+        """The plugins that are not quarantined."""
+        return [(e, e.plugin) for e in self.entries.values() if e.plugin is not None and e.health != "quarantined"]
+
+    def quarantine(self, name: str, step: str, error: Exception) -> None:
+        """Puts a plugin aside. The error's traceback is logged; the roster keeps its first line."""
+        entry = self.entries.setdefault(name, Entry(name))
+        lines = str(error).strip().splitlines() or [""]
+        told = lines[0] if isinstance(error, Unusable) else f"{type(error).__name__}: {lines[0]}".rstrip(": ")
+        entry.health, entry.reason = "quarantined", f"{step}: {told}"
+        log.error("plugin quarantined", plugin=name, step=step, error=told, exc_info=error)
+
+    @contextmanager
+    def trial(self, name: str, step: str) -> Iterator[None]:
+        """Runs one step of a plugin's start; what goes wrong quarantines the plugin and goes no further."""
+        try:
+            yield
+        except Exception as error:
+            self.quarantine(name, step, error)
+
+
+def discover(disabled: Collection[str] = (), found: Iterable[importlib.metadata.EntryPoint] | None = None) -> Roster:
+    """Loads every plugin that is installed, except the `disabled` ones. `found` replaces the search.
+
+    Two entry points of one name are two plugins that claim it: both are put aside, since nobody can say whose data the
+    database of that name is.
+    """
+    roster = Roster()
+    points = sorted(importlib.metadata.entry_points(group=GROUP) if found is None else found)
+    claims: dict[str, list[importlib.metadata.EntryPoint]] = {}
+    for point in points:
+        # An editable installation can be listed twice: the same object under the same name is one plugin.
+        if point.name not in disabled and point.value not in {other.value for other in claims.get(point.name, ())}:
+            claims.setdefault(point.name, []).append(point)
+    for name, rivals in claims.items():
+        roster.entries[name] = entry = Entry(name, rivals[0].dist.version if rivals[0].dist else "")
+        with roster.trial(name, "discovery"):
+            if len(rivals) > 1:
+                raise Unusable(f"{' and '.join(point.value for point in rivals)} both claim the name {name}")
+            if not _NAME.fullmatch(name) or name in _RESERVED:
+                raise Unusable(f"{name!r} cannot be a plugin's name: a letter, then up to 30 letters, digits, _")
+        if entry.health == "quarantined":
+            continue
+        with roster.trial(name, "import"):
+            entry.plugin = _declared(rivals[0])
+            entry.version = entry.plugin.version
+    return roster
+
+
+def enlist(plugins: Iterable[Plugin]) -> Roster:
+    """A roster of plugins that are at hand already, for tests."""
+    return Roster({plugin.name: Entry(plugin.name, plugin.version, plugin) for plugin in plugins})
+
+
+def contracts_of(roster: Roster) -> Contracts:
+    """The contracts of the platform and of all usable plugins; a plugin whose contracts cannot be used is quarantined."""
+    owners: dict[str, str] = {}
+    packages: dict[str, str] = {}
+    for entry, plugin in roster.usable():
+        with roster.trial(entry.name, "contracts"):
+            for base in plugin.contracts:
+                owner = owners.setdefault(f"{base.__module__}.{base.__qualname__}", entry.name)
+                if owner != entry.name:
+                    raise Unusable(f"{base.__qualname__} is kept by the plugin {owner} already")
+                packages.setdefault(package_of(base), entry.name)
+    packages.pop("acme.contracts", None)
+    while True:
+        try:
+            return load("acme.contracts", *packages)
+        except ContractError as error:
+            if error.package not in packages:
+                raise
+            roster.quarantine(packages.pop(error.package), "contracts", error)
+
+
+def _declared(point: importlib.metadata.EntryPoint) -> Plugin:
+    plugin = point.load()
+    if not isinstance(plugin, Plugin):
+        raise Unusable(f"{point.value} is of type {type(plugin).__name__}; an acme.Plugin is expected")
+    if plugin.name != point.name:
+        raise Unusable(f"the entry point is named {point.name}, the plugin {plugin.name}")
+    try:
+        works = API_VERSION in SpecifierSet(plugin.api)
+    except InvalidSpecifier:
+        raise Unusable(f"api = {plugin.api!r} is not a version range, such as '>=1,<2'") from None
+    if not works:
+        raise Unusable(f"it is made for plugin API {plugin.api}; this platform has {API_VERSION}")
+    return plugin

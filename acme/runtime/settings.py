@@ -1,0 +1,181 @@
+"""Every setting of the platform, with its default. `acme.toml` shows them all, annotated.
+
+    config = load([Path("acme.toml")], os.environ)
+
+Order, later wins: the defaults here, `acme.toml`, the files given with `-c`, the environment (`ACME_GATEWAY__PORT=9000`),
+the command line. Settings of the gateway and of tokens are declared beside their code, a plugin's by the plugin.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from acme.config import ConfigError, Layer, Section, Tree, read_environment, read_file
+from acme.gateway.settings import GatewaySettings
+from acme.tokens import TokenSettings
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+
+class PlatformSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[platform]`."""
+
+    region: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9-]{0,62}$")] = "local"
+    """Where this cluster's data lives. Given to every organisation created here, and never changed after."""
+    public_url: Annotated[str, msgspec.Meta(pattern="^(https?://[^/?#]+)?$")] = ""
+    """Origin that links in mails point at, such as "https://acme.example". Empty: the address the gateway listens on."""
+    data: str = ".acme"
+    """Folder of everything kept locally; relative to the working directory."""
+    disabled: tuple[str, ...] = ()
+    """Names of installed plugins that are not started."""
+
+
+class EdgeSettings(GatewaySettings, frozen=True, forbid_unknown_fields=True):
+    """`[gateway]`: what the gateway itself knows, and where and how long it is open, which is the runtime's affair."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; "0.0.0.0" and "::" are all of the machine's."""
+    port: Port = 8080
+    """Port to listen on; when it is busy, the next free one. 0: any free one."""
+    grace: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 10.0
+    """Seconds that requests under way have to end after Ctrl-C or SIGTERM."""
+
+
+class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[database]`."""
+
+    url: Annotated[str, msgspec.Meta(pattern="^(embedded:|postgres(ql)?://.*)$")] = "embedded:"
+    """`embedded:`, or a server's `postgresql://user@host:port/` (16 or newer); each plugin has a database there, of its
+    name, created when it is missing."""
+    connections: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 8
+    """Most connections a plugin's pool opens."""
+    urls: dict[str, str] = msgspec.field(default_factory=dict)
+    """A plugin's own database by the plugin's name: users = "postgresql://…/users". It has to exist."""
+
+
+class MailerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[mailer]`."""
+
+    url: Annotated[str, msgspec.Meta(pattern="^mailbox:$")] = "mailbox:"
+    """`mailbox:` keeps mails in DATA/mailbox, for `acme mailbox`."""
+
+
+class ClockSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[clock]`."""
+
+    url: Annotated[str, msgspec.Meta(pattern="^(system:|movable:.+)$")] = "system:"
+    """`system:`, or `movable:PATH` for tests: an offset in a file that other processes move."""
+
+
+class SecretSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[secrets]`."""
+
+    master_key: str = ""
+    """Base64 of 32 random bytes or more, that all processes of a cluster share; encrypts tokens and stored replies.
+    Empty: DATA/secrets/master.key, made at the first start."""
+
+    def __repr__(self) -> str:
+        return f"SecretSettings(master_key={'set' if self.master_key else 'empty'})"
+
+    def __post_init__(self) -> None:
+        if self.master_key:
+            decode_key(self.master_key)
+
+
+class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[log]`, to stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "text", "json"] = "auto"
+    """auto: text on a terminal, JSON otherwise."""
+
+
+class Config(msgspec.Struct, frozen=True):
+    """The whole configuration, frozen."""
+
+    platform: PlatformSettings = PlatformSettings()
+    gateway: EdgeSettings = EdgeSettings()
+    tokens: TokenSettings = TokenSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    mailer: MailerSettings = MailerSettings()
+    clock: ClockSettings = ClockSettings()
+    secrets: SecretSettings = SecretSettings()
+    log: LogSettings = LogSettings()
+    plugins: Mapping[str, Section] = msgspec.field(default_factory=dict)
+    """`[plugins.NAME]`, decoded at assembly into the plugin's own settings type."""
+
+    @property
+    def data(self) -> Path:
+        """The data folder, absolute."""
+        return Path(self.platform.data).expanduser().absolute()
+
+
+SECTIONS: Final[Mapping[str, type[msgspec.Struct]]] = {
+    "platform": PlatformSettings,
+    "gateway": EdgeSettings,
+    "tokens": TokenSettings,
+    "database": DatabaseSettings,
+    "mailer": MailerSettings,
+    "clock": ClockSettings,
+    "secrets": SecretSettings,
+    "log": LogSettings,
+}
+"""Every table but `plugins`, and its type."""
+
+
+def load(
+    files: Sequence[Path] = (),
+    environ: Mapping[str, str] | None = None,
+    values: Mapping[str, Any] | None = None,
+    name: str = "the command line",
+) -> Config:
+    """The configuration: `files` in order, then `environ`, then `values` (nested tables, called `name` in errors).
+
+    Raises:
+        ConfigError: with a line for each mistake.
+    """
+    layers = [read_file(file) for file in files]
+    if environ is not None:
+        layers.append(read_environment(environ))
+    if values:
+        layers.append(Layer(values, name))
+    tree = Tree(layers)
+    decoded: dict[str, Any] = {}
+    problems: list[str] = []
+    try:
+        tree.only([*SECTIONS, "plugins"])
+    except ConfigError as error:
+        problems += error.problems
+    for key, kind in SECTIONS.items():
+        try:
+            decoded[key] = tree.section(key).decode(kind)
+        except ConfigError as error:
+            problems += error.problems
+    try:
+        decoded["plugins"] = tree.sections("plugins")
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigError(*problems)
+    return Config(**decoded)
+
+
+def decode_key(text: str) -> bytes:
+    """The bytes of a master key.
+
+    Raises:
+        ValueError: not base64, or fewer than 32 bytes.
+    """
+    try:
+        key = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) < 32:
+        raise ValueError("master_key: base64 of 32 bytes or more is expected; make one with `openssl rand -base64 32`")
+    return key
