@@ -10,7 +10,6 @@ import pytest
 from tests.house.tree import parsed, sources
 
 EXEMPT = {
-    "acme/errors.py": "declarations only: every class is used by the tests of gateway/problems and dispatch/status",
     "acme/ports.py": "protocols only: their drivers pass the contract suites in tests/contract",
     "acme/plugin.py": "declarations only: runtime's assembly and every plugin use them",
     "acme/__main__.py": "one line: calls the command line",
