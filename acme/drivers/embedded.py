@@ -32,7 +32,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -61,6 +61,7 @@ _SETTINGS: Final = {
     "fsync": "on",
     "synchronous_commit": "on",
     "idle_in_transaction_session_timeout": "60s",
+    "client_connection_check_interval": "1s" if _LINUX else "0",  # nothing computes on for a client that was killed
     "timezone": "UTC",
     "log_timezone": "UTC",
     # Texts of failed statements may hold what is personal. The error goes to the client, who knows what may be logged.
@@ -93,11 +94,15 @@ class _Account:
 class EmbeddedPostgres:
     """One PostgreSQL server on one data folder, for as long as this process lives."""
 
-    def __init__(self, data: Path, *, postgres_bin: Path | None = None) -> None:
+    def __init__(
+        self, data: Path, *, postgres_bin: Path | None = None, settings: Mapping[str, str] | None = None
+    ) -> None:
+        """`settings` go over PostgreSQL's own: the test kit's data is thrown away and need not reach a disk."""
         self.data: Final = data.absolute()
         self._folder: Final = self.data / "postgres"
         self._log_path: Final = self.data / "postgres.log"
         self._postgres_bin = postgres_bin
+        self._settings = {**_SETTINGS, **(settings or {})}
         self._lock: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -129,7 +134,7 @@ class EmbeddedPostgres:
         if self._process is not None:
             raise RuntimeError("PostgreSQL is running already")
         self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = _claim(self.data)
+        self._lock = await _claim(self.data)
         try:
             account = _account(self._folder)
             copy_to = None if account.uid is None else binaries.CACHE
@@ -141,8 +146,10 @@ class EmbeddedPostgres:
             await self._outlive_former(15.0)
             _permit(self._folder, account)
             await self._serve(programs, account, limit)
-        except BaseException:
+        except BaseException as error:
             await self.stop()
+            if isinstance(error, binaries.NoBinaries):
+                raise StartFailed(str(error)) from None
             raise
 
     async def create_database(self, name: str, *, template: str | None = None) -> None:
@@ -214,20 +221,37 @@ class EmbeddedPostgres:
         """Waits for the processes of a server whose launcher was killed; they are ending already.
 
         Without that wait PostgreSQL refuses to start: "lock file exists" while the server lives, "pre-existing shared
-        memory block is still in use" while one of its children does. What is left of its postmaster.pid is removed,
-        because by now its number may belong to anybody, which PostgreSQL would take for a living server.
+        memory block is still in use" while one of its children does. Its lock files are removed: by now the number in
+        them may belong to anybody, or to a zombie, which PostgreSQL would take for a living server. Only Linux tells
+        whose a process is; elsewhere PostgreSQL's refusal is what the caller gets.
         """
+        if not _LINUX:
+            return
         until = time.monotonic() + limit
-        while former := list(_processes_in(self._folder)):
+        while former := set(_processes_in(self._folder)):
             if time.monotonic() > until:
-                raise StartFailed(f"another PostgreSQL (process {former[0]}) runs on {self._folder}: stop it first")
+                raise StartFailed(f"another PostgreSQL (process {min(former)}) runs on {self._folder}: stop it first")
+            if self._postmaster() not in former:
+                # Their server was killed. They end when they next wait for something, which a long computation does
+                # not; SIGQUIT is what the server would have sent.
+                for pid in former:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGQUIT)
             await asyncio.sleep(_TICK)
-        if _LINUX:
-            (self._folder / "postmaster.pid").unlink(missing_ok=True)
+        for stale in ("postmaster.pid", ".s.PGSQL.5432.lock"):
+            (self._folder / stale).unlink(missing_ok=True)
+
+    def _postmaster(self) -> int:
+        """The process id in postmaster.pid, 0 without one."""
+        try:
+            first, _, _ = (self._folder / "postmaster.pid").read_text().partition("\n")
+            return int(first)
+        except (FileNotFoundError, ValueError):
+            return 0
 
     async def _serve(self, programs: Path, account: _Account, limit: float) -> None:
         command = [str(programs / "postgres"), "-D", _known_as(self._folder)]
-        for name, value in _SETTINGS.items():
+        for name, value in self._settings.items():
             command += ["-c", f"{name}={value}"]
         mark = self._log_size()
         # SIGQUIT, immediate shutdown: nobody is left to be served, and a checkpoint would keep the next start waiting.
@@ -291,17 +315,28 @@ async def _ended(process: subprocess.Popen[bytes], limit: float) -> None:
         await asyncio.sleep(_TICK)
 
 
-def _claim(data: Path) -> int:
-    """The descriptor that holds `DATA/lock`; the kernel frees it when we die. Never inherited by a child."""
+async def _claim(data: Path, limit: float = 0.5) -> int:
+    """The descriptor that holds `DATA/lock`. Never inherited by a child, so that the kernel frees it when we die.
+
+    `limit` covers the moment that a process needs to die after kill -9 has returned.
+    """
     descriptor = os.open(data / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    until = time.monotonic() + limit
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.pread(descriptor, 32, 0).strip()
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    owner = os.pread(descriptor, 32, 0).strip()
+                    raise DataFolderInUse(data, int(owner) if owner.isdigit() else 0) from None
+                await asyncio.sleep(_TICK)
+        os.truncate(descriptor, 0)
+        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+    except BaseException:
         os.close(descriptor)
-        raise DataFolderInUse(data, int(owner) if owner.isdigit() else 0) from None
-    os.truncate(descriptor, 0)
-    os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+        raise
     return descriptor
 
 
@@ -336,24 +371,15 @@ def _locale(programs: Path) -> list[str]:
 
 def _processes_in(folder: Path) -> Iterator[int]:
     """PostgreSQL processes that live on `folder`: its working directory is what tells them."""
-    if not _LINUX:
-        try:
-            pid = int((folder / "postmaster.pid").read_text().split("\n", 1)[0])
-            os.kill(pid, signal.SIGQUIT)  # no parent-death signal here: end what a killed launcher left behind
-            yield pid
-        except (FileNotFoundError, ProcessLookupError, ValueError):
-            pass
-        return
     here = folder.stat()
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            try:
-                there = os.stat(f"/proc/{entry.name}/cwd")
-                name = Path(f"/proc/{entry.name}/comm").read_text().strip()
-                if (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino) and name == "postgres":
-                    yield int(entry.name)
-            except OSError:
-                continue  # ended meanwhile, or another user's
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        try:
+            there = os.stat(f"/proc/{pid}/cwd")
+            name = Path(f"/proc/{pid}/comm").read_text().strip()
+        except OSError:
+            continue  # ended meanwhile, or another user's
+        if (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino) and name == "postgres":
+            yield pid
 
 
 def _permit(folder: Path, account: _Account) -> None:
