@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,14 +39,14 @@ class User:
         return self.principal.organization
 
 
-def somebody(clock: Clock, *, region: str = "local", scopes: frozenset[str] = frozenset({"*"})) -> User:
+def somebody(clock: Clock, *, region: str = "local", scopes: Iterable[str] = ("*",)) -> User:
     """A user with a personal organisation whom no service has heard of: enough for services that ask nothing of users."""
     organization = new_id("org", clock)
     principal = Principal(
         Kind.USER,
         new_id("usr", clock),
         session=new_id("ses", clock),
-        scopes=scopes,
+        scopes=frozenset(scopes),
         organization=organization,
         roles={organization: "owner"},
         region=region,

@@ -1,0 +1,22 @@
+"""What all tests share: hypothesis' profiles, and the home of pytest-aiohttp's fixtures (`aiohttp_client` and friends).
+
+The fixtures `platform`, `database`, `placement` … come from the kit that plugin authors get: acme/testing/pytest_plugin.py.
+"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+pytest_plugins = ("pytest_aiohttp",)
+
+# Times vary with the machine, and a function-scoped fixture is a service that holds nothing between examples.
+settings.register_profile(
+    "test", max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+settings.register_profile("soak", settings.get_profile("test"), max_examples=10_000)
+settings.load_profile("test")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "soak: a property test that `make soak` runs with 10,000 examples.")
