@@ -148,6 +148,10 @@ class Section:
         """The keys that are set."""
         return iter(self._values)
 
+    def fault(self, told: str) -> str:
+        """A line for `ConfigError` on the table as a whole: where it came from, its path and what is wrong."""
+        return f"{self._origin(self._path)}: {_dotted(self._path)}: {told}"
+
     def only(self, allowed: Iterable[str]) -> None:
         """Raises `ConfigError` when a key is not in `allowed`."""
         known = sorted(allowed)

@@ -16,16 +16,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from acme.drivers import mailbox
+from acme.drivers.mailbox import KeptMail
 from acme.runtime.settings import decode_key
 
 
 class FolderError(Exception):
     """The data folder cannot be used as asked; the text is for people."""
-
-
-def mailbox(data: Path) -> Path:
-    """Where the `mailbox:` driver keeps mails."""
-    return data / "mailbox"
 
 
 @contextmanager
@@ -62,16 +59,23 @@ def size(data: Path) -> int:
     return total
 
 
-def reset(data: Path) -> None:
-    """Deletes the folder.
-
-    Raises:
-        FolderError: a process runs on it, or it does not look like a data folder.
-    """
+def check(data: Path) -> None:
+    """Raises `FolderError` when this is no data folder of ours, or a process runs on it."""
     if not data.is_dir():
         raise FolderError(f"{data} does not exist")
     if not (data / "lock").exists():
         raise FolderError(f"{data} is not a data folder of the platform: there is no file named lock in it")
+    with claim(data):
+        pass
+
+
+def reset(data: Path) -> None:
+    """Deletes the folder.
+
+    Raises:
+        FolderError: see `check`.
+    """
+    check(data)
     with claim(data):
         shutil.rmtree(data)
 
@@ -114,3 +118,8 @@ def _write_new(path: Path, content: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def mails(data: Path) -> list[KeptMail]:
+    """The mails kept locally, newest first."""
+    return mailbox.mails(data / "mailbox")

@@ -7,16 +7,18 @@ is logged once, and its routes answer 503.
 
 from __future__ import annotations
 
+import difflib
 import importlib.metadata
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from acme import API_VERSION
+from acme.config import ConfigError, Section
 from acme.contract import ContractError, Contracts, load, package_of
 from acme.plugin import Plugin
 from acme.telemetry import logger
@@ -65,7 +67,11 @@ class Roster:
         """Puts a plugin aside. The error's traceback is logged; the roster keeps its first line."""
         entry = self.entries.setdefault(name, Entry(name))
         lines = str(error).strip().splitlines() or [""]
-        told = lines[0] if isinstance(error, Unusable) else f"{type(error).__name__}: {lines[0]}".rstrip(": ")
+        told = (
+            lines[0]
+            if isinstance(error, Unusable | ConfigError)
+            else f"{type(error).__name__}: {lines[0]}".rstrip(": ")
+        )
         entry.health, entry.reason = "quarantined", f"{step}: {told}"
         log.error("plugin quarantined", plugin=name, step=step, error=told, exc_info=error)
 
@@ -130,6 +136,29 @@ def contracts_of(roster: Roster) -> Contracts:
             if error.package not in packages:
                 raise
             roster.quarantine(packages.pop(error.package), "contracts", error)
+
+
+def settings_of(roster: Roster, sections: Mapping[str, Section], disabled: Collection[str] = ()) -> dict[str, Any]:
+    """`[plugins.NAME]` of every usable plugin, in the plugin's own type. One that cannot be decoded is quarantined.
+
+    Raises:
+        ConfigError: a table for a plugin that is not installed.
+    """
+    installed = sorted({*roster.entries, *disabled})
+    problems = []
+    for name, section in sections.items():
+        if name not in installed:
+            close = difflib.get_close_matches(name, installed)
+            meant = f" Did you mean {' or '.join(close)}?" if close else ""
+            problems.append(section.fault(f"no such plugin is installed.{meant} Installed: {', '.join(installed)}"))
+    if problems:
+        raise ConfigError(*problems)
+    decoded: dict[str, Any] = {}
+    for entry, plugin in roster.usable():
+        with roster.trial(entry.name, "settings"):
+            section = sections.get(entry.name) or Section({}, ("plugins", entry.name), {})
+            decoded[entry.name] = section.decode(plugin.settings)
+    return decoded
 
 
 def _declared(point: importlib.metadata.EntryPoint) -> Plugin:

@@ -55,6 +55,9 @@ class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name, created when it is missing."""
     connections: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 8
     """Most connections a plugin's pool opens."""
+    binaries: str = ""
+    """Folder of PostgreSQL's programs for `embedded:`, such as "/usr/lib/postgresql/16/bin". Empty: those that came with
+    the platform. The variable ACME_POSTGRES_BIN sets it too."""
     urls: dict[str, str] = msgspec.field(default_factory=dict)
     """A plugin's own database by the plugin's name: users = "postgresql://…/users". It has to exist."""
 
@@ -129,6 +132,12 @@ SECTIONS: Final[Mapping[str, type[msgspec.Struct]]] = {
 """Every table but `plugins`, and its type."""
 
 
+def default_files() -> list[Path]:
+    """`acme.toml` of the working directory, when there is one."""
+    path = Path("acme.toml")
+    return [path] if path.exists() else []
+
+
 def load(
     files: Sequence[Path] = (),
     environ: Mapping[str, str] | None = None,
@@ -142,6 +151,8 @@ def load(
     """
     layers = [read_file(file) for file in files]
     if environ is not None:
+        if binaries := environ.get("ACME_POSTGRES_BIN"):
+            layers.append(Layer({"database": {"binaries": binaries}}, "environment variable ACME_POSTGRES_BIN"))
         layers.append(read_environment(environ))
     if values:
         layers.append(Layer(values, name))

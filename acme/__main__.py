@@ -1,0 +1,5 @@
+"""`python -m acme` is `acme`."""
+
+from acme.cli import main
+
+main()

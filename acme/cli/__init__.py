@@ -1,0 +1,12 @@
+"""The command `acme`: arguments → runtime. The only floor that prints.
+
+`app.py` declares the commands and turns every failure into one line and an exit code; `up.py` says what `acme up` prints;
+`mailbox.py` how mails are shown. Answers go to stdout, logs and errors to stderr. A command imports what it needs when it
+is called, so that `acme --help` does not load the platform.
+
+Exit codes: 0 done · 1 it could not be done, and stderr says why · 2 wrong arguments · 130 interrupted.
+"""
+
+from acme.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,159 @@
+"""The commands of `acme`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:  # commands import the platform when they are called
+    from acme.runtime.settings import Config
+
+app = typer.Typer(
+    name="acme",
+    help="The Acme Platform: one command starts it, everything embedded.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Data = Annotated[
+    Path | None, typer.Option("--data", metavar="DIR", help="Data folder. [default: [platform] data, .acme]")
+]
+Overlays = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--config", "-c", metavar="FILE", help="Settings over those of acme.toml; may be given several times."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON value on stdout, for programs.")]
+
+
+@app.command()
+def up(
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port; when busy, the next free one. [default: 8080]")
+    ] = None,
+    data: Data = None,
+    config: Overlays = None,
+    as_json: AsJson = False,
+) -> None:
+    """Starts the platform and says what is where. Ctrl-C stops it.
+
+    With --json, one JSON object goes to stdout when it is ready.
+    """
+    settings = _settings(config, data, port=port)
+    from acme.cli import up as printed
+    from acme.runtime import lifecycle
+    from acme.telemetry import configure_logs
+
+    as_text = settings.log.format == "text" or (settings.log.format == "auto" and sys.stderr.isatty())
+    configure_logs(json=not as_text, level=settings.log.level)
+    try:
+        lifecycle.run(settings, printed.print_json if as_json else printed.print_block)
+    except (lifecycle.CannotStart, lifecycle.FolderError) as error:
+        _fail(*str(error).splitlines())
+    except lifecycle.Interrupted:
+        _fail("stopped before it was ready", code=130)
+
+
+@app.command()
+def mailbox(data: Data = None, config: Overlays = None, as_json: AsJson = False) -> None:
+    """Shows the mails kept locally, newest first. Works whether or not the platform runs."""
+    folder = _settings(config, data).data
+    from acme.cli import mailbox as printed
+    from acme.runtime import datafolder
+
+    (printed.print_json if as_json else printed.print_list)(datafolder.mails(folder))
+
+
+@app.command()
+def reset(
+    data: Data = None,
+    config: Overlays = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Deletes the data folder: databases, mails and keys. Refuses while the platform runs on it."""
+    folder = _settings(config, data).data
+    from acme.runtime import datafolder
+
+    try:
+        datafolder.check(folder)
+        if not yes:
+            typer.confirm(f"Delete {folder} and everything in it?", abort=True)
+        datafolder.reset(folder)
+    except datafolder.FolderError as error:
+        _fail(str(error))
+    typer.echo(f"Deleted {folder}.")
+
+
+@app.command()
+def config(config: Overlays = None) -> None:
+    """Checks acme.toml, overlays and environment, the settings of plugins included, without starting anything."""
+    settings = _settings(config, None)
+    from acme.runtime import discovery
+
+    roster = discovery.discover(settings.platform.disabled)
+    discovery.settings_of(roster, settings.plugins, settings.platform.disabled)
+    for entry in roster.entries.values():
+        typer.echo(f"plugin {entry.name} {entry.version}: {entry.reason or 'ok'}")
+    if any(entry.reason for entry in roster.entries.values()):
+        _fail("not every plugin can be used")
+    typer.echo("The configuration is fine.")
+
+
+@app.command()
+def version() -> None:
+    """Shows the versions of the platform, its plugin API and Python."""
+    import importlib.metadata
+    import platform
+
+    from acme import API_VERSION
+
+    installed = importlib.metadata.version("acme-platform")
+    typer.echo(f"acme-platform {installed}, plugin API {API_VERSION}, Python {platform.python_version()}")
+
+
+def main() -> None:
+    """The entry point."""
+    sys.excepthook = _unexpected
+    from acme.config import ConfigError
+
+    try:
+        app()
+    except ConfigError as error:
+        _fail("the configuration cannot be used", *error.problems)
+    except BrokenPipeError:
+        os._exit(1)  # whoever read our output has gone
+    except OSError as error:
+        _fail(str(error))
+
+
+def _settings(overlays: list[Path] | None, data: Path | None, port: int | None = None) -> Config:
+    from acme.runtime import settings
+
+    values: dict[str, Any] = {}
+    if data is not None:
+        values["platform"] = {"data": str(data)}
+    if port is not None:
+        values["gateway"] = {"port": port}
+    return settings.load([*settings.default_files(), *(overlays or [])], os.environ, values)
+
+
+def _fail(*lines: str, code: int = 1) -> NoReturn:
+    typer.echo("acme: " + "\n  ".join(lines), err=True)
+    raise SystemExit(code)
+
+
+def _unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """An error nobody foresaw: one line for people, the traceback for whoever asks for it."""
+    if os.environ.get("ACME_TRACEBACK"):
+        sys.__excepthook__(kind, error, trace)
+    else:
+        typer.echo(f"acme: unexpected {kind.__name__}: {error} (ACME_TRACEBACK=1 shows where)", err=True)

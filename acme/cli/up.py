@@ -1,0 +1,99 @@
+"""What `acme up` prints when it is ready: one block for people, or one JSON object for programs."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from urllib.parse import urlsplit
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from acme.runtime.lifecycle import Report
+
+
+def print_json(report: Report) -> None:
+    """One line, one object, and no more on stdout after it."""
+    sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def print_block(report: Report, console: Console | None = None) -> None:
+    """The block: what runs where, what it does not promise, and what to try next."""
+    console = console or Console(highlight=False, soft_wrap=True)
+    port = urlsplit(report.api).port
+    console.print()
+    state = Text("ready", "bold green") if report.ready else Text("not ready", "bold red")
+    console.print(Text.assemble(("Acme Platform ", "bold"), report.version, " is ", state, _times(report)))
+    if report.asked_port not in (0, port):
+        console.print(Text(f"Port {report.asked_port} is busy: using {port}.", "yellow"))
+    console.print()
+    console.print(_pairs(report))
+    console.print()
+    console.print(_plugins(report))
+    for plugin in report.plugins:
+        if plugin.reason:
+            console.print(Text(f"  {plugin.name}: {plugin.reason}", "red"))
+    console.print()
+    console.print(Text(_PROMISE[report.mode], "dim"))
+    console.print()
+    console.print(Text("Try next, in another terminal:", "bold"))
+    for command in next_commands(report):
+        console.print(Text("  " + command))
+    console.print()
+    console.print(Text("Ctrl-C stops it; a second Ctrl-C does not wait for requests under way.", "dim"))
+
+
+def next_commands(report: Report) -> tuple[str, str, str]:
+    """Three commands that work as they stand, one after the other."""
+    send = "curl -sS -H 'Content-Type: application/json'"
+    account = '{"email": "ada@example.com", "password": "correct horse battery staple"'
+    acme = shlex.quote(sys.argv[0]) if sys.argv[0].endswith("acme") else "acme"
+    return (
+        f'{send} {report.api}/v1/users -d \'{account}, "display_name": "Ada"}}\'',
+        f"{acme} mailbox --data {shlex.quote(report.data)}",
+        f"{send} {report.api}/v1/sessions -d '{account}}}'",
+    )
+
+
+_PROMISE = {
+    "embedded": (
+        "Mode: embedded. One process and one PostgreSQL on this machine. What was acknowledged survives a crash of either.\n"
+        "Not promised: surviving the loss of this disk, service during a restart, TLS. Mails are kept here, not sent."
+    ),
+    "external": (
+        "Mode: external database. One process of the platform; the database is yours to keep safe.\n"
+        "Not promised: service during a restart, TLS. Mails are kept here, not sent."
+    ),
+}
+
+
+def _times(report: Report) -> str:
+    return f" after {report.ready_seconds:.2f} s (process {report.pid})"
+
+
+def _pairs(report: Report) -> Table:
+    table = Table.grid(padding=(0, 2))
+    reset = f"acme reset --data {shlex.quote(report.data)}"
+    for name, value in (
+        ("API", report.api),
+        ("OpenAPI", report.openapi),
+        ("Health", f"{report.health}  {report.readiness}"),
+        ("Metrics", report.metrics),
+        ("Data", f"{report.data}  {report.data_bytes / 1e6:.0f} MB  (start afresh: {reset})"),
+    ):
+        table.add_row(Text("  " + name, "cyan"), Text(value))
+    return table
+
+
+def _plugins(report: Report) -> Table:
+    table = Table(box=None, padding=(0, 2), header_style="cyan")
+    for title in ("Plugin", "Version", "Placement", "Health", "Migrations"):
+        table.add_column(title, no_wrap=True)
+    for plugin in report.plugins:
+        style = {"up": "green", "quarantined": "red"}.get(plugin.health, "")
+        row = (plugin.name, plugin.version, plugin.placement, Text(plugin.health, style), plugin.migrations)
+        table.add_row(*row)
+    return table
