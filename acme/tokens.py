@@ -59,6 +59,7 @@ ALGORITHMS: Final = frozenset({"ES256"})
 
 _HEADER: Final = frozenset({"alg", "typ", "kid"})
 _SHAPE: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _AGAIN: Final = "Log in, or refresh the session, and send the new access token."
 
 
@@ -209,6 +210,8 @@ class Verifier:
         if type(epoch) is not int:
             _refuse("The access token's claim epoch is not an integer.")
         subject, session = _text(claims, "sub"), _text(claims, "sid")
+        if _NAME.fullmatch(subject) is None or _NAME.fullmatch(session) is None:
+            _refuse("The access token's claims sub and sid have to be ids.")
         if session in self._dead_sessions or epoch < self._dead_epochs.get(subject, (epoch, 0.0))[0]:
             raise Unauthenticated(f"The access token has been revoked. {_AGAIN}", reason="token_revoked")
         return Principal(

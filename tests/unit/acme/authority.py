@@ -1,0 +1,160 @@
+"""A service that keeps the authority contract with keys of its own: it issues tokens as the users service does, and also
+the wrong ones that a verifier has to refuse."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from joserfc import jws
+from joserfc.jwk import ECKey
+
+from acme.contracts.authority.v1 import (
+    AuthorityBase,
+    AuthorityStub,
+    Change,
+    ChangesReply,
+    ChangesRequest,
+    Key,
+    KeysReply,
+    KeysRequest,
+)
+from acme.errors import DeadlineExceeded, Unavailable
+
+
+@dataclass
+class MovableClock:
+    """The time, as a test says it is."""
+
+    moment: datetime = datetime(2026, 3, 1, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def time(self) -> float:
+        return self.moment.timestamp()
+
+    def advance(self, seconds: float) -> None:
+        self.moment += timedelta(seconds=seconds)
+
+
+@dataclass
+class Authority(AuthorityBase):
+    """Keys and revocations in memory."""
+
+    clock: MovableClock = field(default_factory=MovableClock)
+    published: dict[str, Key] = field(default_factory=dict)
+    revoked: list[Change] = field(default_factory=list)
+    key_version: int = 1
+    page: int = 1000
+    up: bool = True
+    asked: int = 0
+    """How often the keys were fetched."""
+
+    def __post_init__(self) -> None:
+        self.private: dict[str, ECKey] = {}
+        self.publish("k1")
+
+    def publish(self, kid: str, *, not_before: datetime | None = None, retired_at: datetime | None = None) -> None:
+        """Makes a key and shows it."""
+        self.private[kid] = key = ECKey.generate_key("P-256", private=True)
+        self.published[kid] = Key(
+            kid=kid,
+            algorithm="ES256",
+            jwk=json.dumps(key.as_dict(private=False)),
+            not_before=not_before,
+            retired_at=retired_at,
+        )
+        self.key_version += 1
+
+    def withdraw(self, kid: str) -> None:
+        del self.published[kid]
+        self.key_version += 1
+
+    def revoke_session(self, session: str) -> None:
+        self.revoked.append(Change(sequence=len(self.revoked) + 1, session_id=session))
+
+    def revoke_epochs(self, subject: str, epoch: int) -> None:
+        self.revoked.append(Change(sequence=len(self.revoked) + 1, subject=subject, epoch=epoch))
+
+    async def keys(self, message: KeysRequest) -> KeysReply:
+        self.asked += 1
+        self._answer()
+        return KeysReply(keys=list(self.published.values()), key_version=self.key_version)
+
+    async def changes(self, message: ChangesRequest) -> ChangesReply:
+        self._answer()
+        waiting = self.revoked[message.since :]
+        changes = waiting[: self.page]
+        latest = changes[-1].sequence if changes else message.since
+        more = len(waiting) > len(changes)
+        return ChangesReply(changes=changes, latest=latest, key_version=self.key_version, more=more)
+
+    def _answer(self) -> None:
+        if not self.up:
+            raise Unavailable("down")
+
+    # ---- tokens -------------------------------------------------------------------------------------------------
+
+    def claims(self, **changed: Any) -> dict[str, Any]:
+        """Good claims, with some of them changed; `None` leaves one out."""
+        now = int(self.clock.time())
+        good = {
+            "iss": "https://acme.localhost",
+            "aud": "acme-api",
+            "sub": "usr_1",
+            "client_id": "acme",
+            "iat": now,
+            "nbf": now,
+            "exp": now + 600,
+            "jti": "1",
+            "sid": "ses_1",
+            "scope": "*",
+            "org": "org_1",
+            "roles": {"org_1": "owner"},
+            "region": "us-east",
+            "epoch": 1,
+            "auth_time": now,
+        }
+        return {name: value for name, value in {**good, **changed}.items() if value is not None}
+
+    def token(self, kid: str = "k1", header: dict[str, Any] | None = None, **changed: Any) -> str:
+        """A token signed with a key; `header` is added to the good one."""
+        return self.sign(json.dumps(self.claims(**changed)), kid, **(header or {}))
+
+    def sign(self, payload: str | bytes, kid: str = "k1", **header: Any) -> str:
+        """Any payload, signed."""
+        protected = {"alg": "ES256", "typ": "at+jwt", "kid": kid, **header}
+        registry = jws.JWSRegistry(algorithms=["ES256"], strict_check_header=False)
+        return jws.serialize_compact(protected, payload, self.private[kid], registry=registry)
+
+
+def part(value: Any) -> str:
+    """A part of a token, unsigned: JSON text or an object."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
+class Direct(AuthorityStub):
+    """The stub over the object itself, for tests below dispatch; keeps the timeout of a call."""
+
+    def __init__(self, authority: AuthorityBase) -> None:
+        self._authority = authority
+
+    async def keys(self, message: KeysRequest | None = None, *, timeout: float | None = None, **_: Any) -> KeysReply:
+        return await _within(timeout, self._authority.keys(message or KeysRequest()))
+
+    async def changes(self, message: ChangesRequest, *, timeout: float | None = None, **_: Any) -> ChangesReply:
+        return await _within(timeout, self._authority.changes(message))
+
+
+async def _within(timeout: float | None, call: Any) -> Any:
+    try:
+        async with asyncio.timeout(timeout):
+            return await call
+    except TimeoutError:
+        raise DeadlineExceeded("too late") from None
