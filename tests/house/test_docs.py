@@ -113,7 +113,7 @@ def commands() -> Iterator[tuple[str, Any]]:
     """(words that call it, click command) of every command."""
     import typer.main
 
-    from acme.cli import app
+    from acme.cli.app import app
 
     def walk(command: Any, words: str) -> Iterator[tuple[str, Any]]:
         children = getattr(command, "commands", None)

@@ -1,0 +1,242 @@
+"""`acme up` as a process of its own, as the system tests start, call, kill and look at it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+import asyncpg
+
+ACME: Final = str(Path(sys.executable).with_name("acme"))
+"""The command as it is installed."""
+
+PASSWORD: Final = "correct horse battery staple"
+
+
+def wait_for(what: str, condition: Callable[[], Any], limit: float = 10.0) -> float:
+    """Seconds until `condition()` was true.
+
+    Raises:
+        AssertionError: it was not within `limit` seconds.
+    """
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < limit, f"{what}: not within {limit:g} s"
+        time.sleep(0.01)
+    return time.monotonic() - start
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One HTTP reply."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def call(
+    api: str,
+    verb: str,
+    path: str,
+    body: object = None,
+    *,
+    token: str = "",
+    headers: Mapping[str, str] | None = None,
+    timeout: float = 30.0,
+) -> Reply:
+    """One request on a connection of its own. `body`: bytes as they are, anything else as JSON."""
+    sent = dict(headers or {})
+    content: bytes | None = None
+    if body is not None:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        sent.setdefault("Content-Type", "application/json")
+    if token:
+        sent["Authorization"] = f"Bearer {token}"
+    connection = http.client.HTTPConnection(urlsplit(api).netloc, timeout=timeout)
+    with contextlib.closing(connection):
+        connection.request(verb, path, content, sent)
+        reply = connection.getresponse()
+        return Reply(reply.status, reply.headers, reply.read())
+
+
+@dataclass
+class Person:
+    """Somebody logged in."""
+
+    email: str
+    tokens: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def token(self) -> str:
+        return str(self.tokens["access_token"])
+
+
+class Platform:
+    """One data folder, and the process that runs on it, if any.
+
+    The process leads a process group of its own. Its working directory is `folder`, so that a test may put an
+    `acme.toml` there; its data is in `folder/data`; what it logs is in `folder/log`.
+    """
+
+    def __init__(self, folder: Path, *options: str, environ: Mapping[str, str] | None = None) -> None:
+        self.folder, self.options = folder, options
+        self.data = folder / "data"
+        self.environ = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200", **(environ or {})}
+        self.ready: dict[str, Any] = {}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *options: str, limit: float = 60.0) -> Self:
+        """Starts it and returns when it says that it is ready."""
+        folder = self.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [ACME, "up", "--json", "--data", str(self.data), *(options or self.options or ("--port", "0"))]
+        with (folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command, cwd=folder, env=self.environ, stdout=subprocess.PIPE, stderr=log, start_new_session=True
+            )
+        line = self._line(limit)
+        assert line, f"acme up ended without being ready ({self.process.wait()}):\n{self.log()}"
+        self.ready = json.loads(line)
+        return self
+
+    def _line(self, limit: float) -> bytes:
+        """The first line of its standard output; b"" when it ends before."""
+        process = self.running
+        assert process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            if not selector.select(limit):
+                self.kill_everything()
+                raise AssertionError(f"acme up is not ready after {limit:g} s:\n{self.log()}")
+        return process.stdout.readline()
+
+    def run(self, *options: str, limit: float = 60.0) -> subprocess.CompletedProcess[str]:
+        """Starts it in the expectation that it ends by itself."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = [ACME, "up", "--json", "--data", str(self.data), *options]
+        return subprocess.run(command, cwd=self.folder, env=self.environ, capture_output=True, text=True, timeout=limit)
+
+    @property
+    def running(self) -> subprocess.Popen[bytes]:
+        assert self.process is not None, "not started"
+        return self.process
+
+    @property
+    def api(self) -> str:
+        return str(self.ready["api"])
+
+    def log(self) -> str:
+        """What it has written to the standard error so far, in all its starts."""
+        return (self.folder / "log").read_text(errors="replace")
+
+    def wait(self, limit: float = 30.0) -> int:
+        """Exit status of the process, once it has ended."""
+        status = self.running.wait(limit)
+        assert self.running.stdout is not None
+        self.running.stdout.close()
+        self.process = None
+        return status
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Asks it to end and returns its exit status."""
+        self.running.send_signal(how)
+        return self.wait()
+
+    def kill(self) -> None:
+        """Kills the process and nothing else."""
+        self.running.kill()
+        self.wait()
+
+    def kill_everything(self) -> None:
+        """Kills its process group and its database's processes in one go."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.running.pid, signal.SIGKILL)
+        for pid in self.database_processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.wait()
+
+    def database_processes(self) -> list[int]:
+        """PostgreSQL's processes on this data folder."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if entry.name.isdecimal() and os.readlink(entry / "cwd") == str(self.data / "postgres"):
+                    found.append(int(entry.name))
+        return found
+
+    def close(self) -> None:
+        """Ends it, however it stands."""
+        if self.process is not None:
+            self.kill_everything()
+
+    def call(self, verb: str, path: str, body: object = None, **options: Any) -> Reply:
+        """One request to this platform; see `call`."""
+        return call(self.api, verb, path, body, **options)
+
+    def mails(self) -> list[dict[str, Any]]:
+        """What `acme mailbox --json` shows, newest first."""
+        command = [ACME, "mailbox", "--json", "--data", str(self.data)]
+        shown = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=30, check=True)
+        mails: list[dict[str, Any]] = json.loads(shown.stdout)
+        return mails
+
+    def join(self, email: str) -> Person:
+        """Signs somebody up and logs in; nothing is verified."""
+        account = {"email": email, "password": PASSWORD, "display_name": email.split("@")[0].title()}
+        assert self.call("POST", "/v1/users", account).status == 202
+        return self.log_in(email)
+
+    def log_in(self, email: str) -> Person:
+        """A new session of somebody who has signed up."""
+        reply = self.call("POST", "/v1/sessions", {"email": email, "password": PASSWORD})
+        assert reply.status == 201, reply.body
+        return Person(email, reply.json)
+
+    def project(self, person: Person, name: str) -> dict[str, Any]:
+        """Makes a project."""
+        reply = self.call("POST", "/v1/projects", {"name": name}, token=person.token)
+        assert reply.status == 201, reply.body
+        made: dict[str, Any] = reply.json
+        return made
+
+
+@contextlib.contextmanager
+def platform(folder: Path, *options: str, environ: Mapping[str, str] | None = None) -> Iterator[Platform]:
+    """A started platform, which is gone afterwards."""
+    one = Platform(folder, *options, environ=environ)
+    try:
+        yield one.start()
+    finally:
+        one.close()
+
+
+async def connect(one: Platform, database: str) -> asyncpg.Connection:
+    """A session in one of the platform's databases, beside those it has itself."""
+    return await asyncpg.connect(host=str(one.data / "postgres"), user="acme", database=database)
+
+
+async def until_waiting(connection: asyncpg.Connection, sessions: int, limit: float = 10.0) -> None:
+    """Returns when at least so many sessions of this database wait for a lock."""
+    sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with asyncio.timeout(limit):
+        while await connection.fetchval(sql) < sessions:  # noqa: ASYNC110 - PostgreSQL has no event for it
+            await asyncio.sleep(0.002)

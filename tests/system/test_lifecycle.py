@@ -1,0 +1,240 @@
+"""Start, drain, stop, kill, restart: what the operator of one machine relies on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+import socket
+import subprocess
+import textwrap
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.system.running import ACME, Platform, call, connect, platform, until_waiting, wait_for
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Platform]:
+    """A platform for one test; started by the test."""
+    one = Platform(tmp_path / "platform")
+    yield one
+    one.close()
+
+
+def refuses_connections(api: str) -> bool:
+    host, _, port = api.removeprefix("http://").partition(":")
+    with closing(socket.socket()) as probe:
+        return probe.connect_ex((host, int(port))) != 0
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+async def test_a_request_under_way_completes_before_the_process_ends(own: Platform, how: signal.Signals) -> None:
+    own.start()
+    person = own.join("drain@example.com")
+    project = own.project(person, "Before")
+    path = f"/v1/projects/{project['id']}"
+    blocker = await connect(own, "projects")
+    with ThreadPoolExecutor() as threads:
+        try:
+            async with asyncio.timeout(30), blocker.transaction():
+                await blocker.execute("SELECT FROM projects WHERE id = $1 FOR UPDATE", project["id"])
+                request = threads.submit(own.call, "PATCH", path, {"name": "After"}, token=person.token)
+                await until_waiting(blocker, 1)
+                own.running.send_signal(how)
+                await asyncio.to_thread(wait_for, "the listener's end", lambda: refuses_connections(own.api))
+                assert not request.done()
+        finally:
+            await blocker.close()
+        reply = await asyncio.wrap_future(request)
+    assert (reply.status, reply.json["name"]) == (200, "After")
+    assert own.wait() == 0
+    assert own.database_processes() == []
+    assert "Traceback" not in own.log()
+
+
+def test_what_was_committed_is_there_after_the_process_was_killed(own: Platform) -> None:
+    own.start()
+    person = own.join("kill@example.com")
+    made = own.project(person, "Kept")
+    own.kill()
+    wait_for("the database's end", lambda: not own.database_processes())
+    own.start()
+    kept = own.call("GET", f"/v1/projects/{made['id']}", token=person.token)
+    assert (kept.status, kept.json) == (200, made)
+    assert own.stop() == 0
+    assert own.database_processes() == []
+
+
+def test_a_start_right_after_a_kill_waits_for_the_old_database_to_go(own: Platform) -> None:
+    own.start()
+    person = own.join("again@example.com")
+    for number in range(3):
+        own.project(person, f"Project {number}")
+        own.kill()
+        own.start()
+    listed = own.call("GET", "/v1/projects", token=person.token).json["projects"]
+    assert [project["name"] for project in listed] == ["Project 2", "Project 1", "Project 0"]
+
+
+def test_an_idle_platform_ends_at_once_and_leaves_nothing_behind(own: Platform) -> None:
+    own.start()
+    assert own.stop(signal.SIGINT) == 0
+    assert own.database_processes() == []
+    assert not list((own.data / "postgres").glob("postmaster.pid"))
+
+
+def test_a_second_start_on_one_folder_says_so_and_leaves_the_first_alone(running: Platform) -> None:
+    second = running.run("--port", "0")
+    assert second.returncode == 1
+    assert str(running.data) in second.stderr
+    assert str(running.running.pid) in second.stderr
+    assert "Traceback" not in second.stderr
+    assert running.call("GET", "/readyz").status == 200
+
+
+def test_a_busy_port_is_left_alone_and_the_next_one_named(own: Platform) -> None:
+    with closing(socket.socket()) as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        busy = holder.getsockname()[1]
+        own.start("--port", str(busy))
+        taken = int(own.api.rpartition(":")[2])
+        assert taken != busy
+        assert own.call("GET", "/healthz").status == 200
+        assert re.search(rf"\b{busy}\b", own.log())
+        assert re.search(rf"\b{taken}\b", own.log())
+
+
+def test_two_data_folders_are_two_platforms(running: Platform, tmp_path: Path) -> None:
+    here = running.join("side@example.com")
+    running.project(here, "Here")
+    with platform(tmp_path / "other") as other:
+        assert other.api != running.api
+        assert other.call("GET", "/v1/projects", token=here.token).status == 401
+        there = other.join("side@example.com")
+        assert other.call("GET", "/v1/projects", token=there.token).json["projects"] == []
+        assert other.stop() == 0
+    assert len(running.call("GET", "/v1/projects", token=here.token).json["projects"]) == 1
+
+
+def test_the_line_on_standard_output_tells_what_a_program_needs(running: Platform) -> None:
+    plugins = {plugin["name"]: plugin for plugin in running.ready["plugins"]}
+    assert set(plugins) == {"users", "projects"}
+    assert {plugin["health"] for plugin in plugins.values()} == {"up"}
+    assert running.ready["data"] == str(running.data)
+    assert call(running.ready["api"], "GET", "/readyz").status == 200
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("[gateway]\nprot = 8080\n", ["gateway.prot", "port"]),
+        ("[gateway]\nport = 'eighty'\n", ["gateway.port", "int"]),
+        ("[gateway]\nport = 70000\n", ["gateway.port", "65535"]),
+        ("[gatway]\nport = 8080\n", ["gatway", "gateway"]),
+        ("[log]\nlevel = 'loud'\n", ["log.level", "warning"]),
+        ("[plugins.users]\nrequire_verified_email = 'no'\n", ["plugins.users.require_verified_email", "bool"]),
+        ("[gateway\nport = 8080\n", ["line 1"]),
+    ],
+    ids=["unknown key", "wrong type", "out of range", "unknown table", "not a choice", "plugin's key", "not TOML"],
+)
+def test_a_broken_setting_is_named_with_its_file_and_what_is_allowed(
+    own: Platform, content: str, told: list[str]
+) -> None:
+    own.folder.mkdir()
+    (own.folder / "acme.toml").write_text(content)
+    ended = own.run("--port", "0")
+    assert ended.returncode != 0
+    assert ended.stdout == ""
+    assert [word for word in ["acme.toml", *told] if word not in ended.stderr] == []
+    assert "Traceback" not in ended.stderr
+
+
+def install(folder: Path, name: str, code: str) -> Path:
+    """A plugin as an installed distribution: put `folder` on the path and it is found by its entry point."""
+    package = folder / f"acme_{name}"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(textwrap.dedent(code))
+    metadata = folder / f"acme_{name}-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: acme-{name}\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(f"[acme.plugins]\n{name} = acme_{name}:plugin\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("raise RuntimeError('the weather is bad')", "the weather is bad"),
+        ("import no_such_library", "no_such_library"),
+        ("plugin = 'sunny'", "Plugin"),
+        (
+            """
+            from contextlib import asynccontextmanager
+            from acme import Plugin
+
+            @asynccontextmanager
+            async def service(resources):
+                raise OSError("the station does not answer")
+                yield ()
+
+            plugin = Plugin(name="weather", version="1.0", package=__name__, contracts=(), service=service)
+            """,
+            "the station does not answer",
+        ),
+    ],
+    ids=["raises on import", "needs what is missing", "is no plugin", "fails to start"],
+)
+def test_a_broken_plugin_is_quarantined_and_named_and_the_others_serve(tmp_path: Path, code: str, reason: str) -> None:
+    path = install(tmp_path / "site", "weather", code)
+    with platform(tmp_path / "platform", environ={"PYTHONPATH": str(path)}) as one:
+        plugins = {plugin["name"]: plugin for plugin in one.ready["plugins"]}
+        assert {name: plugin["health"] for name, plugin in plugins.items()} == {
+            "users": "up",
+            "projects": "up",
+            "weather": "quarantined",
+        }
+        assert reason in plugins["weather"]["reason"]
+        person = one.join("weather@example.com")
+        assert one.project(person, "Sun")["name"] == "Sun"
+        assert one.stop() == 0
+
+
+def test_a_folder_that_only_its_owner_may_enter_is_enough(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    with platform(closed / "platform") as one:
+        assert one.call("GET", "/readyz").status == 200
+        assert one.stop() == 0
+    assert closed.stat().st_mode & 0o777 == 0o700
+    assert tmp_path.stat().st_mode & 0o777 == 0o700
+
+
+def test_secrets_are_for_the_owner_alone(running: Platform) -> None:
+    secrets = running.data / "secrets"
+    kept = [path for path in secrets.rglob("*") if path.is_file()]
+    assert kept
+    assert {path.stat().st_mode & 0o777 for path in kept} == {0o600}
+    assert secrets.stat().st_mode & 0o777 == 0o700
+
+
+def test_logs_hold_no_secret_and_no_personal_data(running: Platform) -> None:
+    person = running.join("quiet@example.com")
+    running.call("GET", "/v1/users/me", token=person.token)
+    log = running.log()
+    assert log
+    hidden = ["quiet@example.com", "correct horse", person.token, person.tokens["refresh_token"]]
+    assert [word for word in hidden if word in log] == []
+    assert [line for line in log.splitlines() if line.startswith("{") and not json.loads(line)] == []
+
+
+def test_the_command_tells_its_version_without_starting_anything() -> None:
+    shown = subprocess.run([ACME, "--help"], capture_output=True, text=True, timeout=30, check=True)
+    assert "up" in shown.stdout
+    assert "mailbox" in shown.stdout
