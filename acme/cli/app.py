@@ -98,7 +98,9 @@ def config(config: Overlays = None) -> None:
     """Checks acme.toml, overlays and environment, the settings of plugins included, without starting anything."""
     settings = _settings(config, None)
     from acme.runtime import discovery
+    from acme.telemetry import configure_logs
 
+    configure_logs(json=False, level="critical")  # what is wrong is told below, in one line each
     roster = discovery.discover(settings.platform.disabled)
     discovery.settings_of(roster, settings.plugins, settings.platform.disabled)
     for entry in roster.entries.values():

@@ -20,6 +20,8 @@ from acme.drivers import mailbox
 from acme.drivers.mailbox import KeptMail
 from acme.runtime.settings import decode_key
 
+__all__ = ["FolderError", "KeptMail", "check", "claim", "mails", "master_key", "reset", "size"]
+
 
 class FolderError(Exception):
     """The data folder cannot be used as asked; the text is for people."""
