@@ -40,8 +40,9 @@ from acme.errors import (
 )
 from acme.ids import new_id
 from acme.pages import Pages, page_size
-from acme.plugin import Attempt, Delivery, Job, NoSettings, Plugin, Replicas, Resources, TokenProfile
+from acme.plugin import Delivery, Job, NoSettings, Plugin, Replicas, Resources, TokenProfile
 from acme.ports import Cipher, Clock, Directory, Row, Statements, UniqueViolation
+from acme.work import Attempt, deliver, events, mail, work
 
 API_VERSION = "1.0"
 """Version of this vocabulary; a plugin states the versions it works with (`Plugin.api`)."""
@@ -78,6 +79,10 @@ __all__ = [
     "UniqueViolation",
     "authorise",
     "current",
+    "deliver",
+    "events",
+    "mail",
     "new_id",
     "page_size",
+    "work",
 ]

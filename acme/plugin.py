@@ -29,6 +29,7 @@ import msgspec
 
 from acme.pages import Pages
 from acme.ports import Cipher, Clock, Directory, Statements
+from acme.work import Attempt
 
 SettingsT = TypeVar("SettingsT", covariant=True)
 
@@ -68,17 +69,6 @@ class Resources(Generic[SettingsT]):
     """Region of this cluster, such as "us-east"; given to what is created here, and never changed after."""
     public_url: str
     """Origin that links in mails point at, without a trailing slash. Never taken from a request."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One attempt to carry out a delivery that a committed unit of work asked for."""
-
-    id: str
-    """The same at every attempt: an idempotency key for the outside world."""
-    payload: bytes
-    number: int
-    """1 at the first attempt."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,12 +72,18 @@ class Tasks:
         if self._running:
             await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def _guard(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+    async def outcome(self, name: str, work: Awaitable[None]) -> Exception | None:
+        """Awaits `work` here. Its error is logged and counted, and returned: for work that is recorded as failed."""
         try:
             await work
         except Exception as error:
             self._failures.bind(name).add()
             log.error("task failed", task=f"{self.owner}.{name}", error=repr(error), exc_info=error)
+            return error
+        return None
+
+    async def _guard(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        await self.outcome(name, work)
 
     async def _repeat(self, name: str, work: Callable[[], Awaitable[None]], pause: float, most: float) -> None:
         wait = pause

@@ -1,0 +1,186 @@
+"""The claim loop: carries out, after the commit and at least once, what units of work asked for.
+
+Every process that runs a service runs one for its database. A delivery is claimed with FOR UPDATE SKIP LOCKED and leased
+for 30 seconds; its handler runs outside of any transaction and has that long. Done, its payload is erased. Failed, it is
+tried again after a growing pause, and given up after its kind's number of attempts: it stays in the table, and the counter
+`acme_deliveries_total{outcome="given_up"}` is the alarm. When a worker is killed the lease runs out, and the next one
+claims it: the number of the attempt tells them apart, so the slower one decides nothing any more.
+
+The loop is woken by a commit in its own process, and looks once a second otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+
+from acme.ports import Mail, Mailer, Row
+from acme.tasks import Tasks
+from acme.telemetry import Metrics
+from acme.work import store
+from acme.work.factory import UnitFactory
+from acme.work.idempotency import LIFE
+
+LEASE: Final = 30.0
+"""Seconds a claimed delivery belongs to its worker, and its handler may take."""
+POLL: Final = 1.0
+"""Seconds between two looks for deliveries of other processes, and those due again."""
+AT_ONCE: Final = 8
+"""Deliveries carried out at the same time."""
+FIRST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 3600.0
+"""Seconds before the second attempt, and before any at most."""
+SWEEP: Final = 60.0
+"""Seconds between two rounds of housekeeping."""
+SWEEP_ROWS: Final = 1000
+"""Rows that one statement of the housekeeping deletes at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt to carry out a delivery that a committed unit of work asked for."""
+
+    id: str
+    """The same at every attempt: an idempotency key for the outside world."""
+    payload: bytes
+    number: int
+    """1 at the first attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """Carries out deliveries of one kind; raises to be tried again."""
+
+    run: Callable[[Attempt], Awaitable[None]]
+    attempts: int = 12
+    """How often it is tried before it is given up."""
+
+
+def send_mail(mailer: Mailer) -> Handler:
+    """The built-in kind "mail". The mail's id is the delivery's, so that a repeated send is recognisable."""
+    decode = msgspec.json.Decoder(Mail).decode
+
+    async def send(attempt: Attempt) -> None:
+        await mailer.send(decode(attempt.payload))
+
+    return Handler(send)
+
+
+class Deliveries:
+    """Claims and carries out the deliveries of one service's database, and clears away what is past."""
+
+    def __init__(
+        self,
+        units: UnitFactory,
+        handlers: Mapping[str, Handler],
+        *,
+        tasks: Tasks,
+        metrics: Metrics,
+        lease: float = LEASE,
+    ) -> None:
+        """`handlers` by kind; a kind without one is left to processes that have one."""
+        self._units = units
+        self._tasks = tasks
+        self._service = units.service
+        self._handlers = handlers
+        self._kinds = sorted(handlers)
+        self._lease = lease
+        self._running = 0
+        self._counts = metrics.counter(
+            "acme_deliveries_total", "Attempts at deliveries by their outcome.", ("plugin", "kind", "outcome")
+        )
+
+    def start(self) -> None:
+        """Runs the claim loop and the housekeeping until its `tasks` stop."""
+        plugin = self._service.plugin
+        self._tasks.loop(f"{plugin}.deliveries", self._turn, pause=0.0)
+        self._tasks.loop(f"{plugin}.housekeeping", self._sweep_all, pause=SWEEP)
+
+    async def pass_once(self) -> int:
+        """Claims what is due, up to `AT_ONCE`, and carries it out; says how much it claimed."""
+        rows = await self._claim(AT_ONCE)
+        await asyncio.gather(*(self._carry_out(row) for row in rows))
+        return len(rows)
+
+    async def sweep(self) -> int:
+        """Deletes up to `SWEEP_ROWS` idempotency records and done deliveries older than a day; says how many."""
+        until = self._service.clock.now() - LIFE
+        return await store.forget(self._units.database, until, SWEEP_ROWS)
+
+    async def _sweep_all(self) -> None:
+        while await self.sweep() >= SWEEP_ROWS:
+            pass
+
+    async def _turn(self) -> None:
+        wake = self._service.wake
+        wake.clear()
+        for row in await self._claim(AT_ONCE - self._running):
+            self._running += 1
+            self._tasks.spawn(f"{self._service.plugin}.delivery", self._take_a_place(row))
+        try:
+            async with asyncio.timeout(POLL):
+                await wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _take_a_place(self, row: Row) -> None:
+        try:
+            await self._carry_out(row)
+        finally:
+            self._running -= 1
+            self._service.wake.set()  # there is room for another
+
+    async def _claim(self, room: int) -> Sequence[Row]:
+        if room <= 0:
+            return ()
+        now = self._service.clock.now()
+        until = now + timedelta(seconds=self._lease)
+        return await store.due(self._units.database, now, until, self._kinds, room)
+
+    async def _carry_out(self, row: Row) -> None:
+        delivery, kind, sealed, number = row
+        handler = self._handlers[kind]
+        if number > handler.attempts:
+            # No attempt ended in an error: each time the process did.
+            error = "ProcessLost"
+        else:
+            error = await self._attempt(handler, delivery, sealed, number)
+        now = self._service.clock.now()
+        statements = self._units.database
+        if not error:
+            outcome, kept = "done", await store.done(statements, delivery, number, now)
+        elif number < handler.attempts:
+            run_at = now + timedelta(seconds=pause(number))
+            outcome, kept = "failed", await store.again(statements, delivery, number, run_at, error)
+        else:
+            outcome, kept = "given_up", await store.failed(statements, delivery, number, now, error)
+        self._counts.bind(self._service.plugin, kind, outcome if kept else "lease_lost").add()
+
+    async def _attempt(self, handler: Handler, delivery: str, sealed: bytes, number: int) -> str:
+        """Name of the error's class, "" when there was none."""
+        try:
+            error = await self._tasks.outcome(
+                f"{self._service.plugin}.delivery", self._run(handler, delivery, sealed, number)
+            )
+        except asyncio.CancelledError:
+            # We are being stopped: the next worker need not wait for the lease to run out.
+            await store.again(self._units.database, delivery, number, self._service.clock.now(), "CancelledError")
+            raise
+        return "" if error is None else type(error).__name__
+
+    async def _run(self, handler: Handler, delivery: str, sealed: bytes, number: int) -> None:
+        payload = self._service.cipher.open("deliveries", sealed, delivery.encode())
+        with self._units.outside():
+            async with asyncio.timeout(self._lease):
+                await handler.run(Attempt(delivery, payload, number))
+
+
+def pause(number: int) -> float:
+    """Seconds between a failed attempt and the next: doubled each time, with jitter of up to a half."""
+    return min(FIRST_PAUSE * 2.0 ** (number - 1), LONGEST_PAUSE) * random.uniform(0.5, 1.0)

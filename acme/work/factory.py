@@ -1,0 +1,191 @@
+"""Makes the units of work of one service, and runs its calls in them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from acme.context import Call
+from acme.contract import Contracts, Work
+from acme.errors import Refused, Unavailable
+from acme.ports import Cipher, Clock, Database, Row, SerializationFailure, Statements
+from acme.telemetry import Metrics
+from acme.work.idempotency import Idempotency, Key, in_flight
+from acme.work.outbox import Outbox, Wire
+from acme.work.unit import HERE, KeyTaken, Scope, Service, Unit
+
+T = TypeVar("T")
+Here = TypeVar("Here", Unit, Scope)
+
+RETRIES: Final = 3
+"""How often an AUTO call is repeated after a serialization failure or deadlock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier(Generic[T]):
+    """How a placement's replies become wire bytes for the idempotency record, and come back."""
+
+    pack: Callable[[T], bytes]
+    unpack: Callable[[bytes], T]
+
+
+class ServiceDatabase:
+    """`Resources.database`: statements take part in the unit of work they are used in, else each stands alone."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._pool = service.pool
+
+    async def fetch(self, sql: str, *args: Any) -> Sequence[Row]:
+        if (unit := self._unit()) is not None:
+            return await unit.fetch(sql, *args)
+        async with self._pool.connection() as connection:
+            return await connection.fetch(sql, *args)
+
+    async def fetchrow(self, sql: str, *args: Any) -> Row | None:
+        if (unit := self._unit()) is not None:
+            return await unit.fetchrow(sql, *args)
+        async with self._pool.connection() as connection:
+            return await connection.fetchrow(sql, *args)
+
+    async def fetchval(self, sql: str, *args: Any) -> Any:
+        if (unit := self._unit()) is not None:
+            return await unit.fetchval(sql, *args)
+        async with self._pool.connection() as connection:
+            return await connection.fetchval(sql, *args)
+
+    async def execute(self, sql: str, *args: Any) -> str:
+        if (unit := self._unit()) is not None:
+            return await unit.execute(sql, *args)
+        async with self._pool.connection() as connection:
+            return await connection.execute(sql, *args)
+
+    def _unit(self) -> Unit | None:
+        here = HERE.get(None)
+        return here if type(here) is Unit and here.service is self._service else None
+
+
+class UnitFactory:
+    """The units of work of one service."""
+
+    def __init__(
+        self,
+        plugin: str,
+        pool: Database,
+        *,
+        contracts: Contracts,
+        wire: Wire,
+        cipher: Cipher,
+        clock: Clock,
+        metrics: Metrics,
+        kinds: Collection[str] = (),
+    ) -> None:
+        """`kinds` are the deliveries that the plugin declares; "mail" is always one."""
+        ends = metrics.counter("acme_units_of_work_total", "Units of work by their end.", ("plugin", "end"))
+        replays = metrics.counter("acme_idempotent_replays_total", "Calls answered from a stored outcome.", ("plugin",))
+        self.service: Final = Service(
+            plugin=plugin,
+            pool=pool,
+            cipher=cipher,
+            clock=clock,
+            outbox=Outbox(contracts, wire),
+            kinds=frozenset({"mail", *kinds}),
+            wake=asyncio.Event(),
+            committed=ends.bind(plugin, "committed"),
+            rolled_back=ends.bind(plugin, "rolled_back"),
+        )
+        self.database: Final[Statements] = ServiceDatabase(self.service)
+        """What the service gets as `Resources.database`."""
+        self.reading: Final = Scope(self.service, Work.NONE)
+        """The scope of every NONE call."""
+        self._idempotency = Idempotency(cipher, clock)
+        self._replays = replays.bind(plugin)
+
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """Around a job, a delivery or a start: there `work()` and its kin mean this service's database."""
+        token = HERE.set(Scope(self.service, Work.MANUAL))
+        try:
+            yield
+        finally:
+            HERE.reset(token)
+
+    async def auto(self, call: Call, keyed: bool, perform: Callable[[Unit], Awaitable[T]], carrier: Carrier[T]) -> T:
+        """Runs an AUTO call: `perform` in a unit of its own, repeated after serialization failures.
+
+        `keyed`: the method keeps outcomes for an Idempotency-Key.
+
+        Raises:
+            Unavailable(reason="contention"): it failed to serialize each time.
+            What `perform` raises, after the unit ended accordingly; `Idempotency`'s refusals.
+        """
+        key = self._idempotency.key(call) if keyed else None
+        for attempt in range(RETRIES + 1):
+            unit = Unit(self.service, call, "a method that is declared WORK_AUTO is one unit of work already")
+            try:
+                if key is not None and (stored := await self._idempotency.claim(unit, key)) is not None:
+                    await unit.roll_back()
+                    return self._replayed(stored, carrier)
+                return await self._settle(unit, perform, key, carrier)
+            except KeyTaken:
+                break
+            except SerializationFailure as error:
+                await unit.leave(error)
+                # Up to 10, 20, 40, 80 ms: long enough for the other one to end, random so that two of us part.
+                await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))
+            except BaseException as error:
+                await unit.leave(error)
+                raise
+        else:
+            raise Unavailable("Too many changes of the same thing at once: try again.", reason="contention")
+        return await self._replay(key, carrier)
+
+    async def manual(self, call: Call, keyed: bool, perform: Callable[[Scope], Awaitable[T]], carrier: Carrier[T]) -> T:
+        """Runs a MANUAL call: `perform` opens its units itself; the last of them commits here, with the reply.
+
+        Raises: as `auto`; a serialization failure at the last commit is `Unavailable(reason="contention")` at once.
+        """
+        key = self._idempotency.key(call) if keyed else None
+        if key is not None and (stored := await self._idempotency.find(self.database, key)) is not None:
+            return self._replayed(stored, carrier)
+        scope = Scope(self.service, Work.MANUAL, call)
+        try:
+            return await self._settle(scope, perform, key, carrier)
+        except KeyTaken:
+            pass
+        except SerializationFailure as error:
+            raise Unavailable("Too many changes of the same thing at once: try again.", reason="contention") from error
+        except BaseException as error:
+            if scope.pending is not None:
+                await scope.pending.leave(error)
+            raise
+        return await self._replay(key, carrier)
+
+    async def _settle(
+        self, here: Here, perform: Callable[[Here], Awaitable[T]], key: Key | None, carrier: Carrier[T]
+    ) -> T:
+        """Performs the call and commits what it left to commit."""
+        try:
+            reply = await perform(here)
+        except Refused as refusal:
+            if refusal.commit and (unit := here.pending) is not None:
+                await unit.finish(self._idempotency.refused(key, refusal) if key is not None else None)
+            raise
+        if (unit := here.pending) is not None:
+            await unit.finish(self._idempotency.answered(key, carrier.pack(reply)) if key is not None else None)
+        return reply
+
+    async def _replay(self, key: Key | None, carrier: Carrier[T]) -> T:
+        """After another call with the same key has committed first."""
+        stored = await self._idempotency.find(self.database, key) if key is not None else None
+        if stored is None:
+            raise in_flight()
+        return self._replayed(stored, carrier)
+
+    def _replayed(self, stored: bytes, carrier: Carrier[T]) -> T:
+        self._replays.add()
+        return carrier.unpack(stored)

@@ -1,0 +1,69 @@
+"""Events on their way into the outbox: a message of a contract → a row, and the headers that travel with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from acme.context import Call, Kind
+from acme.contract import Contracts, Message
+from acme.work import store
+
+
+class Wire(Protocol):
+    """What is used of `acme.codec.wire.Wire`."""
+
+    def encoder(self, message: Message) -> Callable[[Any], bytes]: ...
+
+
+class Outbox:
+    """Encodes events; each kind of message is looked up once."""
+
+    def __init__(self, contracts: Contracts, wire: Wire) -> None:
+        self._contracts = contracts
+        self._wire = wire
+        self._rows: Final[dict[type, Callable[[Any], store.Event]]] = {}
+
+    def row(self, message: Any) -> store.Event:
+        """The row of an event.
+
+        Raises:
+            ValueError: the message is no event, its key is empty, or the wire cannot carry it.
+        """
+        row = self._rows.get(type(message))
+        if row is None:
+            row = self._rows[type(message)] = self._compile(type(message))
+        return row(message)
+
+    def _compile(self, cls: type) -> Callable[[Any], store.Event]:
+        message = self._contracts.message_of(cls)
+        event = message.event
+        if event is None:
+            raise ValueError(f"{message.name} is no event: it lacks the option acme.options.v1.event")
+        attr = next(field.attr for field in message.fields if field.name == event.key)
+        encode = self._wire.encoder(message)
+        topic, name, key_name = event.topic, message.name, event.key
+
+        def row(value: Any) -> store.Event:
+            key = getattr(value, attr)
+            if key is None or key == "":
+                raise ValueError(f"{name} orders by {key_name}, which is empty")
+            return store.Event(topic, str(key), name, encode(value))
+
+        return row
+
+
+def headers(call: Call | None, plugin: str) -> str:
+    """What travels with the events of a unit of work, as JSON: who caused them, and in which request."""
+    if call is None:
+        said = {"request_id": "", "traceparent": "", "principal_kind": Kind.SERVICE, "principal_id": plugin}
+    else:
+        said = {
+            "request_id": call.request_id,
+            "traceparent": call.traceparent,
+            "principal_kind": call.principal.kind,
+            "principal_id": call.principal.id,
+        }
+    return msgspec.json.encode(said).decode()

@@ -1,0 +1,238 @@
+"""The transaction of a unit of work, and the scope around it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final
+
+from acme.context import Call
+from acme.contract import Work
+from acme.errors import Unavailable
+from acme.ids import new_id
+from acme.ports import Cipher, Clock, Connection, Database, Row, Statements
+from acme.telemetry import Counter
+from acme.work import store
+from acme.work.outbox import Outbox, headers
+
+
+class KeyTaken(Exception):
+    """Another transaction committed a record for the same idempotency key; this one was rolled back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the units of work of one service share."""
+
+    plugin: str
+    pool: Database
+    cipher: Cipher
+    clock: Clock
+    outbox: Outbox
+    kinds: frozenset[str]
+    """Kinds of deliveries it may ask for."""
+    wake: asyncio.Event
+    """Set after a commit that asked for deliveries."""
+    committed: Counter
+    rolled_back: Counter
+
+
+class Unit:
+    """One transaction (`Statements`): begins at its first statement, commits with all that was added to it.
+
+    Belongs to one flow of control: statements at the same time are refused, because their order would be chance.
+    """
+
+    __slots__ = (
+        "_busy",
+        "_closed",
+        "_connection",
+        "_failed",
+        "_lent",
+        "call",
+        "deliveries",
+        "events",
+        "nested",
+        "service",
+    )
+
+    def __init__(self, service: Service, call: Call | None, nested: str) -> None:
+        self.service: Final = service
+        self.call: Final = call
+        """The call it serves; None in a job or a delivery."""
+        self.nested: Final = nested
+        """Why no other unit can be opened inside."""
+        self.events: list[store.Event] = []
+        self.deliveries: list[store.Wanted] = []
+        self._lent: AbstractAsyncContextManager[Connection] | None = None
+        self._connection: Connection | None = None
+        self._busy = False
+        self._failed = False
+        self._closed = ""
+
+    @property
+    def pending(self) -> Unit:
+        """What is left to commit when the handler has returned: all of an AUTO call."""
+        return self
+
+    async def fetch(self, sql: str, *args: Any) -> Sequence[Row]:
+        rows: Sequence[Row] = await self._run("fetch", sql, args)
+        return rows
+
+    async def fetchrow(self, sql: str, *args: Any) -> Row | None:
+        row: Row | None = await self._run("fetchrow", sql, args)
+        return row
+
+    async def fetchval(self, sql: str, *args: Any) -> Any:
+        return await self._run("fetchval", sql, args)
+
+    async def execute(self, sql: str, *args: Any) -> str:
+        status: str = await self._run("execute", sql, args)
+        return status
+
+    def announce(self, message: Any) -> None:
+        """Adds an event; it is encoded at once."""
+        self.events.append(self.service.outbox.row(message))
+
+    def new_delivery_id(self) -> str:
+        """The id of a delivery about to be asked for."""
+        return new_id("dlv", self.service.clock)
+
+    def deliver(self, delivery: str, kind: str, payload: bytes) -> None:
+        """Asks for a delivery; its payload is sealed at once."""
+        if kind not in self.service.kinds:
+            raise ValueError(f"{self.service.plugin} declares no delivery of kind {kind!r}")
+        sealed = self.service.cipher.seal("deliveries", payload, delivery.encode())
+        self.deliveries.append(store.Wanted(delivery, kind, sealed))
+
+    def close(self, reason: str) -> None:
+        """From now on statements are refused with this reason."""
+        self._closed = reason
+
+    async def finish(self, record: store.Record | None = None) -> None:
+        """Writes what was added, and commits.
+
+        Raises:
+            RuntimeError: a statement failed before, so that there is nothing to commit.
+            KeyTaken: there is a record for the same key; rolled back.
+            SerializationFailure: rolled back; repeat the whole unit.
+            Unavailable(reason="outcome_unknown"): the connection was lost while committing.
+        """
+        try:
+            if self._failed or self._busy:
+                raise RuntimeError(self._why_not())
+            self.close(_ENDED)
+            if record is not None and self._connection is None:
+                await self._begin()
+            await self._commit(record)
+        except BaseException as error:
+            await self.leave(error)
+            raise
+        await self._give_back()
+        self.service.committed.add()
+        if self.deliveries:
+            self.service.wake.set()
+
+    async def leave(self, error: BaseException) -> None:
+        """Ends the unit after `error` without committing. Does nothing to one that has ended.
+
+        Where the error is a cancellation, a statement may still be running: the pool cleans up after it, nobody waits.
+        """
+        await self.roll_back(wait=isinstance(error, Exception))
+
+    async def roll_back(self, *, wait: bool = True) -> None:
+        """Ends the unit without committing; `wait` until its locks are free."""
+        self.close(_ENDED)
+        if self._lent is None:
+            return
+        self.service.rolled_back.add()
+        try:
+            if wait and self._connection is not None:
+                await self._connection.rollback()
+        except Unavailable:
+            pass  # the connection is gone, and the transaction with it
+        finally:
+            await self._give_back()
+
+    async def _run(self, verb: str, sql: str, args: Sequence[Any]) -> Any:
+        if self._closed or self._failed or self._busy:
+            raise RuntimeError(self._why_not())
+        self._busy = True
+        try:
+            connection = self._connection or await self._begin()
+            return await getattr(connection, verb)(sql, *args)
+        except BaseException:
+            self._failed = True
+            raise
+        finally:
+            self._busy = False
+
+    async def _begin(self) -> Connection:
+        lent = self.service.pool.connection()
+        connection = await lent.__aenter__()
+        self._lent = lent
+        await connection.begin()
+        self._connection = connection
+        return connection
+
+    async def _commit(self, record: store.Record | None) -> None:
+        connection = self._connection
+        try:
+            if connection is not None:
+                if (self.events or self.deliveries or record) and not await self._write(connection, record):
+                    raise KeyTaken
+                await connection.commit()
+            elif self.events or self.deliveries:
+                # No statement came before: the one that writes is a transaction by itself.
+                async with self.service.pool.connection() as own:
+                    await self._write(own, None)
+        except Unavailable as error:
+            message = "The connection to the database was lost while committing: whether it was done is not known."
+            raise Unavailable(message, reason="outcome_unknown") from error
+
+    async def _write(self, statements: Statements, record: store.Record | None) -> bool:
+        said = headers(self.call, self.service.plugin) if self.events else "{}"
+        return await store.write(statements, self.events, said, self.deliveries, record, self.service.clock.now())
+
+    async def _give_back(self) -> None:
+        lent, self._lent, self._connection = self._lent, None, None
+        if lent is not None:
+            await lent.__aexit__(None, None, None)
+
+    def _why_not(self) -> str:
+        if self._closed:
+            return self._closed
+        if self._failed:
+            return "a statement of this unit of work failed: it can only roll back"
+        return "another statement of this unit of work is running: await one after the other"
+
+
+_ENDED: Final = "this unit of work has ended"
+
+
+class Scope:
+    """Where statements stand alone: around the units of a MANUAL call, a job or a delivery; all of a NONE call."""
+
+    __slots__ = ("call", "pending", "service", "work")
+
+    def __init__(self, service: Service, work: Work, call: Call | None = None) -> None:
+        self.service: Final = service
+        self.work: Final = work
+        self.call: Final = call
+        self.pending: Unit | None = None
+        """The unit that `work(last=True)` left, to be committed with the reply."""
+
+    def open(self) -> Unit:
+        """A unit inside of it."""
+        if self.work is Work.NONE:
+            raise RuntimeError(READING)
+        return Unit(self.service, self.call, "a unit of work cannot be opened inside another")
+
+
+READING: Final = "a method that is declared WORK_NONE writes nothing"
+
+HERE: Final[ContextVar[Scope | Unit]] = ContextVar("acme.work")
+"""Set in the context of every call, job and delivery of a service that has a database."""
