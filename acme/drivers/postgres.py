@@ -17,8 +17,10 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import sys
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
 from urllib.parse import parse_qs, urlsplit
@@ -37,7 +39,7 @@ CONNECT_LIMIT: Final = 5.0
 """Seconds to open a connection, and to clean one."""
 _SOCKET_PATH_LIMIT: Final = 107
 """Bytes of `sun_path` less the final NUL (unix(7))."""
-_LOST: Final = (
+_LOST: Final = (  # whatever the statement was, there is no connection any more, or none to be had
     OSError,
     TimeoutError,
     pg.PostgresConnectionError,
@@ -47,6 +49,9 @@ _LOST: Final = (
     pg.CrashShutdownError,
     pg.IdleInTransactionSessionTimeoutError,
 )
+
+_REPEATABLE: Final = (pg.TransactionRollbackError, pg.InvalidCachedStatementError, pg.OutdatedSchemaCacheError)
+"""A whole transaction may succeed the next time: SQLSTATE class 40, and a migration that changed a cached plan's tables."""
 
 
 async def open(url: str, *, size: int = 8, tasks: Tasks) -> Pool:
@@ -64,7 +69,7 @@ async def create_database(url: str, name: str, *, template: str | None = None) -
         ValueError: a name that would need quoting.
         acme.errors.Unavailable: the server cannot be reached.
     """
-    for identifier in filter(None, (name, template)):
+    for identifier in (name,) if template is None else (name, template):
         if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", identifier):
             raise ValueError(f"database name {identifier!r}: lower-case letters, digits and underscores, at most 63")
     address = Address(url)
@@ -91,7 +96,8 @@ class Address:
         self._host: str | None = None
         self._folder: int | None = None
         host = parse_qs(urlsplit(url).query).get("host", [""])[0]
-        if host.startswith("/") and len(os.fsencode(host)) + len("/.s.PGSQL.65535") > _SOCKET_PATH_LIMIT:
+        too_long = len(os.fsencode(host)) + len("/.s.PGSQL.65535") > _SOCKET_PATH_LIMIT
+        if sys.platform == "linux" and host.startswith("/") and too_long:
             self._folder = os.open(host, os.O_PATH | os.O_DIRECTORY)
             self._host = f"/proc/self/fd/{self._folder}"
 
@@ -183,7 +189,8 @@ class Pool:
                 raw = await waiter
             except asyncio.CancelledError:
                 if waiter.cancelled():
-                    self._waiters.remove(waiter)
+                    with suppress(ValueError):  # a connection came back meanwhile and was not for it
+                        self._waiters.remove(waiter)
                 elif waiter.exception() is None:
                     self._give(waiter.result())  # handed over at the moment of the cancellation
                 raise
@@ -235,7 +242,8 @@ class Pool:
         """Ends what the last user left: a running statement (asyncpg waits for its cancellation), transaction, locks."""
         clean = False
         try:
-            await raw.execute("ROLLBACK; SELECT pg_advisory_unlock_all()", timeout=CONNECT_LIMIT)
+            async with asyncio.timeout(CONNECT_LIMIT):
+                await raw.execute("ROLLBACK; SELECT pg_advisory_unlock_all()")
             clean = True
         except (*_LOST, pg.PostgresError, pg.InterfaceError):
             pass  # not worth more effort: a new one takes its place
@@ -273,7 +281,7 @@ class Lent:
         raw, self._raw = self._raw, None
         if raw is None:
             raise _returned()
-        if (self._busy or raw.is_in_transaction()) and not raw.is_closed():
+        if not raw.is_closed() and (self._busy or raw.is_in_transaction()):
             self._pool._give_dirty(raw)
         else:
             self._pool._give(raw)
@@ -344,7 +352,7 @@ class Lent:
         if isinstance(error, pg.UniqueViolationError):
             self._busy = False
             raise UniqueViolation(error.constraint_name or "") from error
-        if isinstance(error, pg.TransactionRollbackError):
+        if isinstance(error, _REPEATABLE):
             self._busy = False
             raise SerializationFailure(str(error)) from error
         if isinstance(error, _LOST) or (self._raw is not None and self._raw.is_closed()):
