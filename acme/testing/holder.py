@@ -67,7 +67,8 @@ class Users:
 
 async def hold(folder: Path, *, first_user: float = FIRST_USER) -> None:
     """Runs a server in `folder` for as long as it has users, and deletes the folder."""
-    server = EmbeddedPostgres(folder, settings=_SETTINGS)
+    binaries = os.environ.get("ACME_POSTGRES_BIN")
+    server = EmbeddedPostgres(folder, postgres_bin=Path(binaries) if binaries else None, settings=_SETTINGS)
     users = Users()
     try:
         await server.start()
