@@ -206,7 +206,8 @@ class _Explainer:
         """Code and message for a value of the wrong type."""
         if value is _Odd.NOT_A_NUMBER:
             return "not_a_number", "JSON has no NaN and no infinity"
-        return "range" if value is _Odd.HUGE else "type", f"must be {wanted}"
+        is_number = value is _Odd.HUGE and wanted.endswith("a number")
+        return "range" if is_number else "type", f"must be {wanted}"
 
     def _keys(self, value: _Object, at: str, depth: int) -> bool:
         """Looks at an object's keys; whether to look at its values too."""
