@@ -43,18 +43,20 @@ What is where: `platform.py` (Platform) · `client.py` (HTTP) · `people.py` (wh
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from acme.testing.client import Client, Reply
     from acme.testing.people import User, somebody
-    from acme.testing.platform import PLACEMENTS, Platform
+    from acme.testing.platform import Platform
     from acme.testing.server import Server, lease
 
 __all__ = ["PLACEMENTS", "Client", "Platform", "Reply", "Server", "User", "lease", "somebody"]
 
-_HOMES = {
-    "PLACEMENTS": "platform",
+PLACEMENTS: Final = ("local", "loopback")
+"""Every placement of services that tests can run in."""
+
+_HOMES: Final = {
     "Client": "client",
     "Platform": "platform",
     "Reply": "client",

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from acme.testing import PLACEMENTS
+
 if TYPE_CHECKING:
     from acme import Plugin
+    from acme.runtime.hosting import Placement
     from acme.testing.databases import FreshDatabase
     from acme.testing.platform import Platform
     from acme.testing.server import Server
@@ -40,8 +43,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "placement" in metafunc.fixturenames and metafunc.definition.get_closest_marker("every_placement"):
-        from acme.testing.platform import PLACEMENTS
-
         metafunc.parametrize("placement", PLACEMENTS, indirect=True, scope="module")
 
 
@@ -68,14 +69,15 @@ def settings() -> Mapping[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def placement(request: pytest.FixtureRequest) -> str:
+def placement(request: pytest.FixtureRequest) -> Placement:
     """How calls between services travel."""
-    return str(getattr(request, "param", "loopback"))
+    chosen: Placement = getattr(request, "param", "loopback")
+    return chosen
 
 
 @_asynchronous
 async def platform(
-    postgres: Server, plugins: Sequence[Plugin] | None, placement: str, settings: Mapping[str, Any]
+    postgres: Server, plugins: Sequence[Plugin] | None, placement: Placement, settings: Mapping[str, Any]
 ) -> AsyncIterator[Platform]:
     """A running platform."""
     from acme.testing.platform import Platform
@@ -87,9 +89,9 @@ async def platform(
 @_asynchronous
 async def database(postgres: Server, plugins: Sequence[Plugin] | None) -> AsyncIterator[FreshDatabase]:
     """The database of the only one of `plugins`, migrated and empty."""
-    from acme.testing.databases import fresh
-
     if plugins is None or len(plugins) != 1:
         raise pytest.UsageError("`database` is one plugin's: override the fixture `plugins` to return just that one")
+    from acme.testing.databases import fresh
+
     async with fresh(postgres, plugins[0]) as opened:
         yield opened

@@ -1,0 +1,170 @@
+"""A running platform for tests."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import parse_qs, quote, urlsplit
+
+from acme.context import Principal
+from acme.drivers.clock import MovableClock
+from acme.plugin import Plugin
+from acme.runtime.assembly import Node, assemble
+from acme.runtime.discovery import contracts_of, discover, enlist
+from acme.runtime.hosting import Placement
+from acme.runtime.settings import load
+from acme.testing.client import Client
+from acme.testing.databases import migrated
+from acme.testing.mailbox import Mailbox
+from acme.testing.outbox import Outbox
+from acme.testing.people import PASSWORD, User, principal_of, somebody
+from acme.testing.server import Server, lease
+from acme.testing.stubs import speaking
+
+T = TypeVar("T")
+
+REGION: Final = "local"
+"""The region of every platform of the kit."""
+
+
+class Platform:
+    """Plugins, hosted. Made by `Platform.start`; everything it gave out ends with it."""
+
+    def __init__(
+        self, node: Node, server: Server, databases: Mapping[str, str], data: Path, clock: MovableClock, outbox: Outbox
+    ) -> None:
+        self._node, self._server, self._databases, self._outbox = node, server, databases, outbox
+        self._clients: dict[str, Client] = {}
+        self.data: Final = data
+        """The data folder."""
+        self.clock: Final = clock
+        """The time of every process of the platform; `advance` moves it."""
+        self.mailbox: Final = Mailbox(data / "mailbox")
+        """The mails it would have sent."""
+
+    @classmethod
+    @asynccontextmanager
+    async def start(
+        cls,
+        plugins: Iterable[Plugin] | None = None,
+        *,
+        placement: Placement = "loopback",
+        settings: Mapping[str, Any] | None = None,
+        server: Server | None = None,
+    ) -> AsyncIterator[Platform]:
+        """Hosts `plugins` (all that are installed, when `None`) on fresh databases, behind a gateway on a free port.
+
+        `settings` go over the kit's: nested tables, as in `acme.toml`. `server` is the PostgreSQL to use; the fixture
+        `postgres` shares one among all tests of a run, and without it one is started for as long as this platform runs.
+
+        Raises:
+            acme.config.ConfigError: `settings` are wrong.
+            AssertionError: a plugin did not come up; with the step and the reason.
+        """
+        hosted = [plugin for _, plugin in discover().usable()] if plugins is None else list(plugins)
+        async with AsyncExitStack() as stack:
+            if server is None:
+                server = stack.enter_context(lease(f"pid-{os.getpid()}"))
+            data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="acme-test-")))
+            clock = MovableClock(data / "clock")
+            stack.callback(clock.close)
+            databases = {plugin.name: await stack.enter_async_context(migrated(server, plugin)) for plugin in hosted}
+            urls = {name: server.url(database) for name, database in databases.items()}
+            config = load(
+                values=_merged(_defaults(data, server.url("postgres"), urls), settings or {}), name="the test"
+            )
+            node = await stack.enter_async_context(assemble(config, hosted, placement=placement))
+            down = [f"{e.name}: {e.reason}" for e in node.roster.entries.values() if e.health != "up"]
+            if down:
+                raise AssertionError("not every plugin came up: " + "; ".join(down))
+            platform = cls(node, server, databases, data, clock, Outbox(contracts_of(enlist(hosted))))
+            stack.push_async_callback(platform._close)
+            yield platform
+
+    @property
+    def url(self) -> str:
+        """The origin of the API, such as "http://127.0.0.1:45123"."""
+        return self._node.url
+
+    # ---- who calls ----------------------------------------------------------------------------------------------
+
+    def somebody(self, *, scopes: Iterable[str] = ("*",)) -> User:
+        """A user of whom no service has heard: cheap, and enough to call by contract what asks nothing of users."""
+        return somebody(self.clock, region=REGION, scopes=scopes)
+
+    async def sign_up(self, email: str = "", *, password: str = PASSWORD, display_name: str = "Ada") -> User:
+        """A user with an account, a proved e-mail address and a session, all over HTTP. Needs the users plugin."""
+        email = email or f"user-{secrets.token_hex(6)}@example.com"
+        anybody = self.client()
+        account = {"email": email, "password": password, "display_name": display_name}
+        before = len(self.mailbox.list(email))
+        (await anybody.post("/v1/users", account)).expect(202)
+        mail = await self.mailbox.wait(email, number=before + 1)
+        token = parse_qs(urlsplit(mail.links[0]).query)["token"][0]
+        (await anybody.post("/v1/users:verifyEmail", {"token": token})).expect(200)
+        return await self.log_in(email, password=password)
+
+    async def log_in(self, email: str, *, password: str = PASSWORD) -> User:
+        """The same user in a new session."""
+        session = (await self.client().post("/v1/sessions", {"email": email, "password": password})).expect(201)
+        access, refresh = session["access_token"], session["refresh_token"]
+        return User(principal_of(access), email, password, access, refresh)
+
+    def principal(self, user: User) -> Principal:
+        """What the platform knows of a user who calls."""
+        return user.principal
+
+    # ---- how they call ------------------------------------------------------------------------------------------
+
+    def client(self, as_: User | None = None) -> Client:
+        """An HTTP client with the user's access token, or without any. Closed with the platform."""
+        token = as_.access_token if as_ is not None else ""
+        if as_ is not None and not token:
+            raise ValueError("somebody made up has no access token: sign them up to call over HTTP")
+        client = self._clients.get(token)
+        if client is None:
+            client = self._clients[token] = Client(self.url, token)
+        return client
+
+    def stub(self, stub: type[T], *, as_: User, idempotency_key: str = "") -> T:
+        """A client of a contract, which calls as the user, with this Idempotency-Key if given. Refusals are raised."""
+        return speaking(self._node.directory.named("gateway"), stub, as_.principal, idempotency_key=idempotency_key)
+
+    # ---- what they left behind ----------------------------------------------------------------------------------
+
+    async def outbox(self, plugin: str, *, key: str = "") -> list[Any]:
+        """The events that a plugin published, decoded, oldest first; those with one key, if given."""
+        async with self._server.connection(self._databases[plugin]) as connection:
+            return await self._outbox.read(connection, key=key)
+
+    def database(self, plugin: str) -> str:
+        """The address of a plugin's database, for looking at what no contract shows."""
+        return self._server.url(self._databases[plugin])
+
+    async def _close(self) -> None:
+        for client in self._clients.values():
+            await client.close()
+
+
+def _defaults(data: Path, server: str, databases: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "platform": {"data": str(data), "region": REGION, "public_url": "https://acme.test"},
+        "database": {"url": server, "urls": dict(databases), "connections": 4},
+        "clock": {"url": f"movable:{quote(str(data / 'clock'))}"},
+        "gateway": {"host": "127.0.0.1", "port": 0, "access_log": False},
+        "secrets": {"master_key": base64.b64encode(secrets.token_bytes(32)).decode()},
+    }
+
+
+def _merged(under: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(under)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, Mapping) else value
+    return merged
