@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -24,6 +25,11 @@ ACME: Final = str(Path(sys.executable).with_name("acme"))
 """The command as it is installed."""
 
 PASSWORD: Final = "correct horse battery staple"
+
+SHOWS_OUR_INSIDE: Final = re.compile(
+    r'Traceback|File "|\.py\b|line \d+, in|SELECT |INSERT |UPDATE .* SET|DELETE FROM|asyncpg|relation "|/tmp/|/proc/'
+)
+"""What no answer may hold: stack traces, SQL, paths."""
 
 
 def wait_for(what: str, condition: Callable[[], Any], limit: float = 10.0) -> float:
@@ -93,12 +99,14 @@ class Platform:
     """One data folder, and the process that runs on it, if any.
 
     The process leads a process group of its own. Its working directory is `folder`, so that a test may put an
-    `acme.toml` there; its data is in `folder/data`; what it logs is in `folder/log`.
+    `acme.toml` there; its data is in `folder/data`, if not named otherwise; what it logs is in `folder/log`.
     """
 
-    def __init__(self, folder: Path, *options: str, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *options: str, data: str = "data", environ: Mapping[str, str] | None = None
+    ) -> None:
         self.folder, self.options = folder, options
-        self.data = folder / "data"
+        self.data = folder / data
         self.environ = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200", **(environ or {})}
         self.ready: dict[str, Any] = {}
         self.process: subprocess.Popen[bytes] | None = None
@@ -227,6 +235,22 @@ def platform(folder: Path, *options: str, environ: Mapping[str, str] | None = No
         yield one.start()
     finally:
         one.close()
+
+
+def check_problem(reply: Reply, status: int, code: str = "") -> dict[str, Any]:
+    """The reply is a problem by RFC 9457 that says enough and shows nothing of our inside."""
+    assert reply.status == status, (reply.status, reply.body[:2000])
+    assert reply.headers["Content-Type"] == "application/problem+json"
+    problem: dict[str, Any] = json.loads(reply.body)
+    assert problem["status"] == status
+    assert problem["code"]
+    if code:
+        assert problem["code"] == code
+    assert problem["request_id"] == reply.headers["X-Request-Id"]
+    assert problem["title"]
+    assert problem["detail"]
+    assert not SHOWS_OUR_INSIDE.search(reply.body.decode()), reply.body
+    return problem
 
 
 async def connect(one: Platform, database: str) -> asyncpg.Connection:

@@ -1,0 +1,72 @@
+"""The README's first page works as it stands: its block of curl lines, run by bash in a folder like a checkout."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.house.tree import ROOT, text
+from tests.system.running import Platform
+
+pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="the README's lines need curl")
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """What the block prints."""
+    folder = tmp_path_factory.mktemp("checkout")
+    (folder / ".venv").symlink_to(sys.prefix)
+    shutil.copy(ROOT / "acme.toml", folder)
+    (block,) = re.findall(r"^```sh\n(.*?)^```", text("README.md"), re.M | re.S)
+    one = Platform(folder, data=".acme")
+    try:
+        one.start()
+        bash = ["bash", "-eu", "-o", "pipefail", "-c", block]
+        done = subprocess.run(
+            bash, cwd=folder, env={**one.environ, "API": one.api}, capture_output=True, text=True, timeout=60
+        )
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+        yield done.stdout
+        assert one.stop() == 0
+    finally:
+        one.close()
+
+
+def answers(shown: str) -> list[dict[str, object]]:
+    """The JSON objects among the output, in their order."""
+    found, at, decoder = list[dict[str, object]](), 0, json.JSONDecoder()
+    while (start := shown.find("{", at)) >= 0:
+        try:
+            value, at = decoder.raw_decode(shown, start)
+        except ValueError:
+            at = start + 1
+            continue
+        found.append(value)
+    return found
+
+
+def test_every_line_answers_what_the_readme_promises(shown: str) -> None:
+    signed_up, verified, me, listed, changed, archived, wrong, unauthenticated = answers(shown)
+    assert signed_up == {}
+    assert verified["email_verified"] is True
+    assert me["email"] == "ada@example.com"
+    assert "Apollo" in json.dumps(listed["projects"])
+    assert changed["description"] == "To the moon"
+    assert archived["archived"] is True
+    assert wrong["status"] == 422
+    assert unauthenticated["status"] == 401
+
+
+def test_the_mail_is_shown_to_people(shown: str) -> None:
+    assert "ada@example.com" in shown
+    assert "token=" in shown
+
+
+def test_a_revoked_token_is_worthless_after_the_second_the_readme_names(shown: str) -> None:
+    assert re.search(r"^HTTP/1.1 401 ", shown, re.M)
