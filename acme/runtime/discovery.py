@@ -54,6 +54,13 @@ class Entry:
 
 
 @dataclass(slots=True)
+class Trial:
+    """What a plugin is being tried at; the one who tries says so as it goes on."""
+
+    step: str
+
+
+@dataclass(slots=True)
 class Roster:
     """Every plugin that was found, in the order of names."""
 
@@ -76,12 +83,13 @@ class Roster:
         log.error("plugin quarantined", plugin=name, step=step, error=told, exc_info=error)
 
     @contextmanager
-    def trial(self, name: str, step: str) -> Iterator[None]:
-        """Runs one step of a plugin's start; what goes wrong quarantines the plugin and goes no further."""
+    def trial(self, name: str, step: str) -> Iterator[Trial]:
+        """Runs steps of a plugin's life; what goes wrong quarantines the plugin and goes no further."""
+        trial = Trial(step)
         try:
-            yield
+            yield trial
         except Exception as error:
-            self.quarantine(name, step, error)
+            self.quarantine(name, trial.step, error)
 
 
 def discover(disabled: Collection[str] = (), found: Iterable[importlib.metadata.EntryPoint] | None = None) -> Roster:

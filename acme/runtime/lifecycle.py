@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import gc
 import importlib.metadata
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import Final, Literal
@@ -34,9 +32,6 @@ from acme.telemetry import logger
 __all__ = ["CannotStart", "FolderError", "Interrupted", "PluginReport", "Report", "run"]
 
 log: Final = logger(__name__)
-
-PORTS: Final = 100
-"""Ports tried, counted from the configured one, before giving up."""
 
 
 class PluginReport(msgspec.Struct, frozen=True):
@@ -99,8 +94,8 @@ def run(config: Config, announce: Callable[[Report], None]) -> None:
 
 async def _serve(config: Config, announce: Callable[[Report], None]) -> None:
     stopping = Stopping()
-    with stopping.watch(), listen(config.gateway.host, config.gateway.port) as listener:
-        async with assemble(config, listener=listener) as node:
+    with stopping.watch():
+        async with assemble(config) as node:
             announce(report(node, config))
             # Everything made so far lives as long as the process: the collector need not look at it again.
             gc.collect()
@@ -141,34 +136,6 @@ class Stopping:
         """Returns when somebody asked."""
         self._waiting = True
         await self._asked.wait()
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket on `port`, or on the next free one of the following `PORTS`; 0 means any.
-
-    Raises:
-        CannotStart: none is free, or the address is not this machine's.
-    """
-    try:
-        family, kind, protocol, _, _ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
-            0
-        ]
-    except socket.gaierror as error:
-        raise CannotStart(f"[gateway] host = {host!r} is no address of this machine: {error.strerror}") from error
-    for candidate in range(port, min(port + PORTS, 65536)):
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, candidate))
-            listener.listen(1024)
-        except OSError as error:
-            listener.close()
-            if error.errno == errno.EADDRINUSE:
-                continue
-            raise CannotStart(f"cannot listen on {host} port {candidate}: {error.strerror}") from error
-        listener.setblocking(False)
-        return listener
-    raise CannotStart(f"no free port from {port} on: choose another with --port")
 
 
 def report(node: Node, config: Config) -> Report:

@@ -1,0 +1,148 @@
+"""Brings one plugin up: database, migrations, resources, service, a place in the directory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from acme.codec.wire import Wire
+from acme.contract import Contracts, Service
+from acme.dispatch import Directory, Host
+from acme.pages import Pages
+from acme.plugin import Delivery, Job, Plugin, Resources, TokenProfile
+from acme.ports import Cipher, Clock, Database, Mailer
+from acme.runtime.databases import Databases
+from acme.runtime.discovery import Entry, Roster, Unusable
+from acme.runtime.migrations import migrate
+from acme.runtime.settings import Config
+from acme.tasks import Tasks
+from acme.telemetry import Metrics
+from acme.work import Attempt, Deliveries, Handler, UnitFactory, send_mail
+
+Placement = Literal["local", "loopback"]
+"""Where services run: in this process, or in this process with every call through the wire's bytes (tests)."""
+
+PLUGIN_START: Final = 60.0
+"""Seconds that a plugin has to connect, migrate and start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A plugin that is up."""
+
+    plugin: Plugin
+    pool: Database
+    units: UnitFactory
+    handlers: Mapping[str, Handler]
+    """Who carries out deliveries, by kind."""
+    resources: Resources[Any]
+
+    def work(self, tasks: Tasks, metrics: Metrics) -> Deliveries:
+        """Begins what the plugin does unasked: deliveries and jobs."""
+        deliveries = Deliveries(self.units, self.handlers, tasks=tasks, metrics=metrics)
+        deliveries.start()
+        for job in self.plugin.jobs:
+            tasks.loop(f"{self.plugin.name}.{job.name}", self._outside(job), pause=job.every)
+        return deliveries
+
+    def _outside(self, job: Job) -> Callable[[], Awaitable[None]]:
+        async def run() -> None:
+            with self.units.outside():
+                await job.run(self.resources)
+
+        return run
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What every plugin is built from."""
+
+    config: Config
+    url: str
+    databases: Databases
+    contracts: Contracts
+    wire: Wire
+    directory: Directory
+    placement: Placement
+    clock: Clock
+    mailer: Mailer
+    cipher: Cipher
+    metrics: Metrics
+
+    async def start(
+        self, roster: Roster, entry: Entry, plugin: Plugin, settings: Any, stack: AsyncExitStack
+    ) -> Running | None:
+        """Brings one plugin up and leaves its end to `stack`; quarantines it when anything goes wrong."""
+        with roster.trial(entry.name, "database") as trial:
+            async with AsyncExitStack() as own, asyncio.timeout(PLUGIN_START):
+                pool = await self.databases.open(plugin.name)
+                own.push_async_callback(pool.close)
+                trial.step = "migrations"
+                entry.migrations = str(await migrate(pool, plugin.name, plugin.package, self.clock))
+                trial.step = "service"
+                units = UnitFactory(
+                    plugin.name,
+                    pool,
+                    contracts=self.contracts,
+                    wire=self.wire,
+                    cipher=self.cipher,
+                    clock=self.clock,
+                    metrics=self.metrics,
+                    kinds=[delivery.kind for delivery in plugin.deliveries],
+                )
+                resources = self._resources(plugin, units, settings)
+                with units.outside():
+                    instances = await own.enter_async_context(plugin.service(resources))
+                for service, instance in self._kept(plugin, instances):
+                    self.directory.host(Host(service, instance, plugin.name, units), self.placement)
+                entry.placement, entry.health = self.placement, "up"
+                stack.push_async_callback(_end, roster, entry, own.pop_all())
+                return Running(plugin, pool, units, self._handlers(plugin, resources), resources)
+        return None
+
+    def _resources(self, plugin: Plugin, units: UnitFactory, settings: Any) -> Resources[Any]:
+        return Resources(
+            name=plugin.name,
+            settings=settings,
+            database=units.database,
+            directory=self.directory.named(plugin.name),
+            clock=self.clock,
+            cipher=self.cipher,
+            pages=Pages(self.cipher),
+            tokens=TokenProfile(self.config.tokens.issuer, self.config.tokens.audience),
+            region=self.config.platform.region,
+            public_url=self.config.platform.public_url or self.url,
+        )
+
+    def _handlers(self, plugin: Plugin, resources: Resources[Any]) -> Mapping[str, Handler]:
+        return {
+            "mail": send_mail(self.mailer),
+            **{delivery.kind: _handler(delivery, resources) for delivery in plugin.deliveries},
+        }
+
+    def _kept(self, plugin: Plugin, instances: Sequence[object]) -> list[tuple[Service, object]]:
+        """What the plugin's factory yielded, by contract: exactly one object for each contract it declares."""
+        kept = {self.contracts.service_of(instance).name: instance for instance in instances}
+        declared_names = {self.contracts.service_of(base).name for base in plugin.contracts}
+        if set(kept) != declared_names or len(kept) != len(instances):
+            raise Unusable(
+                f"it declares {', '.join(sorted(declared_names)) or 'nothing'}, "
+                f"and its service yields {', '.join(sorted(kept)) or 'nothing'}"
+            )
+        return [(self.contracts.services[name], instance) for name, instance in kept.items()]
+
+
+async def _end(roster: Roster, entry: Entry, own: AsyncExitStack) -> None:
+    """A plugin that fails to stop does not keep the others from stopping."""
+    with roster.trial(entry.name, "stop"):
+        await own.aclose()
+
+
+def _handler(delivery: Delivery, resources: Resources[Any]) -> Handler:
+    async def run(attempt: Attempt) -> None:
+        await delivery.handler(resources, attempt)
+
+    return Handler(run, delivery.attempts)

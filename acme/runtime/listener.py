@@ -1,0 +1,48 @@
+"""Where the gateway listens. The port is taken first of all, because links in mails name it and plugins are told."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Final
+
+from acme.runtime.databases import CannotStart
+
+PORTS: Final = 100
+"""Ports tried, counted from the configured one, before giving up."""
+_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (told apart here, not bound)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket on `port`, or on the next free one of the following `PORTS`; 0 means any.
+
+    Raises:
+        CannotStart: none is free, or the address is not this machine's.
+    """
+    try:
+        family, kind, protocol, _, _ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
+            0
+        ]
+    except socket.gaierror as error:
+        raise CannotStart(f"[gateway] host = {host!r} is no address of this machine: {error.strerror}") from error
+    for candidate in range(port, min(port + PORTS, 65536)):
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, candidate))
+            listener.listen(1024)
+        except OSError as error:
+            listener.close()
+            if error.errno == errno.EADDRINUSE:
+                continue
+            raise CannotStart(f"cannot listen on {host} port {candidate}: {error.strerror}") from error
+        listener.setblocking(False)
+        return listener
+    raise CannotStart(f"no free port from {port} on: choose another with --port")
+
+
+def url(listener: socket.socket) -> str:
+    """The origin under which this machine reaches it."""
+    host, port = listener.getsockname()[:2]
+    host = _EVERYWHERE.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
