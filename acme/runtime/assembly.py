@@ -95,7 +95,7 @@ async def assemble(
 
         contracts = contracts_of(roster)
         wire = Wire(contracts)
-        directory = Directory(Pipeline(contracts, wire, Checks(contracts), metrics))
+        directory = Directory(Pipeline(contracts, wire, Checks(contracts), metrics, clock))
         parts = Parts(config, url, where, contracts, wire, directory, placement, clock, mailer, cipher, metrics)
         running = [
             started
