@@ -37,6 +37,10 @@ Raw: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 CONNECT_LIMIT: Final = 5.0
 """Seconds to open a connection, and to clean one."""
+_SESSION: Final = {
+    "application_name": "acme",
+    "search_path": "public",  # the default begins with a schema named like the user, which `acme` may well be
+}
 _SOCKET_PATH_LIMIT: Final = 107
 """Bytes of `sun_path` less the final NUL (unix(7))."""
 _LOST: Final = (  # whatever the statement was, there is no connection any more, or none to be had
@@ -107,9 +111,7 @@ class Address:
         Raises:
             One of `_LOST`: no connection; else what asyncpg raises (no such database, wrong password).
         """
-        raw: Raw = await asyncpg.connect(
-            self._url, host=self._host, timeout=CONNECT_LIMIT, server_settings={"application_name": "acme"}
-        )
+        raw: Raw = await asyncpg.connect(self._url, host=self._host, timeout=CONNECT_LIMIT, server_settings=_SESSION)
         try:
             await raw.set_type_codec(
                 "jsonb", schema="pg_catalog", format="binary", encoder=_to_jsonb, decoder=_from_jsonb

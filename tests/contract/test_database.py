@@ -67,6 +67,12 @@ async def test_rows_are_read_by_position_by_name_and_in_order(opened: Opener) ->
         assert await connection.execute("SELECT 1") == "SELECT 1"
 
 
+async def test_a_name_without_a_schema_means_public_whoever_the_user_is(opened: Opener) -> None:
+    async with (await opened()).connection() as connection:
+        await connection.execute("CREATE SCHEMA IF NOT EXISTS acme; CREATE TABLE nameless (id int)")
+        assert await connection.fetchval("SELECT 'public.nameless'::regclass = 'nameless'::regclass")
+
+
 async def test_times_are_aware_and_in_utc_and_keep_their_microseconds(opened: Opener) -> None:
     at = datetime(2026, 2, 3, 4, 5, 6, 789012, tzinfo=UTC)
     answer = await run(await opened(), "SELECT $1::timestamptz", at)
