@@ -26,7 +26,7 @@ Placement = Literal["local", "loopback"]
 """Where services run: in this process, or in this process with every call through the wire's bytes (tests)."""
 
 PLUGIN_START: Final = 60.0
-"""Seconds that a plugin has to connect, migrate and start."""
+"""Seconds that a plugin's service has to start. Migrations may take longer, and have limits of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Parts:
     ) -> Running | None:
         """Brings one plugin up and leaves its end to `stack`; quarantines it when anything goes wrong."""
         with roster.trial(entry.name, "database") as trial:
-            async with AsyncExitStack() as own, asyncio.timeout(PLUGIN_START):
+            async with AsyncExitStack() as own:
                 pool = await self.databases.open(plugin.name)
                 own.push_async_callback(pool.close)
                 trial.step = "migrations"
@@ -95,7 +95,8 @@ class Parts:
                 )
                 resources = self._resources(plugin, units, settings)
                 with units.outside():
-                    instances = await own.enter_async_context(plugin.service(resources))
+                    async with asyncio.timeout(PLUGIN_START):
+                        instances = await own.enter_async_context(plugin.service(resources))
                 for service, instance in self._kept(plugin, instances):
                     self.directory.host(Host(service, instance, plugin.name, units), self.placement)
                 entry.placement, entry.health = self.placement, "up"
