@@ -238,8 +238,8 @@ def is_email(text: str) -> bool:
     if len(text.encode("utf-8", "surrogatepass")) > _LONGEST_ADDRESS:
         return False
     try:
-        # Domains that the global DNS lacks (.test, .local) are let through: where mail goes is the mailer's matter.
-        parts = email_validator.validate_email(text, check_deliverability=False, globally_deliverable=False)
+        # "test_environment" lets the domain .test (RFC 6761) through, which people try things out with.
+        parts = email_validator.validate_email(text, check_deliverability=False, test_environment=True)
     except email_validator.EmailNotValidError:
         return False
     return "." in parts.domain

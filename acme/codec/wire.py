@@ -1,0 +1,226 @@
+"""Messages ⇄ the protobuf wire, through protobuf's own C classes (upb), and copies that mean the same as a trip over it.
+
+betterproto2's wire format is never used: it is slow, and encodes what the contract forbids. Compiled functions move fields
+between its dataclasses and upb's messages, for `Project`
+
+    def fill_Project(m, u):                         def take_Project(u):
+        u.id = m.id                                     has = u.HasField
+        ...                                             m = new(Project)
+        u.labels.update(m.labels)                       m.id = u.id
+        v = m.created_at                                ...
+        if v is not None:                               m.labels = dict(u.labels)
+            fill_time(v, u.created_at)                  m.created_at = take_time(u.created_at) if has('created_at') else None
+        u.version = m.version                           m.version = u.version
+
+Unknown fields on the wire are accepted and dropped, and enum numbers without a name are kept: the other side may be one
+version ahead (N and N-1 run side by side during every deployment). Below a microsecond a Timestamp or Duration is cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from operator import index
+from typing import Any, Final
+
+from google.protobuf.message import DecodeError
+from google.protobuf.message_factory import GetMessageClass
+
+from acme.codec import values
+from acme.codec.compiler import Compiler
+from acme.codec.copier import Copier, members
+from acme.codec.values import unwrapped
+from acme.contract import Contracts, Field, Kind, Message
+
+
+class Wire:
+    """The wire codecs of all messages; each is made when it is first asked for."""
+
+    def __init__(self, contracts: Contracts) -> None:
+        self._filler = _Filler()
+        self._taker = _Taker()
+        self._copier = Copier()
+
+    def encoder(self, m: Message) -> Callable[[Any], bytes]:
+        """Message → bytes.
+
+        The encoder raises ValueError for what the wire cannot carry: an integer out of range, half of a surrogate pair, two
+        members of a oneof, a value of the wrong type, None in a field without presence, a time without a zone. The text
+        names the field and never the value.
+        """
+        fill, make, copy = self._filler.function(m), GetMessageClass(m.descriptor), self.copier(m)
+
+        def encode(message: Any) -> bytes:
+            carrier: Any = make()
+            try:
+                fill(message, carrier)
+                encoded: bytes = carrier.SerializeToString()
+            except (ValueError, *_UNFIT):
+                copy(message)  # It refuses the same, and says what.
+                raise _unfit(m) from None
+            return encoded
+
+        return encode
+
+    def decoder(self, m: Message) -> Callable[[bytes], Any]:
+        """Bytes → message. The decoder raises ValueError for bytes that are none, or hold a time beyond the year 9999."""
+        take, parse = self._taker.function(m), GetMessageClass(m.descriptor).FromString
+
+        def decode(data: bytes) -> Any:
+            try:
+                return take(parse(data))
+            except (DecodeError, OverflowError):
+                raise ValueError(f"these bytes are no {m.name}") from None
+
+        return decode
+
+    def copier(self, m: Message) -> Callable[[Any], Any]:
+        """Message → equal message that shares nothing mutable with it, as if it had gone over the wire.
+
+        The copier raises ValueError for what the encoder refuses, and drops what the wire drops.
+        """
+        copy = self._copier.function(m)
+
+        def checked(message: Any) -> Any:
+            try:
+                return copy(message)
+            except _UNFIT:
+                raise _unfit(m) from None
+
+        return checked
+
+
+_UNFIT: Final = (TypeError, AttributeError, OverflowError, RecursionError)
+"""What values of the wrong type raise, beside ValueError."""
+
+
+def _unfit(m: Message) -> ValueError:
+    return ValueError(f"{m.name}: a value of the wrong type, which the wire cannot carry")
+
+
+class _Filler(Compiler):
+    """Message → upb message."""
+
+    verb = "fill"
+    parameters = "m, u"
+
+    def __init__(self) -> None:
+        super().__init__(
+            fill_time=_fill_time, fill_span=_fill_span, fill_value=_fill_value, single=values.single, index=index
+        )
+
+    def lines(self, m: Message) -> Iterable[str]:
+        for f in m.fields:
+            v, u = f"m.{f.attr}", f"u.{f.name}"
+            if f.is_map or f.repeated:
+                yield from self._many(f, v, u)
+            elif f.optional:
+                yield f"v = {v}"
+                yield f"if v is not None: {self._set(f, 'v', u)}"
+            else:
+                yield self._set(f, v, u)
+        for name, group in m.oneofs.items():
+            given = " + ".join(f"(m.{f.attr} is not None)" for f in group)
+            yield f"if {given} > 1: raise ValueError({name!r})"
+        yield "return"
+
+    def _many(self, f: Field, v: str, u: str) -> Iterable[str]:
+        entry = f.value or f
+        if entry.message is not None:
+            if f.is_map:
+                yield f"t = {u}"
+                yield f"for k, x in {v}.items(): {self._fill(entry.message)}(x, t[k])"
+            else:
+                yield f"add = {u}.add"
+                yield f"for x in {v}: {self._fill(entry.message)}(x, add())"
+        elif f.is_map:
+            one = self._scalar(entry, "x")
+            yield f"{u}.update({v if one == 'x' else f'{{k: {one} for k, x in {v}.items()}}'})"
+        else:
+            one = self._scalar(entry, "x")
+            yield f"{u}.extend({v if one == 'x' else f'[{one} for x in {v}]'})"
+
+    def _set(self, f: Field, v: str, u: str) -> str:
+        if f.message is None:
+            return f"{u} = {self._scalar(f, v)}"
+        # What is in a message may all be default values: it is there nevertheless.
+        return f"t = {u}; t.SetInParent(); {self._fill(f.message)}({v}, t)"
+
+    def _fill(self, m: Message) -> str:
+        """Name of the function that fills a message of this type inside of another."""
+        if m.name in _TIMES:
+            return _TIMES[m.name][0]
+        return "fill_value" if m.name in values.WRAPPERS else self.call(m)
+
+    def _scalar(self, f: Field, v: str) -> str:
+        if f.kind is Kind.ENUM:
+            return f"index({v})"  # upb would take a name too
+        return f"single({v})" if f.kind is Kind.FLOAT and values.is_single(f) else v
+
+
+class _Taker(Compiler):
+    """Upb message → message."""
+
+    verb = "take"
+    parameters = "u"
+
+    def __init__(self) -> None:
+        super().__init__(take_time=_take_time, take_span=_take_span)
+
+    def lines(self, m: Message) -> Iterable[str]:
+        if any(f.optional for f in m.fields):
+            yield "has = u.HasField"
+        yield f"m = new({self.bind(m.cls, m.cls.__name__)})"
+        for f in m.fields:
+            v, u = f"m.{f.attr}", f"u.{f.name}"
+            entry = f.value or f
+            one = self._one(entry, "x")
+            if f.is_map:
+                yield f"{v} = " + (f"dict({u})" if one == "x" else f"{{k: {one} for k, x in {u}.items()}}")
+            elif f.repeated:
+                yield f"{v} = " + (f"list({u})" if one == "x" else f"[{one} for x in {u}]")
+            elif f.optional:
+                yield f"{v} = {self._one(f, u)} if has({f.name!r}) else None"
+            else:
+                yield f"{v} = {self._one(f, u)}"
+        yield "m._unknown_fields = b''"
+        yield "return m"
+
+    def _one(self, f: Field, u: str) -> str:
+        if f.choices is not None:
+            return f"{self.table(f.choices, members)}[{u}]"
+        if f.message is None:
+            return u
+        if f.message.name in _TIMES:
+            return f"{_TIMES[f.message.name][1]}({u})"
+        return f"{u}.value" if unwrapped(f) is not f else f"{self.call(f.message)}({u})"
+
+
+_TIMES: Final = {
+    "google.protobuf.Timestamp": ("fill_time", "take_time"),
+    "google.protobuf.Duration": ("fill_span", "take_span"),
+}
+"""Messages that our classes hold as datetime and timedelta: the functions that fill and take them."""
+
+
+def _fill_time(value: datetime, u: Any) -> None:
+    since = value - values.EPOCH
+    u.seconds = since.days * 86400 + since.seconds
+    u.nanos = since.microseconds * 1000
+
+
+def _take_time(u: Any) -> datetime:
+    return values.EPOCH + timedelta(seconds=u.seconds, microseconds=u.nanos // 1000)
+
+
+def _fill_span(value: timedelta, u: Any) -> None:
+    u.seconds, u.nanos = values.seconds_and_nanos(values.span(value))
+
+
+def _take_span(u: Any) -> timedelta:
+    # Towards zero, as the sign of both parts says.
+    return timedelta(seconds=u.seconds, microseconds=int(u.nanos / 1000))
+
+
+def _fill_value(value: Any, u: Any) -> None:
+    u.value = value
