@@ -1,0 +1,19 @@
+"""The way in: HTTP in front of the contracts.
+
+One flat pipeline, in the order of `app.py`; every step either lets the request pass or raises `Refused`, and one
+catch-all (`problems.py`) makes the answer of it. There are no middlewares and no per-route decorators: routes, parameters,
+bodies, permissions and documentation are projections of the contracts, compiled once a route into a `Bound`.
+
+- `app.py`: the pipeline, and the gateway's start, drain and end.
+- `server.py`: aiohttp's low-level server, the reading of bodies, and replies that leave in one write.
+- `routing.py`: google.api.http templates → trie. Matches the raw path, so that no escape changes a route.
+- `binding.py`: path, query, headers and body → request message; reply message → body and headers.
+- `auth.py`: Bearer token → principal, and the scope of the matched method.
+- `problems.py`: refusals → RFC 9457 problems; the table of error codes.
+- `endpoints.py`: /healthz, /readyz, /metrics, /v1/openapi.json, /.well-known/jwks.json.
+- `openapi.py`: contracts → OpenAPI 3.1.
+- `access.py`: the access log.
+- `settings.py`: `[gateway]`.
+
+The gateway imports no dispatch: it calls clients that a Directory gives it, and cannot tell where a service runs.
+"""

@@ -1,0 +1,326 @@
+"""The gateway: one pipeline, and the life of the server around it.
+
+`Gateway._serve` is the order of things. A step that refuses raises `Refused`; `problems.caught` is the only place where
+anything unexpected is caught; the answer, the log line and the metrics come after it, whatever happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TextIO
+
+from aiohttp import web
+
+from acme.codec.json import Json
+from acme.codec.wire import Wire
+from acme.context import ANONYMOUS, CALL, Call, Principal
+from acme.contract import Method, Route, Service
+from acme.errors import DeadlineExceeded, NotFound, Refused
+from acme.gateway import openapi
+from acme.gateway.access import AccessLog
+from acme.gateway.auth import authenticate
+from acme.gateway.binding import Bound, Lazy
+from acme.gateway.endpoints import Fixed, Readiness, endpoints
+from acme.gateway.headers import Hosts, RequestIds, check_content, idempotency, timeout, trace
+from acme.gateway.problems import Rejected, caught, problem
+from acme.gateway.routing import Leaf, Routes
+from acme.gateway.server import (
+    JSON,
+    PROBLEM,
+    Reply,
+    Server,
+    check_size,
+    header_lines,
+    read_body,
+    require_c_parser,
+)
+from acme.gateway.settings import GatewaySettings
+from acme.ports import Directory
+from acme.telemetry import Histogram, Metrics, logger
+from acme.tokens import Verifier
+
+log: Final = logger(__name__)
+
+_Target = Fixed | Lazy
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """What the gateway says of itself."""
+
+    title: str = "Acme Platform"
+    version: str = "0.1.0"
+
+
+class Exchange:
+    """One request on its way, and what became known of it."""
+
+    __slots__ = ("bound", "headers", "keep_alive", "principal", "request", "request_id", "route", "started")
+
+    def __init__(self, request: web.BaseRequest, request_id: str) -> None:
+        self.request, self.request_id = request, request_id
+        self.started = time.monotonic()
+        self.headers = request.headers
+        self.route = ""
+        self.bound: Bound | None = None
+        self.principal: Principal = ANONYMOUS
+
+
+class _Alarm:
+    """Cancels the request's task when its time is up: the one timer of a request."""
+
+    __slots__ = ("_handle", "_task", "rang")
+
+    def __init__(self, seconds: float) -> None:
+        self.rang = False
+        self._task = asyncio.current_task()
+        self._handle = asyncio.get_running_loop().call_later(seconds, self._ring)
+
+    def _ring(self) -> None:
+        self.rang = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def caused(self) -> bool:
+        """Whether a cancellation is the alarm's alone, and not also somebody else's."""
+        return self.rang and self._task is not None and self._task.uncancel() == 0
+
+    def stop(self) -> None:
+        self._handle.cancel()
+
+
+class Gateway:
+    """Serves the routes of `services` over HTTP/1.1, through clients of `directory`.
+
+    `directory` calls as "gateway". `health` gives each plugin's state: "ok", "quarantined", or what is wrong with it.
+    """
+
+    def __init__(
+        self,
+        services: Iterable[Service],
+        directory: Directory,
+        json: Json,
+        wire: Wire,
+        verifier: Verifier,
+        metrics: Metrics,
+        settings: GatewaySettings,
+        info: Info,
+        health: Callable[[], Mapping[str, str]],
+        log_to: TextIO | None = None,
+    ) -> None:
+        require_c_parser()
+        self._services, self._directory = tuple(services), directory
+        self._json, self._wire, self._verifier = json, wire, verifier
+        self._settings, self._info = settings, info
+        self._access = AccessLog((log_to or sys.stderr) if settings.access_log else None)
+        self._readiness = Readiness(verifier, health)
+        self._routes: Routes[_Target] = Routes()
+        self._server: Server | None = None
+        self._listener: asyncio.Server | None = None
+        self._active = 0
+        self._document = b""
+        self._quiet = asyncio.Event()
+        self._hosts = Hosts()
+        self._ids = RequestIds()
+        self._durations = metrics.histogram(
+            "http_server_request_duration_seconds",
+            "Duration of HTTP requests.",
+            ("http_request_method", "http_route", "http_response_status_code"),
+        )
+        self._series: dict[tuple[str, str, int], Histogram] = {}
+        metrics.gauge("http_server_active_requests", "HTTP requests in flight.", (), lambda: {(): float(self._active)})
+        self._add_routes(metrics)
+
+    def _add_routes(self, metrics: Metrics) -> None:
+        for service in self._services:
+            client: Any = self._directory.client(service.stub)
+            for method in service.methods:
+                for route in method.routes:
+                    self._add(method, route, getattr(client, method.attr))
+        fixed = endpoints(self._info.title, self._info.version, self._readiness, metrics, self._verifier, self._openapi)
+        for path, endpoint in fixed.items():
+            self._routes.add("GET", path, endpoint)
+
+    def _add(self, method: Method, route: Route, call: Callable[[Any], Any]) -> None:
+        if method.client_streaming or method.server_streaming:
+            log.warning("streams have no route yet", method=method.path)
+            return
+        target = Lazy(lambda: Bound(method, route, names, call, self._json, self._wire))
+        names = self._routes.add(route.verb, route.template, target)
+
+    def _openapi(self) -> bytes:
+        if not self._document:
+            self._document = openapi.render(self._services, self._settings, self._info.title, self._info.version)
+        return self._document
+
+    # ---- the pipeline -------------------------------------------------------------------------------------------
+
+    async def _serve(self, exchange: Exchange) -> Reply:
+        """The order of things. Each step lets the request pass or raises `Refused`."""
+        request, headers = exchange.request, exchange.headers
+        self._hosts.check(headers)
+        leaf, values, query = self._find(request)
+        exchange.route = leaf.template
+        target = leaf.targets.get("GET" if request.method == "HEAD" else request.method)
+        if target is None:
+            raise Rejected(405, "method_not_allowed", f"Allowed here: {leaf.allow}.", Allow=leaf.allow)
+        check_size(request, self._settings)
+        if isinstance(target, Fixed):
+            return self._reply(exchange, *target.answer())
+        exchange.bound = bound = target.bound or target.bind()
+        if bound.permission:
+            exchange.principal = await authenticate(headers, self._verifier, bound.permission)
+        seconds = timeout(headers, self._settings)
+        alarm = _Alarm(seconds)
+        try:
+            body = b""
+            if request.body_exists:
+                check_content(headers)
+                body = await read_body(request, self._settings)
+            message = bound.request(values, query, headers, body)
+            CALL.set(
+                Call(
+                    "",
+                    exchange.principal,
+                    exchange.request_id,
+                    exchange.started + seconds,
+                    "gateway",
+                    address(request),
+                    trace(headers),
+                    idempotency(headers, bound, message),
+                )
+            )
+            reply = await bound.call(message)
+        except asyncio.CancelledError:
+            if alarm.caused():
+                message = f"There was no answer within {seconds:g} seconds. Whether it was done is not known."
+                raise DeadlineExceeded(message) from None
+            raise
+        finally:
+            alarm.stop()
+        content, lines = bound.reply(reply)
+        return self._reply(exchange, bound.status, JSON if content else "", content, lines)
+
+    async def handle(self, request: web.BaseRequest) -> Reply:
+        """Answers one request, and accounts for it."""
+        exchange = Exchange(request, self._ids.of(request.headers))
+        self._active += 1
+        try:
+            reply = await caught(self._serve, exchange, exchange.request_id)
+            if isinstance(reply, Refused):
+                reply = self._refusal(exchange, reply)
+        except asyncio.CancelledError:
+            self._account(exchange, 499, 0)
+            raise
+        finally:
+            self._active -= 1
+            if not self._active:
+                self._quiet.set()
+        self._account(exchange, reply.status, reply.body_length)
+        return reply  # type: ignore[no-any-return]  # caught() returns what _serve does
+
+    def _find(self, request: web.BaseRequest) -> tuple[Leaf[_Target], Sequence[str], str]:
+        """The matched path, its variables and the query, all raw."""
+        path, _, query = request.raw_path.partition("?")
+        if path[:1] != "/":  # absolute-form: RFC 9112, section 3.2.2
+            path = "/" + path.partition("://")[2].partition("/")[2]
+        found = self._routes.find(path)
+        if found is None:
+            raise NotFound("There is no such route: /v1/openapi.json lists them.", reason="route_not_found")
+        return *found, query
+
+    # ---- answers ------------------------------------------------------------------------------------------------
+
+    def _reply(self, exchange: Exchange, status: int, content_type: str, body: bytes, lines: bytes = b"") -> Reply:
+        return Reply(
+            exchange.request,
+            exchange.request_id,
+            status,
+            content_type,
+            body,
+            headers=lines,
+            keep_alive=not self._readiness.draining,
+            write_timeout=self._settings.write_timeout,
+        )
+
+    def _refusal(self, exchange: Exchange, refusal: Refused) -> Reply:
+        bound = exchange.bound
+        if bound is not None:
+            refusal = bound.placed(refusal)
+        answer = problem(refusal, exchange.request_id, permission=bound.permission if bound is not None else "")
+        return self._reply(exchange, answer.status, PROBLEM, answer.body, header_lines(answer.headers))
+
+    def _unreadable(self, request: web.BaseRequest, refusal: Refused) -> Reply:
+        """The answer to what the HTTP parser refuses, when there is no request to speak of."""
+        exchange = Exchange(request, self._ids.of(request.headers))
+        reply = self._refusal(exchange, refusal)
+        self._account(exchange, reply.status, reply.body_length)
+        return reply
+
+    def _account(self, exchange: Exchange, status: int, size: int) -> None:
+        request, route = exchange.request, exchange.route
+        seconds = time.monotonic() - exchange.started
+        key = (request.method, route, status)
+        series = self._series.get(key)
+        if series is None:
+            series = self._series[key] = self._durations.bind(request.method, route, str(status))
+        series.observe(seconds)
+        path = request.raw_path.partition("?")[0]
+        self._access.add(
+            request.method,
+            route,
+            path,
+            status,
+            seconds,
+            size,
+            exchange.request_id,
+            exchange.principal.id,
+            address(request),
+        )
+
+    # ---- life ---------------------------------------------------------------------------------------------------
+
+    async def start(self, listener: socket.socket) -> int:
+        """Accepts connections on a bound socket, which is closed with the gateway; returns the port."""
+        loop = asyncio.get_running_loop()
+        self._server = Server(self.handle, self._unreadable, self._settings)
+        self._listener = await loop.create_server(self._server, sock=listener, backlog=1024)
+        self._readiness.started = True
+        port: int = listener.getsockname()[1]
+        return port
+
+    async def drain(self, grace: float) -> None:
+        """Ends in order: not ready, no new connections, idle ones closed, and up to `grace` seconds for requests in
+        flight, whose answers say `Connection: close`."""
+        self._readiness.draining = True
+        if self._listener is not None:
+            self._listener.close()
+        if self._server is not None:
+            self._server.close_idle()
+        self._quiet.clear()
+        if self._active:
+            try:
+                async with asyncio.timeout(grace):
+                    await self._quiet.wait()
+            except TimeoutError:
+                log.warning("requests were cut off at the end of the drain", requests=self._active)
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends at once; requests in flight are cancelled."""
+        self._readiness.draining = True
+        if self._listener is not None:
+            self._listener.close()
+        if self._server is not None:
+            await self._server.shutdown(0.1)
+        self._access.flush()
+
+
+def address(request: web.BaseRequest) -> str:
+    """The peer's address. Forwarded headers are believed from nobody."""
+    return (request.remote or "").removeprefix("::ffff:")

@@ -1,0 +1,42 @@
+"""Who asks: Bearer token → principal, and whether its scope covers the matched method (RFC 6750).
+
+Never a resource: that is decided by the service that owns it. On public methods a token is not looked at, so that a client
+that sends its expired one along can still refresh it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from acme.context import Principal
+from acme.errors import Denied, Unauthenticated, Unavailable
+from acme.gateway.problems import Rejected
+from acme.gateway.server import Headers
+from acme.tokens import Verifier
+
+_BEARER: Final = "bearer "
+
+
+async def authenticate(headers: Headers, verifier: Verifier, permission: str) -> Principal:
+    """The principal of the request's token, whose scopes cover `permission`.
+
+    Raises:
+        Unauthenticated: no token, or one that proves nothing (401).
+        Denied: the scope is too small (403, `insufficient_scope`).
+        Unavailable: revocations are not known right now (503): never 401, for the client would throw its token away.
+        Rejected: two Authorization headers (400).
+    """
+    given = headers.getall("Authorization", None)
+    if given is None:
+        raise Unauthenticated("Send an access token: Authorization: Bearer …", reason="token_missing")
+    if len(given) > 1:
+        raise Rejected(400, "malformed_request", "Send one Authorization header.")
+    if given[0][:7].lower() != _BEARER:
+        raise Unauthenticated("Send an access token: Authorization: Bearer …", reason="token_missing")
+    if not verifier.fresh:
+        raise Unavailable("Access tokens cannot be checked right now: try again.", reason="tokens_unavailable")
+    token = given[0][7:]
+    principal = verifier.cached(token) or await verifier.verify(token.strip(" "))
+    if not principal.covers(permission):
+        raise Denied(f"The access token's scope does not cover {permission}.", reason="insufficient_scope")
+    return principal

@@ -1,0 +1,211 @@
+"""One route, compiled: path, query, headers and body → request message; reply message → body and headers.
+
+Nothing is looked up twice: what a request may carry is settled from the contract when the route is used first.
+
+- A variable of the path, a header field and, where the body does not claim them, a query parameter fill one field each;
+  such fields are refused in the body, and so is the update mask, which a PATCH fills with the keys of its body.
+- Faults in the body have JSON Pointers; others are named after their place: "{id}", "?page_size", "If-Match".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, cast
+
+import msgspec
+
+from acme.codec.json import Json
+from acme.codec.wire import Wire
+from acme.contract import Field, Kind, Message, Method, Route
+from acme.errors import Fault, Invalid, Malformed, Refused, Stale
+from acme.gateway.routing import query, segment
+from acme.gateway.server import Headers, header_lines
+
+_ETAG: Final = re.compile(r'"(0|[1-9][0-9]{0,18})"')
+_KEYS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A field that is filled from text."""
+
+    name: str
+    attr: str
+    place: str
+    parse: Callable[[str], Any]
+    repeated: bool = False
+
+
+class Bound:
+    """A route of a method, ready to serve."""
+
+    def __init__(
+        self,
+        method: Method,
+        route: Route,
+        variables: Sequence[str],
+        call: Callable[[Any], Awaitable[Any]],
+        json: Json,
+        wire: Wire,
+    ) -> None:
+        self.method, self.call = method, call
+        self.permission = method.permission
+        self.status = method.success_status
+        self.keyed = route.verb in ("POST", "PATCH", "DELETE")
+        """Whether an Idempotency-Key means anything."""
+        self.wire = wire.encoder(method.request)
+        fields = {field.name: field for field in method.request.fields}
+        self._make = method.request.cls
+        self._path = tuple(_text(fields[name], f"{{{name}}}", json) for name in variables)
+        self._headers = tuple(
+            (f.header, _if_match if _is_version(f, "If-Match") else _header, _text(f, f.header, json))
+            for f in fields.values()
+            if f.header
+        )
+        elsewhere = {*variables, *(f.name for f in fields.values() if f.header)}
+        mask = fields.get(method.request.mask) if route.verb == "PATCH" else None
+        if mask is not None:
+            elsewhere.add(mask.name)
+        self._decode, self._body, self._mask = _body(method, route, frozenset(elsewhere), mask, json)
+        self.takes_body = bool(route.body)
+        self._query = {
+            f.name: _text(f, f"?{f.name}", json)
+            for f in fields.values()
+            if route.body != "*" and f.name not in elsewhere and f.name != route.body
+        }
+        texts = (*self._path, *self._query.values(), *(text for _, _, text in self._headers))
+        self._places = {f"/{text.name}": text.place for text in texts}
+        self._encode = json.encoder(method.reply)
+        self._sent = tuple((f.header, f.attr, _is_version(f, "ETag")) for f in method.reply.fields if f.header)
+
+    def request(self, values: Sequence[str], raw_query: str, headers: Headers, body: bytes) -> Any:
+        """The request message.
+
+        Raises:
+            Malformed: escapes, characters or JSON that cannot be read; no body where there has to be one.
+            Invalid: parameters or fields that do not exist, of the wrong type, or given twice.
+            Stale: an If-Match that names no version.
+        """
+        decode = self._decode
+        if body or self.takes_body:
+            if not body:
+                raise Malformed("The body is empty: send a JSON object.", reason="empty_body")
+            filled = decode(body)
+            message = filled if self._body is None else self._make()
+            if self._body:
+                setattr(message, self._body, filled)
+                if self._mask is not None:
+                    setattr(message, self._mask.attr, _mask_of(self._mask, body))
+        else:
+            message = self._make()
+        if values:
+            for text, raw in zip(self._path, values, strict=True):
+                setattr(message, text.attr, _parsed(text, segment(raw)))
+        if raw_query:
+            self._fill_from_query(message, raw_query)
+        for name, read, text in self._headers:
+            if name in headers:
+                setattr(message, text.attr, read(text, ", ".join(headers.getall(name))))
+        return message
+
+    def reply(self, message: Any) -> tuple[bytes, bytes]:
+        """Body and header lines of a reply."""
+        lines = b""
+        for name, attr, version in self._sent:
+            value = getattr(message, attr)
+            if version:
+                lines += b'%b: "%d"\r\n' % (name.encode(), value)
+            elif value not in (None, ""):
+                lines += header_lines({name: str(value)})
+        return (b"" if self.status == 204 else self._encode(message)), lines
+
+    def placed(self, refusal: Refused) -> Refused:
+        """The refusal with faults of fields that were not in the body named after the place they came from."""
+        if refusal.faults and self._places:
+            refusal.faults = tuple(replace(f, pointer=self._places.get(f.pointer, f.pointer)) for f in refusal.faults)
+        return refusal
+
+    def _fill_from_query(self, message: Any, raw: str) -> None:
+        faults = []
+        for name, values in query(raw).items():
+            text = self._query.get(name)
+            if text is None:
+                known = ", ".join(self._query) or "none"
+                faults.append(Fault(f"?{name}", "unknown_parameter", f"is not known; known are: {known}"))
+            elif text.repeated:
+                setattr(message, text.attr, [_parsed(text, value) for value in values])
+            elif len(values) > 1:
+                faults.append(Fault(text.place, "repeated", "may be given once"))
+            else:
+                setattr(message, text.attr, _parsed(text, values[0]))
+        if faults:
+            raise Invalid("A parameter breaks the contract.", faults=faults)
+
+
+class Lazy:
+    """A route that is compiled at its first request, so that start-up does not pay for routes nobody uses."""
+
+    __slots__ = ("_bind", "bound")
+
+    def __init__(self, bind: Callable[[], Bound]) -> None:
+        self._bind = bind
+        self.bound: Bound | None = None
+
+    def bind(self) -> Bound:
+        self.bound = self._bind()
+        return self.bound
+
+
+def _body(
+    method: Method, route: Route, elsewhere: frozenset[str], mask: Field | None, json: Json
+) -> tuple[Callable[[bytes], Any], str | None, Field | None]:
+    """The decoder of the body, the attribute it fills (`None`: the message itself, "": nothing) and the mask to fill."""
+    if route.body == "*":
+        return json.decoder(method.request, exclude=elsewhere, mask=mask.name if mask else ""), None, None
+    if route.body:
+        field = next(f for f in method.request.fields if f.name == route.body)
+        message = cast(Message, field.message)  # contract.py refuses other bodies
+        inner = message.mask if route.verb == "PATCH" and mask is None else ""
+        excluded = frozenset({inner} - {""})
+        return json.decoder(message, exclude=excluded, mask=inner), field.attr, mask
+    # Many clients send {} where nothing is wanted. Whatever else it holds is an unknown field.
+    return json.decoder(method.request, exclude=frozenset(f.name for f in method.request.fields)), "", None
+
+
+def _text(field: Field, place: str, json: Json) -> _Text:
+    return _Text(field.name, field.attr, place, json.text(field), field.repeated)
+
+
+def _is_version(field: Field, header: str) -> bool:
+    return field.header.lower() == header.lower() and field.kind is Kind.INT
+
+
+def _parsed(text: _Text, value: str) -> Any:
+    try:
+        return text.parse(value)
+    except ValueError as error:
+        fault = Fault(text.place, "type", str(error))
+        raise Invalid("A parameter breaks the contract.", faults=[fault]) from None
+
+
+def _header(text: _Text, value: str) -> Any:
+    """A header field is bytes; what is no UTF-8 in it reads as U+FFFD."""
+    if not value.isascii():
+        value = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return _parsed(text, value)
+
+
+def _if_match(text: _Text, value: str) -> int | None:
+    """RFC 9110, section 13.1.1, for ETags that are versions: no list, and a weak one never matches."""
+    if value == "*":
+        return None
+    found = _ETAG.fullmatch(value)
+    if found is None or int(found[1]) >= 2**63:
+        raise Stale('If-Match has to be one ETag as we sent it, such as "7", or *.', reason="stale_version")
+    return int(found[1])
+
+
+def _mask_of(mask: Field, body: bytes) -> Any:
+    return cast(Message, mask.message).cls(paths=sorted(_KEYS.decode(body)))

@@ -1,0 +1,88 @@
+"""The endpoints that no contract describes: what operators, scrapers and other verifiers read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from acme.gateway.server import JSON
+from acme.telemetry import Metrics
+from acme.tokens import Verifier
+
+Answer = tuple[int, str, bytes]
+"""Status, content type, body."""
+
+QUARANTINED: Final = "quarantined"
+"""Health of a plugin that failed to load: shown, and no reason to take the others out of service."""
+
+
+class Fixed:
+    """An endpoint of the gateway itself, beside the routes of contracts in the same trie. Public; takes no input."""
+
+    __slots__ = ("answer",)
+
+    def __init__(self, answer: Callable[[], Answer]) -> None:
+        self.answer = answer
+
+
+class Readiness:
+    """Whether this process should get requests, and if not, why not."""
+
+    def __init__(self, verifier: Verifier, health: Callable[[], Mapping[str, str]]) -> None:
+        self._verifier, self._health = verifier, health
+        self.started = False
+        self.draining = False
+
+    def checks(self) -> dict[str, Any]:
+        """`ready`, and each check with "ok" or what is wrong."""
+        plugins = dict(self._health())
+        checks = {
+            "started": "ok" if self.started else "starting",
+            "draining": "draining" if self.draining else "ok",
+            "tokens": "ok" if self._verifier.fresh else "revocations are not known",
+        }
+        ready = all(state == "ok" for state in checks.values())
+        ready = ready and all(state in ("ok", QUARANTINED) for state in plugins.values())
+        return {"ready": ready, "checks": checks, "plugins": plugins}
+
+    def answer(self) -> Answer:
+        """200 or 503."""
+        checks = self.checks()
+        return 200 if checks["ready"] else 503, JSON, msgspec.json.encode(checks)
+
+
+def endpoints(
+    name: str,
+    version: str,
+    readiness: Readiness,
+    metrics: Metrics,
+    verifier: Verifier,
+    openapi: Callable[[], bytes],
+) -> Mapping[str, Fixed]:
+    """All of them, by path."""
+    index = msgspec.json.encode(
+        {
+            "service": name,
+            "version": version,
+            "links": {
+                "openapi": "/v1/openapi.json",
+                "health": "/healthz",
+                "readiness": "/readyz",
+                "metrics": "/metrics",
+                "keys": "/.well-known/jwks.json",
+            },
+        }
+    )
+    alive = msgspec.json.encode({"status": "ok", "version": version})
+    return {
+        "/": Fixed(lambda: (200, JSON, index)),
+        "/healthz": Fixed(lambda: (200, JSON, alive)),
+        "/readyz": Fixed(readiness.answer),
+        "/metrics": Fixed(lambda: (200, metrics.CONTENT_TYPE, metrics.render())),
+        "/v1/openapi.json": Fixed(lambda: (200, "application/vnd.oai.openapi+json;version=3.1", openapi())),
+        "/.well-known/jwks.json": Fixed(
+            lambda: (200, "application/jwk-set+json", msgspec.json.encode(verifier.jwks()))
+        ),
+    }

@@ -1,0 +1,102 @@
+"""What request headers ask for: read strictly, one function each. What is not understood is refused, never guessed."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import re
+from typing import Final
+
+from acme.context import IdempotencyKey
+from acme.errors import Malformed
+from acme.gateway.binding import Bound
+from acme.gateway.problems import Rejected
+from acme.gateway.server import JSON, Headers
+from acme.gateway.settings import GatewaySettings
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_HOST: Final = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_TIMEOUT: Final = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?")
+_KEY: Final = re.compile(r"[!-~]{1,255}")
+_TRACE: Final = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_HOSTS_KNOWN: Final = 1000
+
+
+class RequestIds:
+    """The client's X-Request-Id where it is 1 to 64 plain characters; else one of our own, unique in the fleet."""
+
+    def __init__(self) -> None:
+        self._prefix = os.urandom(5).hex()
+        self._numbers = itertools.count(1)
+
+    def of(self, headers: Headers) -> str:
+        given = headers.get("X-Request-Id")
+        if given is not None and _REQUEST_ID.fullmatch(given):
+            return given
+        return f"{self._prefix}-{next(self._numbers):x}"
+
+
+class Hosts:
+    """Checks the Host header (RFC 9112, section 3.2). aiohttp refuses a missing and a second one, and takes any value."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+
+    def check(self, headers: Headers) -> None:
+        """Raises Rejected (400) for a value that is no host; HTTP/1.0 may leave the header out."""
+        host = headers.get("Host")
+        if host in self._known or host is None:
+            return
+        if _HOST.fullmatch(host) is None:
+            raise Rejected(400, "malformed_host", "The Host header is not a host name with a port.")
+        if len(self._known) < _HOSTS_KNOWN:
+            self._known.add(host)
+
+
+def timeout(headers: Headers, settings: GatewaySettings) -> float:
+    """Seconds the request may take: X-Request-Timeout, at most `max_timeout`; `timeout` when left out.
+
+    Raises:
+        Malformed: not a positive decimal number.
+    """
+    given = headers.get("X-Request-Timeout")
+    if given is None:
+        return settings.timeout
+    if _TIMEOUT.fullmatch(given) is None or float(given) <= 0:
+        raise Malformed('X-Request-Timeout is a number of seconds, such as "2.5".', reason="malformed_timeout")
+    return min(float(given), settings.max_timeout)
+
+
+def check_content(headers: Headers) -> None:
+    """Raises Rejected (415) for a body that is not uncompressed JSON in UTF-8."""
+    encoding = headers.get("Content-Encoding")
+    if encoding is not None and encoding.lower() != "identity":
+        raise Rejected(415, "unsupported_encoding", "Send the body uncompressed.", Accept_Encoding="identity")
+    kind = headers.get("Content-Type")
+    if kind == JSON:
+        return
+    main, _, parameters = (kind or "").lower().partition(";")
+    if main.strip() != JSON or parameters.strip().replace('"', "") not in ("", "charset=utf-8"):
+        raise Rejected(415, "unsupported_media_type", f"Send {JSON} in UTF-8.", Accept=JSON)
+
+
+def idempotency(headers: Headers, bound: Bound, message: object) -> IdempotencyKey | None:
+    """The Idempotency-Key with the fingerprint of the request; `None` for methods that only read.
+
+    Raises:
+        Malformed: not 1 to 255 visible ASCII characters, or two keys.
+    """
+    if not bound.keyed or "Idempotency-Key" not in headers:
+        return None
+    given = headers.getall("Idempotency-Key")
+    if len(given) > 1 or _KEY.fullmatch(given[0]) is None:
+        raise Malformed("Idempotency-Key is 1 to 255 visible ASCII characters.", reason="malformed_idempotency_key")
+    fingerprint = hashlib.sha256(bound.method.path.encode() + b"\0" + bound.wire(message)).digest()
+    return IdempotencyKey(given[0], fingerprint)
+
+
+def trace(headers: Headers) -> str:
+    """A well-formed W3C traceparent, else ""."""
+    given = headers.get("traceparent")
+    return given if given is not None and _TRACE.fullmatch(given) else ""

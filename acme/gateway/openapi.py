@@ -1,0 +1,243 @@
+"""Contracts → OpenAPI 3.1, through apispec.
+
+The document says what the gateway does because both read the same contract: paths and parameters from google.api.http,
+schemas from messages and rules, descriptions from the comments, every status a method can end in. It is rendered when it
+is first asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+from apispec import APISpec
+
+from acme.contract import Field, Method, Route, Service
+from acme.errors import Code
+from acme.gateway.problems import STATUS, TITLES
+from acme.gateway.schemas import Schema, Schemas
+from acme.gateway.server import JSON, PROBLEM
+from acme.gateway.settings import GatewaySettings
+
+_VARIABLE: Final = re.compile(r"\{([^{}=]+)(?:=\*)?\}")
+_UNLISTED: Final = frozenset({"accept", "content-type", "authorization", "user-agent"})
+"""Headers that every client sends anyway, or that OpenAPI describes elsewhere."""
+
+_DESCRIPTION: Final = """\
+Fields are snake_case. Times are RFC 3339 in UTC. Unknown fields, duplicate keys and broken rules are refused with 422 and
+a JSON Pointer for each fault; leaving a field out and giving null are the same. A PATCH changes the fields that are
+present. What the caller may not see is 404. Errors are RFC 9457 problems with a stable `code` and a `request_id`."""
+
+_PROBLEM: Final[Schema] = {
+    "type": "object",
+    "description": "An error (RFC 9457).",
+    "required": ["type", "title", "status", "detail", "code", "request_id"],
+    "properties": {
+        "type": {"type": "string", "const": "about:blank"},
+        "title": {"type": "string", "description": "The phrase of the status."},
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "detail": {"type": "string", "description": "For people: what is wrong, and what to do."},
+        "code": {"type": "string", "description": "Stable name of the reason, such as token_expired."},
+        "request_id": {"type": "string", "description": "What to tell support."},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["pointer", "code", "detail"],
+                "properties": {
+                    "pointer": {
+                        "type": "string",
+                        "description": 'JSON Pointer into the body, or the place: "?page_size", "{id}", "If-Match".',
+                    },
+                    "code": {"type": "string", "description": "Stable name of the broken rule."},
+                    "detail": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+
+_WHEN: Final = {
+    400: "It cannot be read: broken JSON, a tampered page token, a malformed header.",
+    401: "No access token, or one that proves nothing; or wrong credentials.",
+    403: "The token's scope does not cover the method, or the caller may see the thing and not do this to it.",
+    404: "There is no such thing, or the caller may not see it.",
+    408: "The body came too slowly.",
+    409: "The state of the thing forbids it, or a request with the same Idempotency-Key is in flight.",
+    412: "The version in If-Match is not the current one.",
+    413: "The body is too large.",
+    415: "The body is not uncompressed JSON.",
+    422: "Fields or parameters break rules; `errors` says which.",
+    429: "Too many requests.",
+    500: "A fault of ours.",
+    503: "Not now: try again.",
+    504: "Time ran out. Whether it was done is not known.",
+}
+_RETRY: Final = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}}
+_CHALLENGE: Final = {"WWW-Authenticate": {"description": "RFC 6750, section 3.", "schema": {"type": "string"}}}
+_HEADERS: Final[dict[int, dict[str, Any]]] = {401: _CHALLENGE, 403: _CHALLENGE, 429: _RETRY, 503: _RETRY}
+
+
+def render(services: Iterable[Service], settings: GatewaySettings, title: str, version: str) -> bytes:
+    """The document as JSON."""
+    return msgspec.json.encode(document(services, settings, title, version))
+
+
+def document(services: Iterable[Service], settings: GatewaySettings, title: str, version: str) -> dict[str, Any]:
+    """The document."""
+    spec = APISpec(
+        title,
+        version,
+        "3.1.0",
+        info={"description": _DESCRIPTION},
+        servers=[{"url": "/", "description": "This gateway."}],
+    )
+    _shared(spec, settings)
+    schemas = Schemas(lambda name, schema: _component(spec, name, schema))
+    for service in services:
+        routed = [(method, route) for method in service.methods for route in method.routes]
+        if routed:
+            spec.tag({"name": _short(service.name), "description": service.comment})
+        for method, route in routed:
+            path = _VARIABLE.sub(r"{\1}", route.template)
+            spec.path(path, operations={route.verb.lower(): _operation(method, route, schemas)})
+    return dict(spec.to_dict())
+
+
+def _component(spec: APISpec, name: str, schema: Schema) -> None:
+    spec.components.schema(name, schema)
+
+
+def _shared(spec: APISpec, settings: GatewaySettings) -> None:
+    components = spec.components
+    components.schema("Problem", _PROBLEM)
+    components.security_scheme(
+        "bearer",
+        {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "An access token (RFC 9068)."},
+    )
+    for status, when in _WHEN.items():
+        codes = [code.value for code in Code if STATUS[code] == status]
+        components.response(
+            f"{status}",
+            {
+                "description": f"{TITLES[status]}. {when}" + (f" Default code: {codes[0]}." if codes else ""),
+                "headers": {**_HEADERS.get(status, {}), "X-Request-Id": {"schema": {"type": "string"}}},
+                "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            },
+        )
+    for name, schema, description in (
+        (
+            "X-Request-Timeout",
+            {"type": "number", "exclusiveMinimum": 0, "default": settings.timeout},
+            f"Seconds the client waits; more than {settings.max_timeout:g} means {settings.max_timeout:g}.",
+        ),
+        (
+            "X-Request-Id",
+            {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+            "Name of the request in logs; made up when left out. The answer repeats it.",
+        ),
+        (
+            "Idempotency-Key",
+            {"type": "string", "pattern": "^[!-~]{1,255}$"},
+            "A request repeated with the same key within 24 hours is done once; its answer is repeated.",
+        ),
+    ):
+        parameter = {"name": name, "in": "header", "description": description, "schema": schema}
+        components.parameter(name, "header", parameter)
+
+
+def _operation(method: Method, route: Route, schemas: Schemas) -> dict[str, Any]:
+    variables = _VARIABLE.findall(route.template)
+    headers = [field for field in method.request.fields if field.header]
+    elsewhere = frozenset({*variables, *(field.name for field in headers)})
+    if route.verb == "PATCH":
+        elsewhere |= {method.request.mask} - {""}
+    parameters: list[Any] = [_parameter(field, "path", schemas) for field in _fields(method, variables)]
+    if route.body != "*":
+        parameters += [
+            _parameter(field, "query", schemas)
+            for field in method.request.fields
+            if field.name not in elsewhere and field.name != route.body
+        ]
+    inputs = bool(parameters or route.body)
+    parameters += [_parameter(f, "header", schemas) for f in headers if f.header.lower() not in _UNLISTED]
+    keyed = route.verb in ("POST", "PATCH", "DELETE") and not method.public and not method.secret_reply
+    # apispec makes references of names.
+    parameters += ["X-Request-Timeout", "X-Request-Id", *(["Idempotency-Key"] if keyed else [])]
+    summary, _, _ = method.comment.partition(". ")
+    operation: dict[str, Any] = {
+        "operationId": f"{_short(method.service)}_{method.name}",
+        "tags": [_short(method.service)],
+        "summary": " ".join(summary.split()).removesuffix("."),
+        "description": method.comment,
+        "parameters": parameters,
+        "responses": {str(method.success_status): _success(method, schemas)}
+        | {str(status): str(status) for status in _refusals(method, route, inputs)},
+        "security": [{"bearer": [method.permission]}] if method.permission else [],
+    }
+    if route.body:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {JSON: {"schema": _body(method, route, elsewhere, schemas)}},
+        }
+    return operation
+
+
+def _body(method: Method, route: Route, elsewhere: frozenset[str], schemas: Schemas) -> Schema:
+    if route.body == "*":
+        return schemas.request(method.request, elsewhere)
+    (field,) = _fields(method, [route.body])
+    return schemas.field(field, taken=True)
+
+
+def _fields(method: Method, names: Iterable[str]) -> list[Field]:
+    by_name = {field.name: field for field in method.request.fields}
+    return [by_name[name] for name in names]
+
+
+def _parameter(field: Field, place: str, schemas: Schemas) -> dict[str, Any]:
+    schema = schemas.field(field, taken=True)
+    description = schema.pop("description", "")
+    required = place == "path" or bool(field.rules and field.rules.required)
+    if place == "header" and field.header.lower() == "if-match":
+        schema = {"type": "string", "pattern": r'^("(0|[1-9][0-9]{0,18})"|\*)$'}
+    parameter: dict[str, Any] = {"name": field.header if place == "header" else field.name, "in": place}
+    if description:
+        parameter["description"] = description
+    return {**parameter, "required": required, "schema": schema}
+
+
+def _success(method: Method, schemas: Schemas) -> dict[str, Any]:
+    headers: dict[str, Any] = {"X-Request-Id": {"schema": {"type": "string"}}}
+    for field in method.reply.fields:
+        if field.header:
+            headers[field.header] = {"description": field.comment, "schema": {"type": "string"}}
+    if method.success_status == 204:
+        return {"description": "Done.", "headers": headers}
+    return {
+        "description": method.reply.comment or f"{_short(method.reply.name)}.",
+        "headers": headers,
+        "content": {JSON: {"schema": schemas.reply(method.reply)}},
+    }
+
+
+def _refusals(method: Method, route: Route, inputs: bool) -> list[int]:
+    """The statuses a method may refuse with."""
+    statuses = {400, 401, 404, 413, 429, 500, 503, 504}
+    if method.permission:
+        statuses.add(403)
+    if inputs:
+        statuses.add(422)
+    if route.body:
+        statuses |= {408, 415}
+    if route.verb != "GET":
+        statuses.add(409)
+    if any(field.header.lower() == "if-match" for field in method.request.fields):
+        statuses.add(412)
+    return sorted(statuses)
+
+
+def _short(name: str) -> str:
+    return name.rpartition(".")[2]

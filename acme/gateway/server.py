@@ -1,0 +1,262 @@
+"""aiohttp's low-level server, fitted: replies leave in one write, and its own errors become problems too.
+
+aiohttp parses HTTP/1.1 (in C; see `require_c_parser`), keeps connections and runs one task a request. What it does not do
+here: routing, middlewares, its response classes (a pre-built head and one write cost a third of them; MEASURED.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any, Final, cast
+
+from aiohttp import http_parser, web
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.http_writer import HttpVersion11
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError
+from multidict import CIMultiDictProxy
+
+from acme.errors import Refused, TooLarge
+from acme.gateway.problems import Rejected
+from acme.gateway.settings import LONGEST_LINE, MOST_HEADERS, GatewaySettings
+
+Headers = CIMultiDictProxy[str]
+
+LINGER: Final = 2.0
+"""Seconds in which what a refused client still sends is read and thrown away, so that it gets to read the answer."""
+
+JSON: Final = "application/json"
+PROBLEM: Final = "application/problem+json"
+
+
+def require_c_parser() -> None:
+    """Raises RuntimeError when aiohttp would parse in Python: that parser is slower, and has had faults the C one has not
+    (GHSA-9548-qrrj-x5pj)."""
+    if http_parser.HttpRequestParser.__module__ != "aiohttp._http_parser":
+        raise RuntimeError(
+            "aiohttp's C parser is not in use: install a wheel of aiohttp for this platform, "
+            "and unset AIOHTTP_NO_EXTENSIONS"
+        )
+
+
+def _head(status: int, content_type: str) -> bytes:
+    phrase = "Client Closed Request" if status == 499 else HTTPStatus(status).phrase
+    kind = f"Content-Type: {content_type}\r\n" if content_type else ""
+    return (
+        f"HTTP/1.1 {status} {phrase}\r\n{kind}Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+    ).encode()
+
+
+class _Heads(dict[tuple[int, str], bytes]):
+    """Status line and constant headers, built at first use."""
+
+    def __missing__(self, key: tuple[int, str]) -> bytes:
+        self[key] = made = _head(*key)
+        return made
+
+
+_HEADS: Final = _Heads()
+
+
+class _Date:
+    """The Date header, formatted once a second."""
+
+    __slots__ = ("_line", "_second")
+
+    def __init__(self) -> None:
+        self._second, self._line = 0, b""
+
+    def line(self) -> bytes:
+        second = int(time.time())
+        if second != self._second:
+            self._second, self._line = second, f"Date: {formatdate(second, usegmt=True)}\r\n".encode()
+        return self._line
+
+
+_DATE: Final = _Date()
+
+
+class Reply:
+    """An answer, complete: head and body in one piece. Stands in for aiohttp's response, of which it keeps what
+    `RequestHandler` uses: `prepare`, `write_eof` and `keep_alive`."""
+
+    __slots__ = ("_data", "_protocol", "body_length", "keep_alive", "status", "write_timeout")
+
+    def __init__(
+        self,
+        request: web.BaseRequest,
+        request_id: str,
+        status: int,
+        content_type: str,
+        body: bytes,
+        *,
+        headers: bytes = b"",
+        keep_alive: bool = True,
+        write_timeout: float = 30.0,
+    ) -> None:
+        self.status, self.body_length, self.write_timeout = status, len(body), write_timeout
+        # A body that nobody has read cannot be told from the next request: the connection ends with this answer.
+        keep = keep_alive and request.keep_alive and request.content.is_eof()
+        self.keep_alive = keep
+        if not keep:
+            headers += b"Connection: close\r\n"
+        elif request.version != HttpVersion11:
+            headers += b"Connection: keep-alive\r\n"
+        if status != 204:
+            headers += b"Content-Length: %d\r\n" % len(body)
+        if request.method == "HEAD":
+            body, self.body_length = b"", 0
+        self._data = b"%b%bX-Request-Id: %b\r\n%b\r\n%b" % (
+            _HEADS[status, content_type],
+            _DATE.line(),
+            request_id.encode(),
+            headers,
+            body,
+        )
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Sends it; a client that has gone gets nothing."""
+        self._protocol = request.protocol
+        transport = request.transport
+        if transport is not None:
+            transport.write(self._data)
+
+    async def write_eof(self) -> None:
+        """Waits when the client reads slower than we write, so that nobody fills the memory by not reading."""
+        if not self._protocol.writing_paused:
+            return
+        try:
+            async with asyncio.timeout(self.write_timeout):
+                await self._protocol._drain_helper()  # aiohttp offers it to its own writers only
+        except TimeoutError:
+            if self._protocol.transport is not None:
+                self._protocol.transport.abort()
+
+
+def header_lines(headers: Mapping[str, str]) -> bytes:
+    """Headers as lines. Names and values are ours, but a value may quote a contract or a reply.
+
+    Raises:
+        ValueError: a value that would end the line.
+    """
+    lines = []
+    for name, value in headers.items():
+        if not value.isprintable():
+            raise ValueError(f"header {name} holds control characters")
+        lines.append(f"{name}: {value}\r\n".encode())
+    return b"".join(lines)
+
+
+async def read_body(request: web.BaseRequest, settings: GatewaySettings) -> bytes:
+    """The whole request body.
+
+    Raises:
+        TooLarge: more than `max_body`, announced or sent (413).
+        Rejected: it came too slowly (408), is compressed (415), or is not what the headers promised (400).
+    """
+    payload = request.content
+    if payload.is_eof():  # it came along with the head, as most do
+        body = payload.read_nowait(-1)
+        if len(body) > settings.max_body:
+            raise _too_large(settings)
+        return body
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    chunks, size = [], 0
+    try:
+        async with asyncio.timeout(settings.body_timeout):
+            while chunk := await payload.readany():
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > settings.max_body:
+                    raise _too_large(settings)
+    except TimeoutError:
+        raise Rejected(408, "slow_body", f"The body has to arrive within {settings.body_timeout:g} seconds.") from None
+    except (RequestPayloadError, HttpProcessingError):
+        raise Rejected(400, "malformed_body", "The body does not end where the headers say.") from None
+    return b"".join(chunks)
+
+
+def check_size(request: web.BaseRequest, settings: GatewaySettings) -> None:
+    """Refuses by Content-Length alone, before anything of the body is read (413)."""
+    length = request.headers.get("Content-Length")
+    if length is not None and int(length) > settings.max_body:
+        raise _too_large(settings)
+
+
+def _too_large(settings: GatewaySettings) -> TooLarge:
+    return TooLarge(f"The body may have at most {settings.max_body} bytes.")
+
+
+class Connection(RequestHandler):
+    """One client connection."""
+
+    __slots__ = ("_answer",)
+
+    def __init__(self, manager: Server, answer: Callable[[web.BaseRequest, Refused], Reply], **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._answer = answer
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is being served or waits."""
+        return self._current_request is None and not self._messages
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What aiohttp refuses itself, such as a broken request line. Its message quotes the client's bytes, and an
+        unexpected error's is for nobody: neither is sent."""
+        if isinstance(exc, LineTooLong):
+            line = exc.args[0]
+            if bytes(line).startswith((b"/", b"http:")):
+                refusal = Rejected(414, "uri_too_long", f"The request line may have at most {LONGEST_LINE} bytes.")
+            else:
+                refusal = Rejected(431, "header_too_large", f"A header may have at most {LONGEST_LINE} bytes.")
+        elif isinstance(exc, HttpProcessingError):
+            refusal = Rejected(400, "malformed_request", "This is not a well-formed HTTP/1.1 request.")
+        else:
+            self.logger.error("unexpected error in the HTTP server", exc_info=exc)
+            refusal = Rejected(500, "internal", "Something went wrong on our side.")
+        return cast(web.StreamResponse, self._answer(request, refusal))
+
+
+class Server(web.Server):
+    """Makes connections. `serve` answers requests, `answer` refusals that happen before there is a request."""
+
+    def __init__(
+        self,
+        serve: Callable[[web.BaseRequest], Awaitable[Reply]],
+        answer: Callable[[web.BaseRequest, Refused], Reply],
+        settings: GatewaySettings,
+    ) -> None:
+        super().__init__(
+            cast(Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], serve),
+            handler_cancellation=True,
+        )
+        self._answer = answer
+        self._options: dict[str, Any] = {
+            "access_log": None,
+            "auto_decompress": False,
+            "keepalive_timeout": settings.keepalive,
+            "lingering_time": LINGER,
+            "max_line_size": LONGEST_LINE,
+            "max_field_size": LONGEST_LINE,
+            "max_headers": MOST_HEADERS,
+        }
+
+    def __call__(self) -> RequestHandler:
+        return Connection(self, self._answer, loop=self._loop, **self._options)
+
+    def close_idle(self) -> None:
+        """Ends the connections that wait for a next request. Those in use end with their answer."""
+        for connection in self.connections:
+            if isinstance(connection, Connection) and connection.idle:
+                connection.close()
