@@ -23,7 +23,7 @@ and for `Project`, on the way out,
         )
 
 msgspec passes over repeated keys, U+0000 and depth. So bytes that could hold one of those are looked at again, by the same
-`explain` that gathers the faults after a refusal; `_Plain` says which bytes could.
+`explain` that gathers the faults after a refusal; `_is_plain` and `_says_each_once` tell cheaply that they cannot.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ class Json:
     """The JSON codecs of all messages; each is made when it is first asked for."""
 
     def __init__(self, contracts: Contracts) -> None:
-        shadows = Shadows()
-        self._shadows = shadows
+        self._contracts = contracts
+        self._shadows = Shadows()
         self._readers = _Reader()
-        self._writers = _Writer(shadows)
+        self._writers = _Writer(self._shadows)
         self._counters = _Counter()
 
     def encoder(self, m: Message) -> Encoder:
@@ -72,6 +72,7 @@ class Json:
         The encoder raises ValueError for what JSON cannot say: NaN, an infinity, an integer beyond ±(2^53 - 1), a time
         without a zone, half of a surrogate pair.
         """
+        self._own(m)
         write, encode = self._writers.function(m), msgspec.json.Encoder().encode
         return lambda message: encode(write(message))
 
@@ -86,6 +87,7 @@ class Json:
             Malformed: not JSON, or not UTF-8.
             Invalid: JSON that is not this message, with every fault; `acme/codec/__init__.py` has their codes.
         """
+        self._own(m)
         refused = exclude | ({mask} if mask else frozenset())
         if refused:
             shadow = self._shadows.without(m, refused)
@@ -103,7 +105,7 @@ class Json:
             try:
                 said = typed(body)
                 message = read(said)
-                if _is_plain(body, may_be_deep) and body.count(b'":') == count(said):
+                if _is_plain(body, may_be_deep) and _says_each_once(body, count(said)):
                     return message
             except (ValueError, KeyError, OverflowError, RecursionError):
                 message = None
@@ -123,19 +125,25 @@ class Json:
         """
         return text.parser(f)
 
+    def _own(self, m: Message) -> None:
+        if self._contracts.messages.get(m.name) is not m:
+            raise KeyError(f"{m.name} is a message of other contracts")
+
 
 def _is_plain(body: bytes, may_be_deep: bool) -> bool:
-    """Whether the bytes cannot hold U+0000, half of a surrogate pair, too deep nesting, or a key that `":` does not end."""
-    return not (
-        b"\\u0000" in body
-        or b"\\ud" in body
-        or b"\\uD" in body
-        or b" :" in body
-        or b"\n:" in body
-        or b"\r:" in body
-        or b"\t:" in body
-        or (may_be_deep and body.count(b"{") + body.count(b"[") > DEPTH)
-    )
+    """Whether the bytes hold neither U+0000, nor half of a surrogate pair, nor too deep nesting."""
+    if b"\\" in body and (b"\\u0000" in body or b"\\ud" in body or b"\\uD" in body):
+        return False
+    return not may_be_deep or body.count(b"{") + body.count(b"[") <= DEPTH
+
+
+def _says_each_once(body: bytes, keys: int) -> bool:
+    """Whether the bytes cannot hold more than the keys that were decoded from them. Every key is followed by a colon;
+    strings hold colons too, but seldom one right after a quotation mark."""
+    if body.count(b":") == keys:
+        return True
+    spaced = b" :" in body or b"\n:" in body or b"\t:" in body or b"\r:" in body
+    return not spaced and body.count(b'":') == keys
 
 
 def _nesting(m: Message, above: frozenset[str] = frozenset()) -> float:
@@ -296,13 +304,15 @@ class _Counter(Compiler):
         return self.compiled(name)
 
     def _lines(self, m: Message, refused: frozenset[str]) -> Iterable[str]:
-        yield "n = 0"
-        for f in m.fields:
-            if f.name not in refused:
-                yield f"if (v := s.{f.attr}) is not UNSET:"
-                yield "    n += 1"
-                if inside := self._inside(f):
-                    yield f"    if v: n += {inside}"
+        fields = [f for f in m.fields if f.name not in refused]
+        yield f"n = {len(fields)}"
+        for f in fields:
+            if inside := self._inside(f):
+                yield f"v = s.{f.attr}"
+                yield f"if v: n += {inside}"
+                yield "elif v is UNSET: n -= 1"
+            else:
+                yield f"if s.{f.attr} is UNSET: n -= 1"
         yield "return n"
 
     def _inside(self, f: Field) -> str:

@@ -37,6 +37,7 @@ class Wire:
     """The wire codecs of all messages; each is made when it is first asked for."""
 
     def __init__(self, contracts: Contracts) -> None:
+        self._contracts = contracts
         self._filler = _Filler()
         self._taker = _Taker()
         self._copier = Copier()
@@ -48,6 +49,7 @@ class Wire:
         members of a oneof, a value of the wrong type, None in a field without presence, a time without a zone. The text
         names the field and never the value.
         """
+        self._own(m)
         fill, make, copy = self._filler.function(m), GetMessageClass(m.descriptor), self.copier(m)
 
         def encode(message: Any) -> bytes:
@@ -64,6 +66,7 @@ class Wire:
 
     def decoder(self, m: Message) -> Callable[[bytes], Any]:
         """Bytes → message. The decoder raises ValueError for bytes that are none, or hold a time beyond the year 9999."""
+        self._own(m)
         take, parse = self._taker.function(m), GetMessageClass(m.descriptor).FromString
 
         def decode(data: bytes) -> Any:
@@ -79,6 +82,7 @@ class Wire:
 
         The copier raises ValueError for what the encoder refuses, and drops what the wire drops.
         """
+        self._own(m)
         copy = self._copier.function(m)
 
         def checked(message: Any) -> Any:
@@ -88,6 +92,10 @@ class Wire:
                 raise _unfit(m) from None
 
         return checked
+
+    def _own(self, m: Message) -> None:
+        if self._contracts.messages.get(m.name) is not m:
+            raise KeyError(f"{m.name} is a message of other contracts")
 
 
 _UNFIT: Final = (TypeError, AttributeError, OverflowError, RecursionError)
