@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qs, quote, urlsplit
 
-from acme.context import Principal
+from acme.context import ANONYMOUS, Principal
 from acme.drivers.clock import MovableClock
 from acme.plugin import Plugin
 from acme.runtime.assembly import Node, assemble
@@ -132,9 +132,22 @@ class Platform:
             client = self._clients[token] = Client(self.url, token)
         return client
 
-    def stub(self, stub: type[T], *, as_: User, idempotency_key: str = "") -> T:
-        """A client of a contract, which calls as the user, with this Idempotency-Key if given. Refusals are raised."""
-        return speaking(self._node.directory.named("gateway"), stub, as_.principal, idempotency_key=idempotency_key)
+    def stub(
+        self,
+        stub: type[T],
+        *,
+        as_: User | None = None,
+        as_service: str = "",
+        idempotency_key: str = "",
+        address: str = "",
+    ) -> T:
+        """A client of a contract, which calls as the user (as nobody without one) from `address`, with this
+        Idempotency-Key if given; or as the service `as_service`, by itself. Refusals are raised."""
+        if as_service:
+            return self._node.directory.named(as_service).client(stub)
+        principal = ANONYMOUS if as_ is None else as_.principal
+        edge = self._node.directory.named("gateway")
+        return speaking(edge, stub, principal, idempotency_key=idempotency_key, address=address or "127.0.0.1")
 
     # ---- what they left behind ----------------------------------------------------------------------------------
 
