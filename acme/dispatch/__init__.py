@@ -1,0 +1,31 @@
+"""Calls between services: whoever holds a contract calls it, and only this package knows what carries the call.
+
+    directory.host(Host(service, instance, plugin="projects", work=units), placement="local")
+    projects = directory.named("gateway").client(ProjectsStub)
+    project = await projects.get_project(GetProjectRequest(id="prj_…"))
+
+Every placement is one pipeline in two halves, and a placement is only what lies between them:
+
+    the caller's half, calls.py      refuse inside a unit of work · derive the callee's Call · deadline, timer if tighter
+    between, local.py                a compiled copy, with the wire's rules
+             loopback.py             bytes of the wire and of the status, in memory: what tests run in by default
+    the callee's half, status.py     metrics, and the table of errors: whatever happens, a status or a cancellation
+                       serve.py      internal callers · token · message · rules · unit of work around the handler in a
+                                     context of its own · decided? · reply
+
+- A message means what the wire carries: both sides have a copy of their own, and what the wire could not carry is
+  refused. Of an error, code, reason, message, faults and `retry_after` cross; never an exception, its class or frames.
+- `Unavailable(reason="unreachable")` means that the callee was not reached, and comes from a placement alone: a service
+  that raises it itself, or passes it on, is heard as "unavailable".
+- The callee runs in a fresh `contextvars.Context`, driven step by step (drive.py) instead of as a Task: cancelling the
+  request cancels the statement it waits for, through any number of calls.
+- Deadlines shrink and never grow. The edge arms one timer a request; another is armed only for a tighter timeout, and
+  where there is no request, as in a job.
+
+Streams are not carried yet: a service with a streaming method is refused when it is hosted.
+"""
+
+from acme.dispatch.directory import Directory, Placement
+from acme.dispatch.serve import Host, Pipeline
+
+__all__ = ["Directory", "Host", "Pipeline", "Placement"]

@@ -1,0 +1,127 @@
+"""Which service runs where: contract → client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
+
+from acme.contract import Method, Service
+from acme.dispatch import local, loopback
+from acme.dispatch.calls import caller
+from acme.dispatch.serve import Host, Pipeline, Serve, check_hostable
+from acme.dispatch.status import UNREACHABLE
+from acme.errors import Unavailable
+
+T = TypeVar("T")
+
+Placement: TypeAlias = Literal["local", "loopback"]
+
+PLACEMENTS: Final[Mapping[Placement, Callable[[Pipeline, Host, Method], Serve]]] = {
+    "local": local.place,
+    "loopback": loopback.place,
+}
+
+
+class _Board:
+    """What the views of one directory share."""
+
+    def __init__(self) -> None:
+        self.hosts: dict[str, Host] = {}
+        self.served: dict[str, dict[str, Serve]] = {}
+        """By full name of the service, then by attribute of the method."""
+        self.clients: dict[tuple[str, str], Any] = {}
+        """By caller and full name of the service."""
+
+
+class Directory:
+    """`ports.Directory`, as one service sees it: its clients call in its name.
+
+    A client is a stable object: it can be asked for before its service is hosted, and stays the same when the service moves.
+    Keep the client, not one of its methods.
+    """
+
+    def __init__(self, pipeline: Pipeline, *, service: str = "platform", board: _Board | None = None) -> None:
+        self._pipeline = pipeline
+        self._service = service
+        self._board = board or _Board()
+
+    @property
+    def hosts(self) -> Mapping[str, Host]:
+        """What is hosted, by full name of the service."""
+        return MappingProxyType(self._board.hosts)
+
+    def named(self, service: str) -> Directory:
+        """The same directory for another caller: a plugin's name, "gateway" or "tokens"."""
+        return Directory(self._pipeline, service=service, board=self._board)
+
+    def client(self, stub: type[T]) -> T:
+        """The client of a contract, by its generated stub. Until the service is hosted, and once it is withdrawn, calls are
+        refused as `Unavailable(reason="unreachable")`.
+
+        Raises:
+            KeyError: the stub's contract is not loaded.
+        """
+        service = self._pipeline.contracts.service_of(stub)
+        key = (self._service, service.name)
+        client = self._board.clients.get(key)
+        if client is None:
+            client = self._board.clients[key] = _client(service)
+            self._bind(client, self._service, service)
+        return cast(T, client)
+
+    def host(self, host: Host, placement: Placement = "local") -> None:
+        """Serves a service from now on.
+
+        Raises:
+            ValueError: it is hosted already.
+            TypeError, NotImplementedError: it cannot be hosted; see `check_hostable`.
+        """
+        service = host.service
+        if service.name in self._board.hosts:
+            raise ValueError(
+                f"{service.name} of plugin {host.plugin} is kept by {self._board.hosts[service.name].plugin}"
+            )
+        check_hostable(host)
+        place = PLACEMENTS[placement]
+        self._board.served[service.name] = {m.attr: place(self._pipeline, host, m) for m in service.methods}
+        self._board.hosts[service.name] = host
+        self._rebind(service)
+
+    def withdraw(self, service: Service) -> None:
+        """Refuses new calls of a service. Calls being served go on."""
+        del self._board.hosts[service.name], self._board.served[service.name]
+        self._rebind(service)
+
+    def _rebind(self, service: Service) -> None:
+        for (name, served), client in self._board.clients.items():
+            if served == service.name:
+                self._bind(client, name, service)
+
+    def _bind(self, client: Any, name: str, service: Service) -> None:
+        """Methods live in the client's own attributes: calling one costs no more than calling any function."""
+        served = self._board.served.get(service.name, {})
+        for method in service.methods:
+            send = served.get(method.attr)
+            if send is None:
+                vars(client).pop(method.attr, None)
+            else:
+                setattr(client, method.attr, caller(method, name, send, self._pipeline.clock))
+
+
+def _client(service: Service) -> Any:
+    """An unbound client: of the stub's class, without a channel."""
+    methods = {method.attr: _unreachable(method) for method in service.methods}
+    cls = type(service.stub.__name__, (service.stub,), {"__module__": __name__, **methods})
+    return object.__new__(cls)
+
+
+def _unreachable(method: Method) -> Any:
+    async def call(self: Any, message: Any, **options: Any) -> Any:
+        bound = vars(self).get(method.attr)  # hosted after somebody had taken this method
+        if bound is None:
+            raise Unavailable(f"{method.service} is not running.", reason=UNREACHABLE, retry_after=1.0)
+        return await bound(message, **options)
+
+    call.__name__ = method.attr
+    return call

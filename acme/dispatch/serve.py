@@ -1,0 +1,167 @@
+"""The callee's half of a call, the same for every placement: from a `Call` and a request to a reply.
+
+A placement says how requests and replies look (`Carriage`); here is what happens between them, in one order.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from acme.codec.rules import Checks
+from acme.codec.wire import Wire
+from acme.context import CALL, Call, Kind
+from acme.contract import Contracts, Method, Service, Work
+from acme.dispatch.drive import Driven
+from acme.dispatch.status import guarded
+from acme.errors import Denied, Invalid, Refused, TooLarge, Unauthenticated
+from acme.ports import Clock
+from acme.telemetry import Metrics, logger
+from acme.work import HERE, Carrier, Scope, Unit, UnitFactory
+
+log: Final = logger(__name__)
+
+MESSAGE_LIMIT: Final = 4 * 1024 * 1024
+"""Bytes of a message on the wire, either way."""
+
+Serve: TypeAlias = Callable[[Call, Any], Coroutine[Any, Any, Any]]
+"""A served method: (call, request as the placement carries it) → the reply likewise. Raises only what may cross."""
+
+
+class Pipeline:
+    """What every call of a Node shares."""
+
+    def __init__(self, contracts: Contracts, wire: Wire, checks: Checks, metrics: Metrics, clock: Clock) -> None:
+        self.contracts: Final = contracts
+        self.wire: Final = wire
+        self.checks: Final = checks
+        self.clock: Final = clock
+        self.durations: Final = metrics.histogram(
+            "rpc_server_call_duration_seconds",
+            "Duration of calls, from request to reply.",
+            ("rpc_system_name", "rpc_method", "rpc_response_status_code"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A service to be hosted."""
+
+    service: Service
+    instance: Any
+    """An instance of a subclass of `service.base`."""
+    plugin: str
+    work: UnitFactory | None = None
+    """Units of work in the plugin's database; None where it has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carriage:
+    """How a placement carries one method's messages."""
+
+    system: str
+    """Name of the placement in metrics."""
+    receive: Callable[[Any], Any]
+    """Request → message of the callee's own. Raises `ValueError` for what the wire cannot carry."""
+    answer: Callable[[Any], Any]
+    """The handler's reply → reply. Runs before the commit."""
+    carrier: Carrier[Any]
+    """Reply ⇄ wire bytes."""
+
+
+def not_carried(error: ValueError) -> Invalid:
+    """The request is a message that the wire cannot carry."""
+    return Invalid(f"The wire cannot carry this request: {error}", reason="not_carried")
+
+
+def too_large(what: str) -> TooLarge:
+    """`what` is "request" or "reply"."""
+    return TooLarge(f"The {what} has more than {MESSAGE_LIMIT} bytes.", reason=f"{what}_too_large")
+
+
+def check_hostable(host: Host) -> None:
+    """Refuses, at start-up, what could only fail later.
+
+    Raises:
+        TypeError: the instance does not keep the contract, or a handler is no coroutine function.
+        NotImplementedError: a method streams.
+    """
+    service, instance = host.service, host.instance
+    if not isinstance(instance, service.base):
+        raise TypeError(f"{type(instance).__name__} of plugin {host.plugin} is no {service.base.__name__}")
+    for method in service.methods:
+        if method.client_streaming or method.server_streaming:
+            raise NotImplementedError(f"{method.path[1:]} streams: this version carries single messages only")
+        if not inspect.iscoroutinefunction(getattr(instance, method.attr)):
+            raise TypeError(f"{type(instance).__name__}.{method.attr} is no `async def`")
+
+
+def serve(pipeline: Pipeline, host: Host, method: Method, carriage: Carriage) -> Serve:
+    """Compiles one method: all that is known beforehand is looked up here, once."""
+    name, permission, internal = method.path[1:], method.permission, method.internal
+    handler = getattr(host.instance, method.attr)
+    check = pipeline.checks.check(method.request)
+    receive, answer, carrier = carriage.receive, carriage.answer, carriage.carrier
+    units = host.work
+    keyed = not method.secret_reply
+    set_call, set_here = CALL.set, HERE.set
+
+    def admit(call: Call, raw: Any) -> Any:
+        if internal is not None and call.service not in internal:
+            raise Denied(f"{call.service} may not call {name}.", reason="internal_method")
+        if permission:
+            principal = call.principal
+            # The gateway has checked this. Here it holds however the call came: an anonymous call, or a token that does
+            # not cover the method, never reaches a handler. What a service may do is for the handler to decide.
+            if principal.kind is Kind.ANONYMOUS:
+                raise Unauthenticated("Send a Bearer access token.")
+            if principal.kind is Kind.USER and not principal.covers(permission):
+                raise Denied(f"The token does not cover {permission}.", reason="insufficient_scope")
+        try:
+            message = receive(raw)
+        except ValueError as error:
+            raise not_carried(error) from error
+        if check is not None and (faults := check(message)):
+            raise Invalid("The request breaks rules of its contract.", faults=faults)
+        return message
+
+    def undecided(call: Call) -> Refused:
+        log.error("a method answered without having asked authorise", method=name, request_id=call.request_id)
+        return Refused("internal error")
+
+    async def alone(call: Call, raw: Any) -> Any:
+        """NONE, and any method of a service without a database."""
+        message = admit(call, raw)
+        context = empty.copy()
+        context.run(set_call, call)
+        reply = await Driven(context, handler(message))
+        if permission and not call.decided:
+            raise undecided(call)
+        return answer(reply)
+
+    async def in_unit(call: Call, raw: Any) -> Any:
+        """AUTO and MANUAL."""
+        message = admit(call, raw)
+
+        async def perform(here: Unit | Scope) -> Any:
+            call.decided = False  # it may be the second attempt
+            context = Context()
+            context.run(set_call, call)
+            context.run(set_here, here)
+            reply = await Driven(context, handler(message))
+            if permission and not call.decided:
+                raise undecided(call)
+            return answer(reply)
+
+        return await run(call, keyed, perform, carrier)
+
+    empty = Context()
+    if units is None or method.work is Work.NONE:
+        if units is not None:
+            empty.run(set_here, units.reading)
+        return guarded(method, carriage.system, alone, pipeline.durations)
+    run = units.auto if method.work is Work.AUTO else units.manual
+    return guarded(method, carriage.system, in_unit, pipeline.durations)

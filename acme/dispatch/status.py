@@ -1,0 +1,200 @@
+"""What crosses from callee to caller when a call fails: one table of codes, one form in bytes, one boundary.
+
+The bytes are what gRPC puts into the trailer `grpc-status-details-bin`: `google.rpc.Status` with `ErrorInfo` (reason and
+code), `BadRequest` (faults) and `RetryInfo`, so that clients of other makes read them too. A status without our
+`ErrorInfo` was not made by a service of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final
+
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo  # type: ignore[import-untyped]  # has no stubs
+from google.rpc.status_pb2 import Status as Details  # type: ignore[import-untyped]  # has no stubs
+from grpclib import GRPCError
+from grpclib.const import Status
+
+from acme import errors
+from acme.context import Call
+from acme.contract import Method
+from acme.errors import Code, Fault, Refused
+from acme.ports import SerializationFailure
+from acme.telemetry import HistogramFamily, logger
+
+log: Final = logger(__name__)
+
+STATUS: Final[Mapping[Code, Status]] = {
+    Code.MALFORMED: Status.INVALID_ARGUMENT,
+    Code.INVALID: Status.INVALID_ARGUMENT,
+    Code.UNAUTHENTICATED: Status.UNAUTHENTICATED,
+    Code.DENIED: Status.PERMISSION_DENIED,
+    Code.NOT_FOUND: Status.NOT_FOUND,
+    Code.CONFLICT: Status.ABORTED,
+    Code.STALE: Status.FAILED_PRECONDITION,
+    Code.TOO_LARGE: Status.RESOURCE_EXHAUSTED,
+    Code.EXHAUSTED: Status.RESOURCE_EXHAUSTED,
+    Code.CANCELLED: Status.CANCELLED,
+    Code.INTERNAL: Status.INTERNAL,
+    Code.UNIMPLEMENTED: Status.UNIMPLEMENTED,
+    Code.UNAVAILABLE: Status.UNAVAILABLE,
+    Code.DEADLINE: Status.DEADLINE_EXCEEDED,
+}
+"""Code → gRPC status. Where two codes share one, `ErrorInfo` tells them apart."""
+
+_CODES: Final[Mapping[Status, Code]] = {
+    **{status: code for code, status in STATUS.items()},  # of two, the later: INVALID, EXHAUSTED
+    Status.UNKNOWN: Code.INTERNAL,
+    Status.ALREADY_EXISTS: Code.CONFLICT,
+    Status.OUT_OF_RANGE: Code.INVALID,
+    Status.DATA_LOSS: Code.INTERNAL,
+}
+"""gRPC status of somebody else's service → Code."""
+
+UNREACHABLE: Final = "unreachable"
+"""Reason of an `Unavailable` that says that the callee was not reached. Only placements give it."""
+
+DOMAIN: Final = "acme"
+"""`ErrorInfo.domain` of ours."""
+
+_CLASSES: Final[Mapping[Code, type[Refused]]] = {
+    kind.code: kind
+    for kind in (
+        errors.Malformed,
+        errors.Invalid,
+        errors.Unauthenticated,
+        errors.Denied,
+        errors.NotFound,
+        errors.Conflict,
+        errors.Stale,
+        errors.TooLarge,
+        errors.Exhausted,
+        errors.Unavailable,
+        errors.DeadlineExceeded,
+    )
+}
+
+_ROOM: Final = 8 * 1024
+"""Characters of all faults together that a status carries: it travels in HTTP trailers. The rest is left out."""
+
+
+def refused(
+    code: Code, message: str, reason: str = "", faults: Sequence[Fault] = (), retry_after: float | None = None
+) -> Refused:
+    """A refusal of the class that belongs to its code, so that `except NotFound` works wherever the callee runs."""
+    kind = _CLASSES.get(code, Refused)
+    made = kind.__new__(kind, message)
+    Refused.__init__(made, message, code=code, reason=reason, faults=faults, retry_after=retry_after)
+    return made
+
+
+def crossing(refusal: Refused) -> Refused:
+    """What a caller gets for a refusal: equal to what the bytes would carry, in every placement."""
+    faults, room = [], _ROOM
+    for fault in refusal.faults:
+        room -= len(fault.pointer) + len(fault.code) + len(fault.message)
+        if room < 0:
+            break
+        faults.append(Fault(_text(fault.pointer), _text(fault.code), _text(fault.message)))
+    reason = _text(refusal.reason)
+    if reason == UNREACHABLE:
+        reason = refusal.code.value
+    wait = refusal.retry_after
+    if wait is not None:
+        wait = round(wait, 3) if 0 <= wait < math.inf else None
+    return refused(refusal.code, _text(refusal.message), reason, faults, wait)
+
+
+def encode(refusal: Refused) -> bytes:
+    """`google.rpc.Status` of a refusal that is `crossing`."""
+    details = Details(code=STATUS[refusal.code].value, message=refusal.message)
+    details.details.add().Pack(ErrorInfo(reason=refusal.reason, domain=DOMAIN, metadata={"code": refusal.code.value}))
+    if refusal.faults:
+        bad = BadRequest()
+        for fault in refusal.faults:
+            bad.field_violations.add(field=fault.pointer, reason=fault.code, description=fault.message)
+        details.details.add().Pack(bad)
+    if refusal.retry_after is not None:
+        retry = RetryInfo()
+        retry.retry_delay.FromMilliseconds(round(refusal.retry_after * 1000))
+        details.details.add().Pack(retry)
+    data: bytes = details.SerializeToString()
+    return data
+
+
+def decode(data: bytes) -> Refused:
+    """The refusal that `encode` wrote. Of a foreign service's status, code, message and retry delay are taken."""
+    status = Details.FromString(data)
+    code = _CODES.get(_status(status.code), Code.INTERNAL)
+    reason, faults, wait = "", [], None
+    info, bad, retry = ErrorInfo(), BadRequest(), RetryInfo()
+    for detail in status.details:
+        if detail.Unpack(info) and info.domain == DOMAIN:
+            code, reason = Code(info.metadata["code"]), info.reason
+        elif detail.Unpack(bad):
+            faults = [Fault(each.field, each.reason, each.description) for each in bad.field_violations]
+        elif detail.Unpack(retry):
+            wait = retry.retry_delay.ToMilliseconds() / 1000
+    return refused(code, status.message, reason, faults, wait)
+
+
+def guarded(
+    method: Method,
+    system: str,
+    perform: Callable[[Call, Any], Coroutine[Any, Any, Any]],
+    durations: HistogramFamily,
+) -> Callable[[Call, Any], Coroutine[Any, Any, Any]]:
+    """`perform` inside the boundary: it returns, is cancelled, or raises a `Refused` that may cross. Measured."""
+    name = method.path[1:]
+    clock = time.perf_counter
+    succeeded = durations.bind(system, name, Status.OK.name).observe
+
+    async def guard(call: Call, raw: Any) -> Any:
+        started = clock()
+        try:
+            reply = await perform(call, raw)
+        except Refused as error:
+            refusal = crossing(error)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                late = time.monotonic() >= call.deadline
+                code = Code.DEADLINE if late else Code.CANCELLED
+                durations.bind(system, name, STATUS[code].name).observe(clock() - started)
+                raise
+            # Nobody cancels us: the callee awaited something that somebody else had cancelled. A fault of the callee's.
+            refusal = _unexpected(error, call)
+        except Exception as error:
+            refusal = _unexpected(error, call)
+        else:
+            succeeded(clock() - started)
+            return reply
+        durations.bind(system, name, STATUS[refusal.code].name).observe(clock() - started)
+        # Outside of the handlers above: a refusal that crosses has no context.
+        raise refusal
+
+    return guard
+
+
+def _unexpected(error: BaseException, call: Call) -> Refused:
+    if isinstance(error, GRPCError) and error.status is Status.UNIMPLEMENTED:  # what a generated base raises
+        return refused(Code.UNIMPLEMENTED, f"{call.method} is not implemented.")
+    if isinstance(error, SerializationFailure):
+        return refused(Code.UNAVAILABLE, "Too many changes at once: try again.", "contention", retry_after=1.0)
+    log.error("call failed", method=call.method, request_id=call.request_id, caller=call.service, exc_info=error)
+    return refused(Code.INTERNAL, "internal error")
+
+
+def _status(number: int) -> Status:
+    try:
+        return Status(number)
+    except ValueError:
+        return Status.UNKNOWN
+
+
+def _text(text: str) -> str:
+    """As UTF-8 carries it: a lone surrogate becomes a question mark."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
