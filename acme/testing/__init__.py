@@ -47,16 +47,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from acme.testing.client import Client, Reply
-    from acme.testing.people import User, somebody
+    from acme.testing.people import PASSWORD, User, somebody
     from acme.testing.platform import Platform
     from acme.testing.server import Server, lease
 
-__all__ = ["PLACEMENTS", "Client", "Platform", "Reply", "Server", "User", "lease", "somebody"]
+__all__ = ["PASSWORD", "PLACEMENTS", "Client", "Platform", "Reply", "Server", "User", "lease", "somebody"]
 
 PLACEMENTS: Final = ("local", "loopback")
 """Every placement of services that tests can run in."""
 
 _HOMES: Final = {
+    "PASSWORD": "people",
     "Client": "client",
     "Platform": "platform",
     "Reply": "client",

@@ -74,7 +74,9 @@ class Projects(ProjectsBase):
         return ListProjectsReply(projects=projects[:size], next_page_token=token)
 
     async def update_project(self, message: UpdateProjectRequest) -> Project:
-        """Sets the fields that the mask names. An empty mask, or values that are there already, change nothing.
+        """Sets the fields that the mask names; without a mask all that can be set, as AIP-134 has it.
+
+        An empty mask, or values that are there already, change nothing.
 
         Raises:
             Invalid: the mask names a field that nobody can set.
@@ -83,7 +85,7 @@ class Projects(ProjectsBase):
             Conflict: it is archived.
         """
         owner = authorise.scope("projects.update").user
-        mask = message.update_mask.paths if message.update_mask is not None else []
+        mask = MUTABLE if message.update_mask is None else message.update_mask.paths
         if unknown := sorted(set(mask).difference(MUTABLE)):
             faults = [Fault("/update_mask", "unknown_field", f"{path} cannot be changed") for path in unknown]
             raise Invalid(f"An update may name {', '.join(MUTABLE)}.", faults=faults)

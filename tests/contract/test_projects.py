@@ -324,11 +324,13 @@ async def test_a_masked_field_that_is_empty_is_emptied(projects: ProjectsStub, a
     assert (await projects.update_project(update(atlas, "description"))).description == ""
 
 
-@pytest.mark.parametrize("mask", [None, FieldMask()], ids=["absent", "empty"])
-async def test_an_update_without_a_mask_changes_nothing(
-    projects: ProjectsStub, atlas: Project, mask: FieldMask | None
-) -> None:
-    assert await projects.update_project(UpdateProjectRequest(id=atlas.id, name="Other", update_mask=mask)) == atlas
+async def test_an_empty_mask_changes_nothing(projects: ProjectsStub, atlas: Project) -> None:
+    assert await projects.update_project(update(atlas, name="Other")) == atlas
+
+
+async def test_without_a_mask_everything_is_set(projects: ProjectsStub, atlas: Project) -> None:
+    changed = await projects.update_project(UpdateProjectRequest(id=atlas.id, name="Other"))
+    assert (changed.name, changed.description, changed.labels, changed.archived) == ("Other", "", {}, False)
 
 
 async def test_an_update_to_what_is_there_already_makes_no_new_version(projects: ProjectsStub, atlas: Project) -> None:

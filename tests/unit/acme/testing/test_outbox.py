@@ -1,0 +1,40 @@
+"""Reading the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pytest
+from acme_projects import plugin as projects_plugin
+
+from acme.contract import load
+from acme.contracts.projects.v1 import Project, ProjectCreated, ProjectUpdated
+from acme.plugin import Plugin
+from acme.testing.databases import FreshDatabase
+from acme.testing.outbox import Outbox
+
+
+@pytest.fixture(scope="module")
+def plugins() -> Sequence[Plugin]:
+    return [projects_plugin]
+
+
+async def test_events_are_decoded_in_the_order_they_were_published_in(database: FreshDatabase) -> None:
+    made = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+    events: list[ProjectCreated | ProjectUpdated] = [
+        ProjectCreated(project_id="prj_1", project=Project(id="prj_1", created_at=made, labels={"a": "b"}, version=1)),
+        ProjectCreated(project_id="prj_2"),
+        ProjectUpdated(project_id="prj_1", project=Project(id="prj_1", version=2)),
+    ]
+    for event in events:
+        await database.execute(
+            "INSERT INTO acme.outbox (topic, key, type, payload, headers, created_at) VALUES ('t', $1, $2, $3, '{}', $4)",
+            event.project_id,
+            f"acme.projects.v1.{type(event).__name__}",
+            bytes(event),
+            made,
+        )
+    outbox = Outbox(load("acme.contracts"))
+    assert await outbox.read(database) == events
+    assert await outbox.read(database, key="prj_1") == [events[0], events[2]]
