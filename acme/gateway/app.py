@@ -87,11 +87,14 @@ class _Alarm:
             self._task.cancel()
 
     def caused(self) -> bool:
-        """Whether a cancellation is the alarm's alone, and not also somebody else's."""
-        return self.rang and self._task is not None and self._task.uncancel() == 0
+        """Whether a cancellation is the alarm's alone, and not also somebody else's. Asked once."""
+        rang, self.rang = self.rang, False
+        return rang and self._task is not None and self._task.uncancel() == 0
 
     def stop(self) -> None:
         self._handle.cancel()
+        if self.rang and self._task is not None:
+            self._task.uncancel()  # the call ended in another way, in that very moment
 
 
 class Gateway:
@@ -141,16 +144,16 @@ class Gateway:
             client: Any = self._directory.client(service.stub)
             for method in service.methods:
                 for route in method.routes:
-                    self._add(method, route, getattr(client, method.attr))
+                    self._add(method, route, client)
         fixed = endpoints(self._info.title, self._info.version, self._readiness, metrics, self._verifier, self._openapi)
         for path, endpoint in fixed.items():
             self._routes.add("GET", path, endpoint)
 
-    def _add(self, method: Method, route: Route, call: Callable[[Any], Any]) -> None:
+    def _add(self, method: Method, route: Route, client: Any) -> None:
         if method.client_streaming or method.server_streaming:
             log.warning("streams have no route yet", method=method.path)
             return
-        target = Lazy(lambda: Bound(method, route, names, call, self._json, self._wire))
+        target = Lazy(lambda: Bound(method, route, names, client, self._json, self._wire))
         names = self._routes.add(route.verb, route.template, target)
 
     def _openapi(self) -> bytes:

@@ -46,11 +46,11 @@ class Bound:
         method: Method,
         route: Route,
         variables: Sequence[str],
-        call: Callable[[Any], Awaitable[Any]],
+        client: Any,
         json: Json,
         wire: Wire,
     ) -> None:
-        self.method, self.call = method, call
+        self.method, self._client = method, client
         self.permission = method.permission
         self.status = method.success_status
         self.keyed = route.verb in ("POST", "PATCH", "DELETE")
@@ -79,6 +79,11 @@ class Bound:
         self._places = {f"/{text.name}": text.place for text in texts}
         self._encode = json.encoder(method.reply)
         self._sent = tuple((f.header, f.attr, _is_version(f, "ETag")) for f in method.reply.fields if f.header)
+
+    def call(self, message: Any) -> Awaitable[Any]:
+        """Calls the service. The method is taken from the client each time: its service may have moved since."""
+        called: Awaitable[Any] = getattr(self._client, self.method.attr)(message)
+        return called
 
     def request(self, values: Sequence[str], raw_query: str, headers: Headers, body: bytes) -> Any:
         """The request message.

@@ -102,7 +102,7 @@ async def test_a_wrong_claim_is_refused(authority: Authority, verifier: Verifier
 
 @pytest.mark.parametrize("claim", [{"nbf": 4}, {"iat": 4}])
 async def test_clocks_may_differ_a_little(authority: Authority, verifier: Verifier, claim: dict[str, int]) -> None:
-    late = {name: int(authority.clock.time()) + ahead for name, ahead in claim.items()}
+    late: dict[str, Any] = {name: int(authority.clock.time()) + ahead for name, ahead in claim.items()}
     assert (await verifier.verify(authority.token(**late))).id == "usr_1"
 
 

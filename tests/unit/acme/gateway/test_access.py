@@ -1,0 +1,87 @@
+"""The access log: one JSON line a request, in batches, whatever the path holds."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from acme.gateway.access import AccessLog
+
+
+def add(log: AccessLog, path: str = "/v1/projects") -> None:
+    log.add("GET", "/v1/projects", path, 200, 0.0012345, 42, "r-1", "usr_1", "127.0.0.1")
+
+
+async def test_a_line_says_all_that_is_known_of_a_request() -> None:
+    stream = io.StringIO()
+    log = AccessLog(stream)
+    add(log)
+    log.flush()
+    line = json.loads(stream.getvalue())
+    moment = datetime.fromisoformat(line.pop("time"))
+    assert abs(datetime.now(UTC) - moment) < timedelta(seconds=5)
+    assert line == {
+        "method": "GET",
+        "route": "/v1/projects",
+        "path": "/v1/projects",
+        "status": 200,
+        "duration_ms": 1.234,
+        "bytes": 42,
+        "request_id": "r-1",
+        "principal": "usr_1",
+        "address": "127.0.0.1",
+    }
+
+
+async def test_lines_are_written_together_and_soon() -> None:
+    written = asyncio.Event()
+
+    class Counting(io.StringIO):
+        writes = 0
+
+        def write(self, text: str) -> int:
+            self.writes += 1
+            written.set()
+            return super().write(text)
+
+    stream = Counting()
+    log = AccessLog(stream)
+    add(log)
+    add(log)
+    assert stream.writes == 0
+    async with asyncio.timeout(5):
+        await written.wait()
+    assert stream.writes == 1
+    assert len(stream.getvalue().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "path", ['/"', "/\\", "/\n", "/\x00", "/é", "/\udcff", "/</script>", "/{", "/\u2028", '","status":200,"x":"']
+)
+async def test_a_path_never_breaks_its_line(path: str) -> None:
+    stream = io.StringIO()
+    log = AccessLog(stream)
+    add(log, path)
+    log.flush()
+    text = stream.getvalue()
+    assert text.count("\n") == 1
+    assert text.encode()
+    assert json.loads(text)["status"] == 200
+
+
+async def test_a_path_is_cut() -> None:
+    stream = io.StringIO()
+    log = AccessLog(stream)
+    add(log, "/" + "x" * 5000)
+    log.flush()
+    assert len(json.loads(stream.getvalue())["path"]) == 500
+
+
+async def test_without_a_stream_nothing_is_kept() -> None:
+    log = AccessLog(None)
+    add(log)
+    log.flush()
