@@ -11,7 +11,7 @@ that is not used is neither loaded nor needed. Each module has an `open(url, …
 clock) and whether it is awaited is the port's matter. One contract suite a port (`tests/contract/`) runs over all drivers.
 
 `embedded.py` is not behind a URL: it starts the PostgreSQL that `postgresql:` URLs then point at, with the programs that
-`binaries.py` finds.
+`binaries.py` finds and under the locks of `processes.py`.
 """
 
 from __future__ import annotations

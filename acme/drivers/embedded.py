@@ -21,31 +21,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
-import fcntl
 import os
 import pwd
 import re
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from acme.drivers import binaries, postgres
+from acme.drivers import binaries, postgres, processes
+from acme.drivers.processes import TICK, DataFolderInUse
+
+__all__ = ["USER", "DataFolderInUse", "EmbeddedPostgres", "StartFailed"]
 
 USER: Final = "acme"
 """The database user, owner of everything."""
 
-_LINUX: Final = sys.platform == "linux"
-_TICK: Final = 0.005
-"""Seconds between two looks at a process that starts or stops."""
 _LOG_LIMIT: Final = 4 << 20
 """Bytes after which the next start begins a new log and keeps one old."""
 
@@ -61,22 +58,15 @@ _SETTINGS: Final = {
     "fsync": "on",
     "synchronous_commit": "on",
     "idle_in_transaction_session_timeout": "60s",
-    "client_connection_check_interval": "1s" if _LINUX else "0",  # nothing computes on for a client that was killed
+    "client_connection_check_interval": "1s"
+    if processes.LINUX
+    else "0",  # nothing computes on for a client that was killed
     "timezone": "UTC",
     "log_timezone": "UTC",
     # Texts of failed statements may hold what is personal. The error goes to the client, who knows what may be logged.
     "log_min_messages": "log",
     "log_min_error_statement": "panic",
 }
-
-
-class DataFolderInUse(Exception):
-    """Another process runs on this data folder. `pid` is 0 when it is not known."""
-
-    def __init__(self, path: Path, pid: int) -> None:
-        super().__init__(f"{path} is in use by process {pid or 'unknown'}: stop it, or choose another data folder")
-        self.path = path
-        self.pid = pid
 
 
 class StartFailed(Exception):
@@ -134,7 +124,7 @@ class EmbeddedPostgres:
         if self._process is not None:
             raise RuntimeError("PostgreSQL is running already")
         self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = await _claim(self.data)
+        self._lock = await self._claim(0.5)
         try:
             account = _account(self._folder)
             copy_to = None if account.uid is None else binaries.CACHE
@@ -168,7 +158,7 @@ class EmbeddedPostgres:
                 if process is None or process.poll() is not None:
                     break
                 process.send_signal(how)
-                await _ended(process, limit)
+                await processes.ended(process, limit)
         finally:
             # Cancelled while waiting: the lock must not go before the server does.
             if process is not None and process.poll() is None:
@@ -177,6 +167,17 @@ class EmbeddedPostgres:
             if self._lock is not None:
                 os.close(self._lock)
                 self._lock = None
+
+    async def _claim(self, limit: float) -> int:
+        """Holds the folder. `limit` covers the moment that a process needs to die after kill -9 has returned."""
+        until = time.monotonic() + limit
+        while True:
+            try:
+                return processes.hold(self.data)
+            except DataFolderInUse:
+                if time.monotonic() > until:
+                    raise
+                await asyncio.sleep(TICK)
 
     async def _create(self, programs: Path, account: _Account, limit: float) -> None:
         """initdb in a folder of its own, renamed when complete: a start killed half-way leaves nothing in the way.
@@ -202,7 +203,7 @@ class EmbeddedPostgres:
         mark = self._log_size()
         process = self._spawn(command, folder, account, signal.SIGKILL)
         try:
-            await _ended(process, limit)
+            await processes.ended(process, limit)
         finally:
             if process.poll() is None:
                 process.kill()
@@ -225,10 +226,10 @@ class EmbeddedPostgres:
         them may belong to anybody, or to a zombie, which PostgreSQL would take for a living server. Only Linux tells
         whose a process is; elsewhere PostgreSQL's refusal is what the caller gets.
         """
-        if not _LINUX:
+        if not processes.LINUX:
             return
         until = time.monotonic() + limit
-        while former := set(_processes_in(self._folder)):
+        while former := set(processes.living_in(self._folder, "postgres")):
             if time.monotonic() > until:
                 raise StartFailed(f"another PostgreSQL (process {min(former)}) runs on {self._folder}: stop it first")
             if self._postmaster() not in former:
@@ -237,7 +238,7 @@ class EmbeddedPostgres:
                 for pid in former:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGQUIT)
-            await asyncio.sleep(_TICK)
+            await asyncio.sleep(TICK)
         for stale in ("postmaster.pid", ".s.PGSQL.5432.lock"):
             (self._folder / stale).unlink(missing_ok=True)
 
@@ -262,7 +263,7 @@ class EmbeddedPostgres:
                 raise StartFailed(f"PostgreSQL ended ({self._process.returncode}): {self._log_tail(mark)}")
             if time.monotonic() > until:
                 raise StartFailed(f"PostgreSQL is not ready after {limit:g} s: {self._log_tail(mark)}")
-            await asyncio.sleep(_TICK)
+            await asyncio.sleep(TICK)
 
     def _ready(self, pid: int) -> bool:
         """What pg_ctl looks at: line 8 of postmaster.pid, once line 1 is of this server."""
@@ -293,7 +294,7 @@ class EmbeddedPostgres:
                 stdout=log,
                 stderr=log,
                 env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
-                preexec_fn=_die_with_parent(at_our_death),
+                preexec_fn=processes.die_with_parent(at_our_death),
             )
         finally:
             os.close(log)
@@ -308,38 +309,6 @@ class EmbeddedPostgres:
             return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
 
 
-async def _ended(process: subprocess.Popen[bytes], limit: float) -> None:
-    """Returns when the process has ended or `limit` seconds are over."""
-    until = time.monotonic() + limit
-    while process.poll() is None and time.monotonic() < until:  # noqa: ASYNC110 - a process has no event we could await
-        await asyncio.sleep(_TICK)
-
-
-async def _claim(data: Path, limit: float = 0.5) -> int:
-    """The descriptor that holds `DATA/lock`. Never inherited by a child, so that the kernel frees it when we die.
-
-    `limit` covers the moment that a process needs to die after kill -9 has returned.
-    """
-    descriptor = os.open(data / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    until = time.monotonic() + limit
-    try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    owner = os.pread(descriptor, 32, 0).strip()
-                    raise DataFolderInUse(data, int(owner) if owner.isdigit() else 0) from None
-                await asyncio.sleep(_TICK)
-        os.truncate(descriptor, 0)
-        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
 def _account(folder: Path) -> _Account:
     if os.geteuid() != 0:
         return _Account(None, None)
@@ -351,7 +320,7 @@ def _account(folder: Path) -> _Account:
 
 def _known_as(folder: Path) -> str:
     """How a process whose working directory is `folder` names it without walking its path."""
-    return "/proc/self/cwd" if _LINUX else str(folder)
+    return "/proc/self/cwd" if processes.LINUX else str(folder)
 
 
 def _locale(programs: Path) -> list[str]:
@@ -362,24 +331,11 @@ def _locale(programs: Path) -> list[str]:
     question = [str(programs / "postgres"), "--version"]
     answer = subprocess.run(question, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603 - no outside text
     version = re.search(r"\d+", answer.stdout)
-    ctype = "C.UTF-8" if _LINUX else "en_US.UTF-8"
+    ctype = "C.UTF-8" if processes.LINUX else "en_US.UTF-8"
     locale = ["--locale=C", f"--lc-ctype={ctype}"]
     if version is not None and int(version.group()) >= 17:
         locale += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     return locale
-
-
-def _processes_in(folder: Path) -> Iterator[int]:
-    """PostgreSQL processes that live on `folder`: its working directory is what tells them."""
-    here = folder.stat()
-    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
-        try:
-            there = os.stat(f"/proc/{pid}/cwd")
-            name = Path(f"/proc/{pid}/comm").read_text().strip()
-        except OSError:
-            continue  # ended meanwhile, or another user's
-        if (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino) and name == "postgres":
-            yield pid
 
 
 def _permit(folder: Path, account: _Account) -> None:
@@ -405,18 +361,3 @@ def _permit(folder: Path, account: _Account) -> None:
             os.rename(new, name, src_dir_fd=within, dst_dir_fd=within)
     finally:
         os.close(within)
-
-
-def _die_with_parent(how: signal.Signals) -> Callable[[], None] | None:
-    """For `preexec_fn`, which runs after the account has changed: changing it would clear the request."""
-    if not _LINUX:
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    parent = os.getpid()
-
-    def arm() -> None:
-        prctl(1, int(how), 0, 0, 0)  # PR_SET_PDEATHSIG of <linux/prctl.h>
-        if os.getppid() != parent:  # died before the request was made
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return arm

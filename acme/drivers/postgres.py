@@ -41,6 +41,7 @@ _SESSION: Final = {
     "application_name": "acme",
     "search_path": "public",  # the default begins with a schema named like the user, which `acme` may well be
 }
+DATABASE_EXISTS: Final = "SELECT 1 FROM pg_database WHERE datname = $1"
 _SOCKET_PATH_LIMIT: Final = 107
 """Bytes of `sun_path` less the final NUL (unix(7))."""
 _LOST: Final = (  # whatever the statement was, there is no connection any more, or none to be had
@@ -80,7 +81,7 @@ async def create_database(url: str, name: str, *, template: str | None = None) -
     try:
         raw = await address.connect()
         try:
-            if not await raw.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
+            if not await raw.fetchval(DATABASE_EXISTS, name):
                 await raw.execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
         except (pg.DuplicateDatabaseError, pg.UniqueViolationError):
             pass  # somebody else was faster

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from acme.drivers import postgres
-from acme.drivers.embedded import DataFolderInUse, EmbeddedPostgres, StartFailed, _processes_in
+from acme.drivers.embedded import DataFolderInUse, EmbeddedPostgres, StartFailed
+from acme.drivers.processes import living_in
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
 
@@ -149,11 +150,11 @@ async def test_a_killed_launcher_leaves_no_orphan_and_loses_nothing(
     await server.start()  # at once: waits for the predecessor by itself
     try:
         assert server.pid != pid
-        assert pid not in set(_processes_in(data / "postgres"))
+        assert pid not in set(living_in(data / "postgres", "postgres"))
         assert await ask(server, "SELECT count(*) FROM kept", "kept") == 1
     finally:
         await server.stop()
-    assert list(_processes_in(data / "postgres")) == []
+    assert list(living_in(data / "postgres", "postgres")) == []
 
 
 async def test_a_killed_launcher_takes_its_server_along_without_a_new_start(
@@ -161,7 +162,7 @@ async def test_a_killed_launcher_takes_its_server_along_without_a_new_start(
 ) -> None:
     process, _ = launch(tmp_path / "data")
     process.kill()
-    await until(lambda: not list(_processes_in(tmp_path / "data/postgres")))
+    await until(lambda: not list(living_in(tmp_path / "data/postgres", "postgres")))
 
 
 async def test_children_of_a_killed_server_that_still_compute_are_ended(
@@ -290,6 +291,6 @@ async def test_a_cancelled_start_leaves_nothing_running(tmp_path: Path) -> None:
     server = EmbeddedPostgres(tmp_path / "data")
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(server.start(), 0.15)
-    await until(lambda: not any(list(_processes_in(path)) for path in tmp_path.glob("data/postgres*/")))
+    await until(lambda: not any(list(living_in(path, "postgres")) for path in tmp_path.glob("data/postgres*/")))
     await server.start()
     await server.stop()
