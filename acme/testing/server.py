@@ -77,7 +77,7 @@ class Server:
         is built already. It becomes the template when the block ends well. Who asks for it meanwhile waits."""
         async with self.connection() as connection:
             await connection.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", name)
-            if await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
+            if await connection.fetchval(postgres.DATABASE_EXISTS, name):
                 yield None
                 return
             async with self.database() as draft:
