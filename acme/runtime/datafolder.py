@@ -9,14 +9,13 @@ DATA/secrets/      0700; `master.key` (0600), what `acme reset` deletes with the
 from __future__ import annotations
 
 import base64
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from acme.drivers import mailbox
+from acme.drivers import mailbox, processes
 from acme.drivers.mailbox import KeptMail
 from acme.runtime.settings import decode_key
 
@@ -35,15 +34,11 @@ def claim(data: Path) -> Iterator[None]:
         FolderError: another process holds it.
     """
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(data / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
-            raise FolderError(f"{data} is in use by process {pid}: stop it, or choose another data folder") from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+        descriptor = processes.hold(data)
+    except processes.DataFolderInUse as error:
+        raise FolderError(str(error)) from None
+    try:
         yield
     finally:
         os.close(descriptor)
