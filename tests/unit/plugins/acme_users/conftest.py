@@ -1,0 +1,46 @@
+"""The users plugin with a view of what no contract shows: the hasher that counts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from acme_users import plugin as users_plugin
+from acme_users.accounts import Users
+from acme_users.passwords import Passwords
+
+from acme import Plugin, Resources
+from acme.testing import Platform
+from tests.people import People
+
+
+@pytest.fixture(scope="module")
+def services() -> list[object]:
+    """What the plugin's factory yielded to `platform`."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def plugins(services: list[object]) -> list[Plugin]:
+    @asynccontextmanager
+    async def observed(resources: Resources[Any]) -> AsyncIterator[Sequence[object]]:
+        async with users_plugin.service(resources) as made:
+            services.extend(made)
+            yield made
+
+    return [replace(users_plugin, service=observed)]
+
+
+@pytest.fixture
+def passwords(platform: Platform, services: list[object]) -> Passwords:
+    """The hasher of the running service."""
+    [users] = [service for service in services if isinstance(service, Users)]
+    return users._passwords
+
+
+@pytest.fixture
+def people(platform: Platform) -> People:
+    return People(platform)
