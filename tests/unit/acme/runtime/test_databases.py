@@ -1,0 +1,64 @@
+"""Every plugin gets a database: ours, on the operator's server, or where a URL says."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from acme.runtime.databases import CannotStart, serve
+from acme.runtime.settings import DatabaseSettings
+from acme.tasks import Tasks
+from acme.telemetry import Metrics
+from acme.testing import Server
+
+
+@pytest.fixture
+async def tasks() -> AsyncIterator[Tasks]:
+    async with Tasks("test", Metrics()) as tasks:
+        yield tasks
+
+
+async def test_a_database_is_created_on_the_operators_server(postgres: Server, tmp_path: Path, tasks: Tasks) -> None:
+    name = "made_by_test_databases"
+    async with serve(DatabaseSettings(url=postgres.url("postgres")), tmp_path, tasks) as databases:
+        assert not databases.embedded
+        for _ in range(2):  # the second time it is there
+            pool = await databases.open(name)
+            async with pool.connection() as connection:
+                assert await connection.fetchval("SELECT current_database()") == name
+            await pool.close()
+
+
+async def test_a_plugins_own_url_is_used_as_it_stands(postgres: Server, tmp_path: Path, tasks: Tasks) -> None:
+    async with postgres.database() as name:
+        settings = DatabaseSettings(url=postgres.url("postgres"), urls={"users": postgres.url(name)})
+        async with serve(settings, tmp_path, tasks) as databases:
+            pool = await databases.open("users")
+            async with pool.connection() as connection:
+                assert await connection.fetchval("SELECT current_database()") == name
+            await pool.close()
+
+
+async def test_the_data_folder_is_held_without_an_embedded_database_too(
+    postgres: Server, tmp_path: Path, tasks: Tasks
+) -> None:
+    settings = DatabaseSettings(url=postgres.url("postgres"))
+    async with serve(settings, tmp_path, tasks):
+        with pytest.raises(CannotStart, match="in use by process"):
+            async with serve(settings, tmp_path, tasks):
+                pass
+
+
+async def test_binaries_that_are_not_there_are_told(tmp_path: Path, tasks: Tasks) -> None:
+    with pytest.raises(CannotStart, match="postgres"):
+        async with serve(DatabaseSettings(binaries=str(tmp_path)), tmp_path / "data", tasks):
+            pass
+
+
+async def test_a_data_folder_that_cannot_be_made_is_told(tmp_path: Path, tasks: Tasks) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CannotStart, match="data folder"):
+        async with serve(DatabaseSettings(), tmp_path / "file/data", tasks):
+            pass

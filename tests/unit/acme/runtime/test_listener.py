@@ -1,0 +1,53 @@
+"""The port: the one asked for, or the next free one."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from acme.runtime.databases import CannotStart
+from acme.runtime.listener import listen, url
+
+
+def port_of(listener: socket.socket) -> int:
+    port: int = listener.getsockname()[1]
+    return port
+
+
+def test_a_busy_port_means_the_next_free_one() -> None:
+    with listen("127.0.0.1", 0) as busy, listen("127.0.0.1", port_of(busy)) as other:
+        assert port_of(busy) < port_of(other) <= port_of(busy) + 100
+
+
+def test_a_port_can_be_taken_again_after_its_connections_were_closed() -> None:
+    with listen("127.0.0.1", 0) as first:
+        port = port_of(first)
+        first.setblocking(True)
+        with socket.create_connection(("127.0.0.1", port)):
+            first.accept()[0].close()  # our end closes first, and lingers in TIME_WAIT
+    with listen("127.0.0.1", port) as again:
+        assert port_of(again) == port
+
+
+def test_an_address_of_another_machine_is_refused() -> None:
+    with pytest.raises(CannotStart, match=r"cannot listen on 192.0.2.1"):
+        listen("192.0.2.1", 0)
+
+
+def test_a_host_that_is_no_address_is_refused() -> None:
+    with pytest.raises(CannotStart, match=r"no address of this machine"):
+        listen("no such host", 0)
+
+
+@pytest.mark.parametrize(("host", "origin"), [("127.0.0.1", "http://127.0.0.1:"), ("0.0.0.0", "http://127.0.0.1:")])  # noqa: S104  (a free port, for an instant)
+def test_the_url_is_one_that_this_machine_reaches(host: str, origin: str) -> None:
+    with listen(host, 0) as listener:
+        assert url(listener) == f"{origin}{port_of(listener)}"
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize("host", ["::1", "::"])
+def test_an_ipv6_address_stands_in_brackets(host: str) -> None:
+    with listen(host, 0) as listener:
+        assert url(listener) == f"http://[::1]:{port_of(listener)}"
