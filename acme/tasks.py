@@ -48,6 +48,7 @@ class Tasks:
         task = asyncio.get_running_loop().create_task(self._guard(name, work), name=f"{self.owner}.{name}")
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+        task.add_done_callback(lambda _: work.close())  # cancelled before its first step, it was never awaited
         return task
 
     def loop(

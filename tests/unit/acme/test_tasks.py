@@ -45,6 +45,16 @@ async def test_a_failing_task_is_counted_and_breaks_nothing_else() -> None:
         assert failures(metrics, "bad") == 1
 
 
+async def test_a_task_cancelled_before_its_first_step_leaves_nothing_unawaited() -> None:
+    async def never() -> None:
+        raise AssertionError("it must not run")
+
+    async with Tasks("test", Metrics()) as tasks:
+        work = never()
+        tasks.spawn("never", work)
+    assert work.cr_frame is None  # closed; unawaited, it would end the test run with a RuntimeWarning
+
+
 async def test_a_loop_goes_on_after_an_error() -> None:
     metrics, calls, done = Metrics(), 0, asyncio.Event()
 
