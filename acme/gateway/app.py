@@ -26,7 +26,7 @@ from acme.gateway.access import AccessLog
 from acme.gateway.auth import authenticate
 from acme.gateway.binding import Bound, Lazy
 from acme.gateway.endpoints import Fixed, Readiness, endpoints
-from acme.gateway.headers import Hosts, RequestIds, check_content, idempotency, timeout, trace
+from acme.gateway.headers import Hosts, RequestIds, check_content, check_version, idempotency, timeout, trace
 from acme.gateway.problems import Rejected, caught, problem
 from acme.gateway.routing import Leaf, Routes
 from acme.gateway.server import (
@@ -166,6 +166,7 @@ class Gateway:
     async def _serve(self, exchange: Exchange) -> Reply:
         """The order of things. Each step lets the request pass or raises `Refused`."""
         request, headers = exchange.request, exchange.headers
+        check_version(request)
         self._hosts.check(headers)
         leaf, values, query = self._find(request)
         exchange.route = leaf.template

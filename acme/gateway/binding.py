@@ -129,7 +129,11 @@ class Bound:
     def placed(self, refusal: Refused) -> Refused:
         """The refusal with faults of fields that were not in the body named after the place they came from."""
         if refusal.faults and self._places:
-            refusal.faults = tuple(replace(f, pointer=self._places.get(f.pointer, f.pointer)) for f in refusal.faults)
+            refusal.faults = tuple(
+                # A field is unknown in the body just because its place is elsewhere.
+                f if f.code == "unknown_field" else replace(f, pointer=self._places.get(f.pointer, f.pointer))
+                for f in refusal.faults
+            )
         return refusal
 
     def _fill_from_query(self, message: Any, raw: str) -> None:

@@ -8,6 +8,9 @@ import os
 import re
 from typing import Final
 
+from aiohttp import web
+from aiohttp.http import HttpVersion10, HttpVersion11
+
 from acme.context import IdempotencyKey
 from acme.errors import Malformed
 from acme.gateway.binding import Bound
@@ -35,6 +38,12 @@ class RequestIds:
         if given is not None and _REQUEST_ID.fullmatch(given):
             return given
         return f"{self._prefix}-{next(self._numbers):x}"
+
+
+def check_version(request: web.BaseRequest) -> None:
+    """Raises Rejected (505) for all but HTTP/1.1 and 1.0: the parser lets 0.9 and 2.0 through."""
+    if request.version is not HttpVersion11 and request.version != HttpVersion10:
+        raise Rejected(505, "http_version_not_supported", "Speak HTTP/1.1.")
 
 
 class Hosts:

@@ -14,8 +14,8 @@ from http import HTTPStatus
 from typing import Any, Final, cast
 
 from aiohttp import http_parser, web
+from aiohttp.http import HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
-from aiohttp.http_writer import HttpVersion11
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 from multidict import CIMultiDictProxy
 

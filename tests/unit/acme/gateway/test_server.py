@@ -1,0 +1,296 @@
+"""HTTP/1.1 over raw sockets: what is refused before there is a request, bodies, connections, and answers in one piece."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+
+import pytest
+
+from acme.gateway import server
+from acme.gateway.server import header_lines, require_c_parser
+from tests.unit.acme.gateway.rig import ID, Rig, running
+
+ONE = f"/v1/projects/{ID}"
+
+
+def test_the_c_parser_is_in_use() -> None:
+    require_c_parser()
+
+
+def test_without_the_c_parser_nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server.http_parser, "HttpRequestParser", server.http_parser.HttpRequestParserPy)
+    with pytest.raises(RuntimeError, match="C parser"):
+        require_c_parser()
+
+
+@pytest.mark.parametrize("value", ["a\r\nSet-Cookie: x", "a\n", "\x00", "\x7f"])
+def test_a_header_never_ends_its_line(value: str) -> None:
+    with pytest.raises(ValueError, match="control"):
+        header_lines({"X": value})
+
+
+GOOD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+
+UNREADABLE: dict[str, bytes] = {
+    "no HTTP": b"hello\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    "odd version": b"GET /healthz HTTP/1.9x\r\nHost: localhost\r\n\r\n",
+    "unknown method": b"FETCH /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "lower-case method": b"get /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "no Host": b"GET /healthz HTTP/1.1\r\n\r\n",
+    "two Hosts": GOOD + b"Host: localhost\r\n\r\n",
+    "two different Hosts": GOOD + b"Host: elsewhere\r\n\r\n",
+    "no host in Host": b"GET /healthz HTTP/1.1\r\nHost: a b\r\n\r\n",
+    "empty Host": b"GET /healthz HTTP/1.1\r\nHost:\r\n\r\n",
+    "space before the colon": GOOD + b"X-A : b\r\n\r\n",
+    "folded header": GOOD + b"X-A: b\r\n c\r\n\r\n",
+    "header without colon": GOOD + b"X-A\r\n\r\n",
+    "NUL in a header": GOOD + b"X-A: b\x00c\r\n\r\n",
+    "bare CR in a header": GOOD + b"X-A: b\rc\r\n\r\n",
+    "header name with a space": GOOD + b"X A: b\r\n\r\n",
+    "two Content-Lengths": GOOD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    "list of Content-Lengths": GOOD + b"Content-Length: 1, 1\r\n\r\na",
+    "negative Content-Length": GOOD + b"Content-Length: -1\r\n\r\n",
+    "signed Content-Length": GOOD + b"Content-Length: +1\r\n\r\na",
+    "hexadecimal Content-Length": GOOD + b"Content-Length: 0x1\r\n\r\na",
+    "endless Content-Length": GOOD + b"Content-Length: 99999999999999999999999\r\n\r\na",
+    "both lengths": GOOD + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "unknown coding": GOOD + b"Transfer-Encoding: chonked\r\n\r\n0\r\n\r\n",
+    "chunked not last": GOOD + b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
+    "space in the path": b"GET /health z HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "control character in the path": b"GET /health\x01z HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "too many headers": GOOD + b"".join(b"X-%d: y\r\n" % n for n in range(200)) + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("data", UNREADABLE.values(), ids=UNREADABLE)
+async def test_what_is_not_well_formed_is_a_problem_and_the_connection_ends(rig: Rig, data: bytes) -> None:
+    async with rig.connection() as connection:
+        connection.send(data)
+        answer = await connection.answer()
+        answer.problem(400, answer.json["code"])
+        if answer.json["code"] == "malformed_request":
+            assert answer.headers["connection"] == "close"
+            assert await connection.closed()
+
+
+async def test_a_request_line_that_is_too_long_is_414(rig: Rig) -> None:
+    answer = await rig.raw(b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    answer.problem(414, "uri_too_long")
+
+
+async def test_a_header_that_is_too_long_is_431(rig: Rig) -> None:
+    (await rig.raw(GOOD + b"X-A: " + b"x" * 9000 + b"\r\n\r\n")).problem(431, "header_too_large")
+
+
+@pytest.mark.parametrize("version", [b"", b" HTTP/0.9", b" HTTP/2.0"])
+async def test_other_versions_of_http_are_505(rig: Rig, version: bytes) -> None:
+    answer = await rig.raw(b"GET /healthz" + version + b"\r\nHost: localhost\r\n\r\n")
+    answer.problem(505, "http_version_not_supported")
+
+
+async def test_absolute_form_is_taken_and_its_host_ignored(rig: Rig) -> None:
+    answer = await rig.raw(b"GET http://elsewhere.example/healthz?x HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize("line", [b"OPTIONS * HTTP/1.1", b"CONNECT localhost:80 HTTP/1.1", b"TRACE / HTTP/1.1"])
+async def test_methods_of_proxies_are_refused(rig: Rig, line: bytes) -> None:
+    answer = await rig.raw(line + b"\r\nHost: localhost\r\n\r\n")
+    assert answer.status in (404, 405)
+    answer.problem(answer.status, answer.json["code"])
+
+
+async def test_an_upgrade_is_declined(rig: Rig) -> None:
+    answer = await rig.raw(GOOD + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+    assert answer.status == 200
+
+
+async def test_http_1_0_is_answered_and_closed(rig: Rig) -> None:
+    async with rig.connection() as connection:
+        connection.send(b"GET /healthz HTTP/1.0\r\n\r\n")
+        answer = await connection.answer()
+        assert answer.status == 200
+        assert answer.headers["connection"] == "close"
+        assert await connection.closed()
+
+
+async def test_http_1_0_may_keep_its_connection(rig: Rig) -> None:
+    async with rig.connection() as connection:
+        for _ in range(2):
+            connection.send(b"GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+            assert (await connection.answer()).headers["connection"] == "keep-alive"
+
+
+async def test_a_connection_serves_one_request_after_the_other(rig: Rig) -> None:
+    async with rig.connection() as connection:
+        for _ in range(3):
+            connection.send(rig.request("POST", "/v1/projects", {"name": "x"}))
+            answer = await connection.answer()
+            assert answer.status == 201
+            assert "connection" not in answer.headers
+
+
+async def test_pipelined_requests_are_answered_in_order(rig: Rig) -> None:
+    async with rig.connection() as connection:
+        connection.send(b"".join(rig.request("GET", ONE, X_Request_Id=f"r{n}") for n in range(10)))
+        assert [(await connection.answer()).headers["x-request-id"] for _ in range(10)] == [f"r{n}" for n in range(10)]
+
+
+async def test_a_client_that_wants_it_closed_gets_it_closed(rig: Rig) -> None:
+    async with rig.connection() as connection:
+        connection.send(GOOD + b"Connection: close\r\n\r\n")
+        assert (await connection.answer()).headers["connection"] == "close"
+        assert await connection.closed()
+
+
+async def test_head_is_get_without_the_body(rig: Rig) -> None:
+    async with rig.connection() as connection:
+        connection.send(rig.request("HEAD", ONE))
+        head = await connection.answer(head=True)
+        connection.send(rig.request("GET", ONE))
+        full = await connection.answer()
+    assert head.status == full.status == 200
+    assert head.headers["content-length"] == full.headers["content-length"] == str(len(full.body))
+    assert head.headers["etag"] == full.headers["etag"]
+
+
+async def test_every_answer_forbids_caches_and_guessing(rig: Rig) -> None:
+    for path in (ONE, "/healthz", "/nowhere", "/v1/projects?x=1"):
+        answer = await rig.ask("GET", path)
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["date"].endswith("GMT")
+        assert "server" not in answer.headers
+
+
+HEAD = (
+    b"POST /v1/projects HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAuthorization: Bearer %b\r\n"
+)
+
+
+def head(rig: Rig) -> bytes:
+    return HEAD % rig.authority.token().encode()
+
+
+async def test_a_chunked_body_is_taken(rig: Rig) -> None:
+    body = b'{"name":"x"}'
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
+    assert (await rig.raw(head(rig) + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")).status == 201
+
+
+async def test_a_body_may_come_in_pieces(rig: Rig) -> None:
+    async with rig.connection() as connection:
+        connection.send(head(rig) + b"Content-Length: 12\r\n\r\n")
+        for byte in b'{"name":"x"}':
+            connection.send(bytes([byte]))
+            await asyncio.sleep(0)
+        assert (await connection.answer()).status == 201
+
+
+async def test_expect_100_continue_is_answered_before_the_body(rig: Rig) -> None:
+    async with rig.connection() as connection:
+        connection.send(head(rig) + b"Content-Length: 12\r\nExpect: 100-continue\r\n\r\n")
+        assert await connection.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.send(b'{"name":"x"}')
+        assert (await connection.answer()).status == 201
+
+
+async def test_who_is_refused_is_not_asked_for_the_body(rig: Rig) -> None:
+    async with rig.connection() as connection:
+        connection.send(
+            b"POST /v1/projects HTTP/1.1\r\nHost: localhost\r\nContent-Length: 12\r\nExpect: 100-continue\r\n\r\n"
+        )
+        answer = await connection.answer()
+        answer.problem(401, "token_missing")
+        assert answer.headers["connection"] == "close"
+
+
+async def test_a_body_announced_as_too_large_is_413_at_once(rig: Rig) -> None:
+    async with rig.connection() as connection:
+        connection.send(head(rig) + b"Content-Length: 1048577\r\nExpect: 100-continue\r\n\r\n")
+        answer = await connection.answer()
+        answer.problem(413, "too_large")
+        assert answer.headers["connection"] == "close"
+
+
+async def test_a_body_that_turns_out_too_large_is_413() -> None:
+    async with running(max_body=1024) as rig, rig.connection() as connection:
+        connection.send(head(rig) + b"Transfer-Encoding: chunked\r\n\r\n")
+        for _ in range(20):
+            connection.send(b"80\r\n" + b" " * 128 + b"\r\n")
+        (await connection.answer()).problem(413, "too_large")
+
+
+async def test_a_body_of_exactly_the_limit_is_taken() -> None:
+    async with running(max_body=1024) as rig:
+        body = b'{"name":"x"}'.ljust(1024)
+        assert (await rig.ask("POST", "/v1/projects", body)).status == 201
+        (await rig.ask("POST", "/v1/projects", body + b" ")).problem(413, "too_large")
+
+
+async def test_a_slow_body_is_408_and_the_connection_ends() -> None:
+    async with running(body_timeout=0.05) as rig, rig.connection() as connection:
+        connection.send(head(rig) + b'Content-Length: 12\r\n\r\n{"na')
+        answer = await connection.answer()
+        answer.problem(408, "slow_body")
+        assert answer.headers["connection"] == "close"
+        connection.writer.write_eof()
+        assert await connection.closed()
+        assert rig.projects.requests == []
+
+
+async def test_a_body_that_ends_early_does_nothing(rig: Rig) -> None:
+    async with rig.connection() as connection:
+        connection.send(head(rig) + b'Content-Length: 12\r\n\r\n{"name"')
+        connection.writer.write_eof()
+        assert await connection.closed()
+    assert rig.projects.requests == []
+
+
+async def test_chunks_that_are_none_do_nothing() -> None:
+    async with running(body_timeout=0.05) as rig, rig.connection() as connection:
+        connection.send(head(rig) + b'Transfer-Encoding: chunked\r\n\r\nzz\r\n{"name":"x"}\r\n0\r\n\r\n')
+        answer = await connection.answer()
+        assert answer.status in (400, 408)
+        assert rig.projects.requests == []
+
+
+async def test_an_answer_that_nobody_reads_is_cut_off() -> None:
+    async with running(write_timeout=0.05) as rig:
+        raw = socket.socket()
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(raw, ("127.0.0.1", rig.port))
+        rig.projects.project.description = "x" * 100_000
+        for _ in range(5):
+            await loop.sock_sendall(raw, rig.request("GET", "/v1/projects?page_size=30"))
+        async with asyncio.timeout(10):
+            while rig.gateway._server and rig.gateway._server.connections:  # noqa: ASYNC110  aiohttp has no event for it
+                await asyncio.sleep(0.01)
+        raw.close()
+
+
+async def test_what_aiohttp_fails_at_itself_says_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(self: object, request: object) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(server.Reply, "prepare", broken)
+    async with rig.connection() as connection:
+        connection.send(GOOD + b"\r\n")
+        assert await connection.closed()
+
+
+async def test_no_answer_shows_the_inside(rig: Rig) -> None:
+    async def failing(message: object) -> None:
+        raise RuntimeError("SELECT secret FROM /etc/passwd")
+
+    rig.projects.before = failing
+    answer = await rig.ask("GET", ONE)
+    problem = answer.problem(500, "internal")
+    assert json.dumps(problem).isascii()
+    for word in (b"secret", b"SELECT", b"/etc", b"Traceback", b".py"):
+        assert word not in answer.body
