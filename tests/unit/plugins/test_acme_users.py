@@ -1,0 +1,116 @@
+"""The declaration: tables, settings and jobs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from acme_users import PURGE_BATCH, Settings
+from acme_users import plugin as users_plugin
+from acme_users.signing import LONGEST_LIFE, SPAN
+
+from acme import Pages, Plugin, Resources, TokenProfile
+from acme.drivers.clock import SystemClock
+from acme.drivers.vault import Vault
+from acme.testing.databases import FreshDatabase
+from acme.tokens import TokenSettings
+
+
+@pytest.fixture(scope="module")
+def plugins() -> list[Plugin]:
+    return [users_plugin]
+
+
+async def test_every_foreign_key_is_indexed_from_its_first_column(database: FreshDatabase) -> None:
+    missing = await database.fetch(
+        """
+        SELECT c.conrelid::regclass::text, c.conname FROM pg_constraint AS c
+        WHERE c.contype = 'f' AND c.connamespace = 'public'::regnamespace AND NOT EXISTS (
+            SELECT FROM pg_index AS i WHERE i.indrelid = c.conrelid AND i.indpred IS NULL
+            AND (string_to_array(i.indkey::text, ' ')::int2[])[1:cardinality(c.conkey)] = c.conkey)
+        """
+    )
+    assert [tuple(row) for row in missing] == []
+    assert await database.fetchval("SELECT count(*) FROM pg_constraint WHERE contype = 'f'") >= 5
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    settings = Settings()
+    assert settings == Settings(
+        require_verified_email=False, access_token_seconds=600, refresh_token_days=30, hash_threads=2, hash_queue=32
+    )
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"access_token_seconds": 901},
+        {"access_token_seconds": 59},
+        {"refresh_token_days": 0},
+        {"hash_threads": 0},
+        {"hash_queue": -1},
+        {"require_verified_email": "yes"},
+        {"unknown": 1},
+    ],
+    ids=str,
+)
+def test_settings_out_of_bounds_are_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(values, Settings)
+
+
+def test_no_access_token_lives_longer_than_verifiers_allow_and_remember() -> None:
+    assert timedelta(seconds=TokenSettings().longest_life) == LONGEST_LIFE
+    assert SPAN > LONGEST_LIFE
+
+
+async def test_the_purge_deletes_what_has_expired_however_much_it_is_and_nothing_else(database: FreshDatabase) -> None:
+    clock, vault = SystemClock(), Vault(bytes(32))
+    now = clock.now()
+    await database.execute(
+        """
+        INSERT INTO authority_changes (sequence, session_id, created_at)
+        SELECT number, 'ses', CASE WHEN number <= $1 THEN $2::timestamptz ELSE $3 END
+        FROM generate_series(1, $1 + 3) AS number
+        """,
+        2 * PURGE_BATCH + 5,
+        now - SPAN - timedelta(minutes=1),
+        now - SPAN + timedelta(minutes=1),
+    )
+    await database.execute(
+        """
+        INSERT INTO email_verifications (digest, email, email_key, password_hash, display_name, expires_at)
+        VALUES ('old', 'a', 'a', 'h', 'n', $1), ('new', 'a', 'a', 'h', 'n', $2)
+        """,
+        now - timedelta(seconds=1),
+        now + timedelta(hours=1),
+    )
+    resources = Resources(
+        name="users",
+        settings=Settings(),
+        database=database,
+        directory=_nobody,
+        clock=clock,
+        cipher=vault,
+        pages=Pages(vault),
+        tokens=TokenProfile("issuer", "audience"),
+        region="local",
+        public_url="https://acme.test",
+    )
+    [purge] = [job for job in users_plugin.jobs if job.name == "purge"]
+    await purge.run(resources)
+    left = await database.fetch("SELECT sequence FROM authority_changes ORDER BY sequence")
+    assert [row[0] for row in left] == [2 * PURGE_BATCH + 5 + number for number in (1, 2, 3)]
+    assert [row[0] for row in await database.fetch("SELECT digest FROM email_verifications")] == [b"new"]
+
+
+class _Nobody:
+    """A directory without services: the plugin calls none."""
+
+    def client(self, stub: type[Any]) -> Any:
+        raise LookupError(stub)
+
+
+_nobody = _Nobody()
