@@ -7,6 +7,7 @@ import json
 import socket
 
 import pytest
+from aiohttp import http_parser
 
 from acme.gateway import server
 from acme.gateway.server import header_lines, require_c_parser
@@ -20,7 +21,7 @@ def test_the_c_parser_is_in_use() -> None:
 
 
 def test_without_the_c_parser_nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server.http_parser, "HttpRequestParser", server.http_parser.HttpRequestParserPy)
+    monkeypatch.setattr(http_parser, "HttpRequestParser", http_parser.HttpRequestParserPy)
     with pytest.raises(RuntimeError, match="C parser"):
         require_c_parser()
 
