@@ -96,3 +96,9 @@ async def test_wrong_settings_are_refused(postgres: Server) -> None:
     with pytest.raises(ConfigError, match="platfrom"):
         async with Platform.start([projects_plugin], server=postgres, settings={"platfrom": {}}):
             pass
+
+
+async def test_without_a_server_one_is_there_for_as_long_as_the_platform() -> None:
+    async with Platform.start([projects_plugin]) as platform:
+        projects = platform.stub(ProjectsStub, as_=platform.somebody())
+        assert (await projects.create_project(CreateProjectRequest(name="Atlas"))).version == 1
