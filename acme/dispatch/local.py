@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from acme.contract import Method
-from acme.dispatch.serve import Carriage, Host, Pipeline, Serve, serve
+from collections.abc import Callable
+from typing import Any
+
+from acme.contract import Message, Method
+from acme.dispatch.serve import MESSAGE_LIMIT, Carriage, Host, Pipeline, Serve, serve, too_large
 from acme.work import Carrier
 
 
@@ -12,8 +15,21 @@ def place(pipeline: Pipeline, host: Host, method: Method) -> Serve:
     wire = pipeline.wire
     carriage = Carriage(
         system="local",
-        receive=wire.copier(method.request),
-        answer=wire.copier(method.reply),
+        receive=_copier(pipeline, method.request, "request"),
+        answer=_copier(pipeline, method.reply, "reply"),
         carrier=Carrier(pack=wire.encoder(method.reply), unpack=wire.decoder(method.reply)),
     )
     return serve(pipeline, host, method, carriage)
+
+
+def _copier(pipeline: Pipeline, message: Message, what: str) -> Callable[[Any], Any]:
+    copy = pipeline.wire.copier(message)
+    exceeds = pipeline.sizes.exceeds(message, MESSAGE_LIMIT, pipeline.wire.encoder(message))
+
+    def limited(value: Any) -> Any:
+        copied = copy(value)
+        if exceeds(copied):
+            raise too_large(what)
+        return copied
+
+    return limited

@@ -16,6 +16,7 @@ from acme.codec.wire import Wire
 from acme.context import CALL, Call, Kind
 from acme.contract import Contracts, Method, Service, Work
 from acme.dispatch.drive import Driven
+from acme.dispatch.size import Sizes
 from acme.dispatch.status import guarded
 from acme.errors import Denied, Invalid, Refused, TooLarge, Unauthenticated
 from acme.ports import Clock
@@ -39,6 +40,7 @@ class Pipeline:
         self.wire: Final = wire
         self.checks: Final = checks
         self.clock: Final = clock
+        self.sizes: Final = Sizes()
         self.durations: Final = metrics.histogram(
             "rpc_server_call_duration_seconds",
             "Duration of calls, from request to reply.",

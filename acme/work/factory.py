@@ -141,7 +141,7 @@ class UnitFactory:
                 await unit.leave(error)
                 raise
         else:
-            raise Unavailable("Too many changes of the same thing at once: try again.", reason="contention")
+            raise _contention()
         return await self._replay(key, carrier)
 
     async def manual(self, call: Call, keyed: bool, perform: Callable[[Scope], Awaitable[T]], carrier: Carrier[T]) -> T:
@@ -157,11 +157,11 @@ class UnitFactory:
             return await self._settle(scope, perform, key, carrier)
         except KeyTaken:
             pass
-        except SerializationFailure as error:
-            raise Unavailable("Too many changes of the same thing at once: try again.", reason="contention") from error
         except BaseException as error:
             if scope.pending is not None:
                 await scope.pending.leave(error)
+            if isinstance(error, SerializationFailure):
+                raise _contention() from error
             raise
         return await self._replay(key, carrier)
 
@@ -189,3 +189,7 @@ class UnitFactory:
     def _replayed(self, stored: bytes, carrier: Carrier[T]) -> T:
         self._replays.add()
         return carrier.unpack(stored)
+
+
+def _contention() -> Unavailable:
+    return Unavailable("Too many changes of the same thing at once: try again.", reason="contention")

@@ -95,6 +95,7 @@ class Unit:
 
     def announce(self, message: Any) -> None:
         """Adds an event; it is encoded at once."""
+        self._open()
         self.events.append(self.service.outbox.row(message))
 
     def new_delivery_id(self) -> str:
@@ -103,13 +104,14 @@ class Unit:
 
     def deliver(self, delivery: str, kind: str, payload: bytes) -> None:
         """Asks for a delivery; its payload is sealed at once."""
+        self._open()
         if kind not in self.service.kinds:
             raise ValueError(f"{self.service.plugin} declares no delivery of kind {kind!r}")
         sealed = self.service.cipher.seal("deliveries", payload, delivery.encode())
         self.deliveries.append(store.Wanted(delivery, kind, sealed))
 
     def close(self, reason: str) -> None:
-        """From now on statements are refused with this reason."""
+        """From now on nothing more can be done in it, for this reason."""
         self._closed = reason
 
     async def finish(self, record: store.Record | None = None) -> None:
@@ -201,6 +203,10 @@ class Unit:
         lent, self._lent, self._connection = self._lent, None, None
         if lent is not None:
             await lent.__aexit__(None, None, None)
+
+    def _open(self) -> None:
+        if self._closed:
+            raise RuntimeError(self._closed)
 
     def _why_not(self) -> str:
         if self._closed:
