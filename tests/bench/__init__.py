@@ -1,0 +1,10 @@
+"""`make bench`: what a request, a call, a codec and a start cost. Figures are printed, nothing is asserted.
+
+Noise is high on shared machines, so rounds alternate between what is compared, medians and spread are shown, and ratios are
+of figures from one run. CPU time a request is the steadier figure: it does not count what other processes take.
+
+- `__main__.py`: the order of things and the report.
+- `load.py`: the load generator. `serving.py`: the processes under load, and the cores they may use.
+- `bare.py`: the yardstick, a bare aiohttp server. `stranger/`: a plugin with a method that does nothing.
+- `calls.py`: codecs and in-process calls, measured in this process.
+"""
