@@ -126,14 +126,13 @@ class Parts:
 
     def _kept(self, plugin: Plugin, instances: Sequence[object]) -> list[tuple[Service, object]]:
         """What the plugin's factory yielded, by contract: exactly one object for each contract it declares."""
-        kept = {self.contracts.service_of(instance).name: instance for instance in instances}
-        declared_names = {self.contracts.service_of(base).name for base in plugin.contracts}
-        if set(kept) != declared_names or len(kept) != len(instances):
-            raise Unusable(
-                f"it declares {', '.join(sorted(declared_names)) or 'nothing'}, "
-                f"and its service yields {', '.join(sorted(kept)) or 'nothing'}"
-            )
-        return [(self.contracts.services[name], instance) for name, instance in kept.items()]
+        yielded = [(self.contracts.service_of(instance), instance) for instance in instances]
+        kept = sorted(service.name for service, _ in yielded)
+        declared = sorted(self.contracts.service_of(base).name for base in plugin.contracts)
+        if kept != declared:
+            names = ", ".join(declared) or "nothing"
+            raise Unusable(f"it declares {names}, and its service yields {', '.join(kept) or 'nothing'}")
+        return yielded
 
 
 async def _end(roster: Roster, entry: Entry, own: AsyncExitStack) -> None:

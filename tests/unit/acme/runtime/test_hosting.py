@@ -1,0 +1,154 @@
+"""A plugin comes up step by step; what goes wrong on the way is told, and is the plugin's affair alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from acme import Attempt, Delivery, Job, Plugin, Resources, deliver, work
+from acme.contracts.projects.v1 import ProjectsBase
+from acme.runtime.assembly import assemble
+from acme.runtime.discovery import Entry
+from acme.testing import Server
+from tests.unit.acme.runtime.plugins import Projects, Settings, configured, made, serving
+
+LIMIT = 10.0
+"""Seconds to wait for what comes by itself."""
+
+
+async def brought_up(postgres: Server, data: Path, plugin: Plugin, **tables: Any) -> Entry:
+    async with configured(postgres, data, plugin, values=tables) as config, assemble(config, [plugin]) as node:
+        return node.roster.entries[plugin.name]
+
+
+async def test_a_plugin_that_is_up_says_where_and_what_was_migrated(postgres: Server, tmp_path: Path) -> None:
+    entry = await brought_up(postgres, tmp_path, made())
+    assert (entry.health, entry.placement, entry.version, entry.reason) == ("up", "local", "1.0", "")
+    assert entry.migrations.startswith("0 (")
+
+
+@asynccontextmanager
+async def failing(resources: Resources[Any]) -> AsyncIterator[Sequence[object]]:
+    raise RuntimeError("no luck today\nand a second line")
+    yield ()
+
+
+@pytest.mark.parametrize(
+    ("plugin", "reason"),
+    [
+        (made(service=failing), "service: RuntimeError: no luck today"),
+        (made(package="no_such_package"), "migrations: ModuleNotFoundError: No module named 'no_such_package'"),
+        (
+            made(contracts=(ProjectsBase,)),
+            "service: it declares acme.projects.v1.Projects, and its service yields nothing",
+        ),
+        (
+            made(contracts=(ProjectsBase,), service=serving(Projects(), Projects())),
+            "service: it declares acme.projects.v1.Projects, and its service yields "
+            "acme.projects.v1.Projects, acme.projects.v1.Projects",
+        ),
+        (
+            made(service=serving(Projects())),
+            "service: it declares nothing, and its service yields acme.projects.v1.Projects",
+        ),
+    ],
+)
+async def test_what_goes_wrong_is_named_with_its_step(
+    postgres: Server, tmp_path: Path, plugin: Plugin, reason: str
+) -> None:
+    entry = await brought_up(postgres, tmp_path, plugin)
+    assert (entry.health, entry.reason) == ("quarantined", reason)
+
+
+async def test_a_database_that_cannot_be_reached_quarantines_the_plugin(postgres: Server, tmp_path: Path) -> None:
+    plugin, nowhere = made(), f"postgresql://acme@/made?host={tmp_path}"
+    entry = await brought_up(postgres, tmp_path, plugin, database={"urls": {"made": nowhere}})
+    assert entry.reason.startswith("migrations: Unavailable: ")
+
+
+async def test_settings_reach_the_plugin_in_its_own_type(postgres: Server, tmp_path: Path) -> None:
+    seen: list[Resources[Settings]] = []
+
+    @asynccontextmanager
+    async def service(resources: Resources[Settings]) -> AsyncIterator[Sequence[object]]:
+        seen.append(resources)
+        yield ()
+
+    tables = {"plugins": {"made": {"size": 7}}, "platform": {"data": str(tmp_path), "region": "us-east"}}
+    await brought_up(postgres, tmp_path, made(service=service), **tables)
+    assert (seen[0].settings, seen[0].name, seen[0].region) == (Settings(7), "made", "us-east")
+
+
+async def test_settings_that_are_wrong_quarantine_the_plugin(postgres: Server, tmp_path: Path) -> None:
+    entry = await brought_up(postgres, tmp_path, made(), plugins={"made": {"sise": 7}})
+    assert entry.reason == (
+        "settings: the command line: plugins.made.sise: unknown key. Did you mean size? Allowed in [plugins.made]: size"
+    )
+
+
+async def test_links_in_mails_point_at_the_gateway_unless_configured(postgres: Server, tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    @asynccontextmanager
+    async def service(resources: Resources[Settings]) -> AsyncIterator[Sequence[object]]:
+        seen.append(resources.public_url)
+        yield ()
+
+    plugin = made(service=service)
+    async with configured(postgres, tmp_path, plugin) as config, assemble(config, [plugin]) as node:
+        assert seen == [node.url]
+    public = {"data": str(tmp_path), "public_url": "https://acme.example"}
+    await brought_up(postgres, tmp_path, plugin, platform=public)
+    assert seen[1] == "https://acme.example"
+
+
+async def test_a_job_runs_at_the_start_inside_the_plugins_database(postgres: Server, tmp_path: Path) -> None:
+    ran = asyncio.Event()
+
+    async def job(resources: Resources[Settings]) -> None:
+        async with work():
+            assert await resources.database.fetchval("SELECT 1") == 1
+        ran.set()
+
+    plugin = made(jobs=(Job("tidy", every=3600, run=job),))
+    async with configured(postgres, tmp_path, plugin) as config, assemble(config, [plugin]):
+        await asyncio.wait_for(ran.wait(), LIMIT)
+
+
+async def test_a_delivery_reaches_its_handler_after_the_commit(postgres: Server, tmp_path: Path) -> None:
+    arrived: asyncio.Queue[tuple[str, bytes, int]] = asyncio.Queue()
+
+    async def handler(resources: Resources[Settings], attempt: Attempt) -> None:
+        arrived.put_nowait((resources.name, attempt.payload, attempt.number))
+
+    async def job(resources: Resources[Settings]) -> None:
+        async with work():
+            deliver("parcel", b"content")
+
+    delivery = Delivery("parcel", handler)
+    plugin = made(deliveries=(delivery,), jobs=(Job("post", every=3600, run=job),))
+    async with configured(postgres, tmp_path, plugin) as config, assemble(config, [plugin]):
+        assert await asyncio.wait_for(arrived.get(), LIMIT) == ("made", b"content", 1)
+
+
+async def test_a_plugin_that_fails_to_stop_does_not_keep_others_from_stopping(postgres: Server, tmp_path: Path) -> None:
+    stopped: list[str] = []
+
+    def stopping(name: str) -> Plugin:
+        @asynccontextmanager
+        async def service(resources: Resources[Settings]) -> AsyncIterator[Sequence[object]]:
+            yield ()
+            stopped.append(name)
+            raise RuntimeError("stuck")
+
+        return made(name, service=service)
+
+    plugins = [stopping("first"), stopping("second")]
+    async with configured(postgres, tmp_path, *plugins) as config, assemble(config, plugins):
+        pass
+    assert stopped == ["second", "first"]
