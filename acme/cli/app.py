@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+import typer.main
 
 if TYPE_CHECKING:  # commands import the platform when they are called
     from acme.runtime.settings import Config
@@ -128,7 +129,7 @@ def main() -> None:
     from acme.config import ConfigError
 
     try:
-        app()
+        typer.main.get_command(app)()  # app() would put typer's own excepthook in the place of ours
     except ConfigError as error:
         _fail("the configuration cannot be used", *error.problems)
     except BrokenPipeError:

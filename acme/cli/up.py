@@ -30,7 +30,8 @@ def print_block(report: Report, console: Console | None = None) -> None:
     if report.asked_port not in (0, port):
         console.print(Text(f"Port {report.asked_port} is busy: using {port}.", "yellow"))
     console.print()
-    console.print(_pairs(report))
+    for line in _places(report):
+        console.print(line)
     console.print()
     console.print(_plugins(report))
     for plugin in report.plugins:
@@ -50,10 +51,9 @@ def next_commands(report: Report) -> tuple[str, str, str]:
     """Three commands that work as they stand, one after the other."""
     send = "curl -sS -H 'Content-Type: application/json'"
     account = '{"email": "ada@example.com", "password": "correct horse battery staple"'
-    acme = shlex.quote(sys.argv[0]) if sys.argv[0].endswith("acme") else "acme"
     return (
         f'{send} {report.api}/v1/users -d \'{account}, "display_name": "Ada"}}\'',
-        f"{acme} mailbox --data {shlex.quote(report.data)}",
+        f"{_acme()} mailbox --data {shlex.quote(report.data)}",
         f"{send} {report.api}/v1/sessions -d '{account}}}'",
     )
 
@@ -74,18 +74,22 @@ def _times(report: Report) -> str:
     return f" after {report.ready_seconds:.2f} s (process {report.pid})"
 
 
-def _pairs(report: Report) -> Table:
-    table = Table.grid(padding=(0, 2))
-    reset = f"acme reset --data {shlex.quote(report.data)}"
-    for name, value in (
+def _places(report: Report) -> list[Text]:
+    """Lines, and no table of rich's: it would break long paths where the terminal ends."""
+    places = (
         ("API", report.api),
         ("OpenAPI", report.openapi),
         ("Health", f"{report.health}  {report.readiness}"),
         ("Metrics", report.metrics),
-        ("Data", f"{report.data}  {report.data_bytes / 1e6:.0f} MB  (start afresh: {reset})"),
-    ):
-        table.add_row(Text("  " + name, "cyan"), Text(value))
-    return table
+        ("Data", f"{report.data}  {report.data_bytes / 1e6:.0f} MB"),
+        ("Afresh", f"{_acme()} reset --data {shlex.quote(report.data)}"),
+    )
+    return [Text.assemble((f"  {name:<9}", "cyan"), value) for name, value in places]
+
+
+def _acme() -> str:
+    """The command as it was called, so that the lines to try work as they stand."""
+    return shlex.quote(sys.argv[0]) if sys.argv[0].endswith("/acme") else "acme"
 
 
 def _plugins(report: Report) -> Table:

@@ -1,0 +1,86 @@
+"""What `acme up` prints: one block that says what is where, or one JSON object."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from acme.cli.up import next_commands, print_block, print_json
+from acme.runtime.lifecycle import PluginReport, Report
+
+REPORT = Report(
+    version="0.1.0",
+    pid=123,
+    ready_seconds=0.9,
+    cpu_seconds=0.5,
+    mode="embedded",
+    ready=True,
+    api="http://127.0.0.1:8080",
+    openapi="http://127.0.0.1:8080/v1/openapi.json",
+    health="http://127.0.0.1:8080/healthz",
+    readiness="http://127.0.0.1:8080/readyz",
+    metrics="http://127.0.0.1:8080/metrics",
+    keys="http://127.0.0.1:8080/.well-known/jwks.json",
+    asked_port=8080,
+    data="/home of/ada/.acme",
+    data_bytes=45_000_000,
+    plugins=(PluginReport("users", "0.1.0", "local", "up", "1 (2 new)", ""),),
+)
+
+
+def block(report: Report) -> str:
+    console = Console(file=io.StringIO(), highlight=False, soft_wrap=True, width=80)
+    print_block(report, console)
+    text = console.file
+    assert isinstance(text, io.StringIO)
+    return text.getvalue()
+
+
+def test_the_block_says_what_is_where() -> None:
+    text = block(REPORT)
+    for told in (REPORT.api, REPORT.openapi, REPORT.health, REPORT.readiness, REPORT.metrics, REPORT.data, "45 MB"):
+        assert told in text
+    assert "ready after 0.90 s" in text
+    assert "acme reset --data '/home of/ada/.acme'" in text
+    assert [word for line in text.splitlines() if "users" in line and "0.1.0" in line for word in line.split()] == [
+        "users", "0.1.0", "local", "up", "1", "(2", "new)",
+    ]  # fmt: skip
+
+
+def test_the_block_says_what_is_not_promised() -> None:
+    assert "Not promised: surviving the loss of this disk" in block(REPORT)
+    assert "the database is yours" in block(msgspec.structs.replace(REPORT, mode="external"))
+
+
+def test_a_busy_port_is_told() -> None:
+    assert "busy" not in block(REPORT)
+    assert "Port 80 is busy: using 8080." in block(msgspec.structs.replace(REPORT, asked_port=80))
+    assert "busy" not in block(msgspec.structs.replace(REPORT, asked_port=0))
+
+
+def test_a_quarantined_plugin_is_told_with_its_reason() -> None:
+    down = PluginReport("users", "0.1.0", "", "quarantined", "", "import: ModuleNotFoundError: No module named 'x'")
+    text = block(msgspec.structs.replace(REPORT, ready=False, plugins=(down,)))
+    assert "users: import: ModuleNotFoundError: No module named 'x'" in text
+    assert "is not ready after" in text
+
+
+def test_the_next_commands_are_whole_lines_with_the_real_port_and_folder() -> None:
+    sign_up, mailbox, log_in = next_commands(REPORT)
+    lines = block(REPORT).splitlines()
+    assert f"  {sign_up}" in lines
+    assert "http://127.0.0.1:8080/v1/users" in sign_up
+    assert mailbox.endswith("mailbox --data '/home of/ada/.acme'")
+    assert "http://127.0.0.1:8080/v1/sessions" in log_in
+
+
+def test_json_is_one_line_with_everything(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    print_json(REPORT)
+    (line,) = capsysbinary.readouterr().out.splitlines()
+    told = json.loads(line)
+    assert told["api"] == REPORT.api
+    assert told["plugins"][0]["name"] == "users"
