@@ -58,12 +58,12 @@ $(STAMP): requirements.lock pyproject.toml
 		exit 1; \
 	fi; \
 	if [ "$$(cat $(STAMP) 2>/dev/null)" != "$(CURDIR)" ] || ! $(BIN)/python -c 'import pip' 2>/dev/null; then \
-		echo "Creating $(VENV) with $$($$found --version)"; \
+		echo "Creating $(VENV) with $$($$found --version)" >&2; \
 		"$$found" -m venv --clear $(VENV) || { \
 			echo "This Python has no venv module (Debian and Ubuntu: install python3-venv)." >&2; exit 1; }; \
 	fi
 	@rm -f $(STAMP)
-	@echo "Installing what requirements.lock pins (once)"
+	@echo "Installing what requirements.lock pins (once)" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@printf '%s\n' "$(CURDIR)" > $(STAMP)
