@@ -37,7 +37,7 @@ tell, and its tests should not either; the kit itself reaches services through c
 only, so that it works the same when they are processes of their own.
 
 What is where: `platform.py` (Platform) · `client.py` (HTTP) · `people.py` (who calls) · `stubs.py` (calls by contract) ·
-`outbox.py` (events) · `mailbox.py` · `server.py` and `holder.py` (PostgreSQL) · `databases.py` (templates).
+`outbox.py` (events) · `mailbox.py` · `loops.py` · `server.py` and `holder.py` (PostgreSQL) · `databases.py` (templates).
 """
 
 from __future__ import annotations

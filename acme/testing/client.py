@@ -14,6 +14,8 @@ from typing import Any, Final, Self
 
 import aiohttp
 
+from acme.testing.loops import Loop
+
 TIMEOUT: Final = 15.0
 """Seconds for a whole request: more than the gateway takes, so that its answer is the one that tests see."""
 
@@ -46,8 +48,10 @@ class Reply:
 class Client:
     """Sends requests to one origin, with one token or none. An async context manager; `Platform.client` closes its own."""
 
-    def __init__(self, origin: str, token: str = "") -> None:
+    def __init__(self, origin: str, token: str = "", loop: Loop | None = None) -> None:
+        """`loop` is the event loop that the origin's server shares with the test, if it does."""
         self.origin: Final = origin
+        self._loop = loop
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._session: aiohttp.ClientSession | None = None
 
@@ -76,6 +80,8 @@ class Client:
         query: Mapping[str, str | int] | None = None,
     ) -> Reply:
         """Sends one request: `json_body` as JSON, or `body` as it is. Follows no redirect, keeps no cookie."""
+        if self._loop is not None:
+            self._loop.check()
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=TIMEOUT)

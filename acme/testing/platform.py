@@ -21,6 +21,7 @@ from acme.runtime.hosting import Placement
 from acme.runtime.settings import load
 from acme.testing.client import Client
 from acme.testing.databases import migrated
+from acme.testing.loops import Loop
 from acme.testing.mailbox import Mailbox
 from acme.testing.outbox import Outbox
 from acme.testing.people import PASSWORD, User, principal_of, somebody
@@ -41,6 +42,7 @@ class Platform:
     ) -> None:
         self._node, self._server, self._databases, self._outbox = node, server, databases, outbox
         self._clients: dict[str, Client] = {}
+        self._loop = Loop()
         self.data: Final = data
         """The data folder."""
         self.clock: Final = clock
@@ -129,7 +131,7 @@ class Platform:
             raise ValueError("somebody made up has no access token: sign them up to call over HTTP")
         client = self._clients.get(token)
         if client is None:
-            client = self._clients[token] = Client(self.url, token)
+            client = self._clients[token] = Client(self.url, token, self._loop)
         return client
 
     def stub(
@@ -139,7 +141,7 @@ class Platform:
         as_: User | None = None,
         as_service: str = "",
         idempotency_key: str = "",
-        address: str = "",
+        address: str = "127.0.0.1",
     ) -> T:
         """A client of a contract, which calls as the user (as nobody without one) from `address`, with this
         Idempotency-Key if given; or as the service `as_service`, by itself. Refusals are raised."""
@@ -147,7 +149,7 @@ class Platform:
             return self._node.directory.named(as_service).client(stub)
         principal = ANONYMOUS if as_ is None else as_.principal
         edge = self._node.directory.named("gateway")
-        return speaking(edge, stub, principal, idempotency_key=idempotency_key, address=address or "127.0.0.1")
+        return speaking(edge, stub, principal, self._loop, idempotency_key=idempotency_key, address=address)
 
     # ---- what they left behind ----------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar, cast
 
 from acme.context import CALL, Call, IdempotencyKey, Principal
 from acme.ports import Directory
+from acme.testing.loops import Loop
 
 T = TypeVar("T")
 
@@ -22,22 +23,24 @@ TIMEOUT: Final = 10.0
 
 
 def speaking(
-    directory: Directory, stub: type[T], principal: Principal, *, idempotency_key: str = "", address: str = "127.0.0.1"
+    directory: Directory, stub: type[T], principal: Principal, loop: Loop, *, idempotency_key: str, address: str
 ) -> T:
-    """A client of `stub` whose every call is the principal's. `directory` is the one that the gateway holds."""
-    return cast(T, _Speaking(directory.client(stub), principal, idempotency_key, address))
+    """A client of `stub` whose every call is the principal's. `directory` is the one that the gateway holds, `loop` the
+    event loop it lives in."""
+    return cast(T, _Speaking(directory.client(stub), principal, loop, idempotency_key, address))
 
 
 class _Speaking:
     """A stub's methods, each inside a call of its own."""
 
-    def __init__(self, client: Any, principal: Principal, key: str, address: str) -> None:
-        self._client, self._principal, self._key, self._address = client, principal, key, address
+    def __init__(self, client: Any, principal: Principal, loop: Loop, key: str, address: str) -> None:
+        self._client, self._principal, self._loop, self._key, self._address = client, principal, loop, key, address
 
     def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
         method = getattr(self._client, name)
 
         async def call(message: Any, **options: Any) -> Any:
+            self._loop.check()
             token = CALL.set(self._call(message))
             try:
                 return await method(message, **options)

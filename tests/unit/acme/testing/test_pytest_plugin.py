@@ -100,3 +100,29 @@ def test_the_database_fixture_asks_for_one_plugin(tmp_path: Path) -> None:
     code, output = pytest_run(tmp_path, "async def test_it(database):\n    pass\n")
     assert code == 1
     assert "override the fixture `plugins`" in output
+
+
+def test_a_test_in_an_event_loop_of_its_own_is_told_what_to_set(tmp_path: Path) -> None:
+    test = """
+import pytest
+from acme.contracts.projects.v1 import ListProjectsRequest, ProjectsStub
+from acme_projects import plugin
+
+@pytest.fixture(scope="module")
+def plugins():
+    return [plugin]
+
+async def test_stub(platform):
+    await platform.stub(ProjectsStub, as_=platform.somebody()).list_projects(ListProjectsRequest())
+
+async def test_client(platform):
+    await platform.client().get("/healthz")
+"""
+    code, output = pytest_run(tmp_path, test, ini="[pytest]\nasyncio_mode = auto\n")
+    assert code == 1
+    said = [
+        line
+        for line in output.splitlines()
+        if line.startswith("E  ") and "this test runs in another event loop" in line
+    ]
+    assert len(said) == 2, output
