@@ -22,7 +22,7 @@ import binascii
 import hashlib
 import hmac
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum, auto
 from typing import Final
@@ -44,7 +44,7 @@ class RefreshToken:
 
     session_id: str
     generation: int
-    mac: bytes
+    mac: bytes = field(repr=False)
 
     @classmethod
     def parse(cls, text: str) -> RefreshToken:

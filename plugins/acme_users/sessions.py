@@ -104,7 +104,7 @@ class Sessions(SessionsBase):
         except ValueError as error:
             raise _unusable() from error
         session = await self._store.lock_session(token.session_id)
-        now = self._clock.now()  # not before the lock is ours: whoever waited for it long must not look early
+        now = self._clock.now()  # not before the lock is ours: the grace begins when the successor is made
         if session is None or not self._refresh.genuine(token, session.secret):
             raise _unusable()
         if session.revoked_at is not None or session.expires_at <= now:

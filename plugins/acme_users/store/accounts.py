@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
@@ -37,7 +37,7 @@ class Holder:
     id: str
     email: str
     verified: bool
-    password_hash: bytes | None
+    password_hash: bytes | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class NewAccount:
 
     id: str
     address: Address
-    password_hash: bytes
+    password_hash: bytes = field(repr=False)
     display_name: str
     organization_id: str
     region: str
@@ -59,7 +59,7 @@ class Verification:
     digest: bytes
     address: Address
     user_id: str | None
-    pending: tuple[bytes, str] | None
+    pending: tuple[bytes, str] | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from acme import Statements
@@ -15,7 +15,7 @@ class SigningKey:
     kid: str
     algorithm: str
     public_jwk: str
-    private_jwk: bytes
+    private_jwk: bytes = field(repr=False)
     not_before: datetime
     retired_at: datetime | None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -18,7 +18,7 @@ class Session:
 
     id: str
     user_id: str
-    secret: bytes
+    secret: bytes = field(repr=False)
     generation: int
     rotated_at: datetime
     user_agent: str

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -217,6 +218,21 @@ async def test_an_old_token_among_parallel_uses_of_the_current_one_ends_the_fami
     with pytest.raises(Unauthenticated) as caught:
         await people.refresh(current.refresh_token)
     assert caught.value.reason == "invalid_refresh_token"
+
+
+async def test_the_grace_begins_when_the_successor_is_made_and_not_when_it_was_asked_for(
+    platform: Platform, people: People, database: Database, ann: str
+) -> None:
+    tokens = await people.log_in(ann)
+    async with database.connection() as connection:
+        await connection.begin()
+        await connection.execute("SELECT FROM sessions WHERE id = $1 FOR UPDATE", tokens.session_id)
+        waits = asyncio.gather(people.refresh(tokens.refresh_token))
+        await waiting(database, 1)
+        platform.clock.advance(timedelta(seconds=11))
+        await connection.commit()
+    [successor] = await waits
+    assert (await people.refresh(tokens.refresh_token)).refresh_token == successor.refresh_token
 
 
 async def test_a_session_ended_while_a_refresh_waits_gives_no_tokens(
