@@ -21,7 +21,8 @@ def work(*, last: bool = False) -> Block:
     that is `Refused(commit=True)`. Keep it short: nothing belongs inside but statements, `events`, `mail` and `deliver`.
 
     `last=True` in a call: the transaction commits when the handler returns, and holds the idempotency record with the
-    reply. After that block a handler only builds its reply.
+    reply. After that block a handler only builds its reply. A repetition of a request that has come so far, or was served
+    meanwhile, ends where the block begins.
 
     Raises on entering:
         RuntimeError: inside another unit of work, in an AUTO or NONE method, or where there is no database.
@@ -43,6 +44,12 @@ class Block:
             raise RuntimeError(_NOWHERE if here is None else here.nested)
         self._scope = here
         self._unit = here.open()
+        if self._last and here.claim is not None:
+            try:
+                await here.claim(self._unit)
+            except BaseException as error:
+                await self._unit.leave(error)
+                raise
         HERE.set(self._unit)
 
     async def __aexit__(

@@ -7,6 +7,7 @@ import random
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 from acme.context import Call
@@ -153,6 +154,8 @@ class UnitFactory:
         if key is not None and (stored := await self._idempotency.find(self.database, key)) is not None:
             return self._replayed(stored, carrier)
         scope = Scope(self.service, Work.MANUAL, call)
+        if key is not None:
+            scope.claim = partial(self._claim_last, key)
         try:
             return await self._settle(scope, perform, key, carrier)
         except KeyTaken:
@@ -164,6 +167,10 @@ class UnitFactory:
                 raise _contention() from error
             raise
         return await self._replay(key, carrier)
+
+    async def _claim_last(self, key: Key, unit: Unit) -> None:
+        if await self._idempotency.claim(unit, key) is not None:
+            raise KeyTaken
 
     async def _settle(
         self, here: Here, perform: Callable[[Here], Awaitable[T]], key: Key | None, carrier: Carrier[T]

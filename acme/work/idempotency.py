@@ -2,7 +2,8 @@
 
 A key belongs to its principal and method for 24 hours. Of the request only an HMAC of its fingerprint is kept, of the
 outcome the sealed reply or committed refusal, up to 64 KiB. The same key with another request is refused (422), and so is
-one whose first request is still being served (409).
+one whose first request is still being served (409). A MANUAL method claims its key where its last unit begins: two
+requests at once may both come so far, and one goes on.
 
 The key is ignored where a reply must not be stored (`secret_reply`) and where nobody owns it (anonymous callers).
 """

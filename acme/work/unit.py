@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -222,12 +222,14 @@ _ENDED: Final = "this unit of work has ended"
 class Scope:
     """Where statements stand alone: around the units of a MANUAL call, a job or a delivery; all of a NONE call."""
 
-    __slots__ = ("call", "pending", "service", "work")
+    __slots__ = ("call", "claim", "pending", "service", "work")
 
     def __init__(self, service: Service, work: Work, call: Call | None = None) -> None:
         self.service: Final = service
         self.work: Final = work
         self.call: Final = call
+        self.claim: Callable[[Unit], Awaitable[None]] | None = None
+        """What the last unit of a call with an Idempotency-Key begins with: nobody else may be about to do the same."""
         self.pending: Unit | None = None
         """The unit that `work(last=True)` left, to be committed with the reply."""
 

@@ -1,0 +1,238 @@
+"""Services for tests of what lies under services: dispatch and units of work. Their handlers are scripts of the test.
+
+They keep published contracts, because those are what is compiled: `Projects` has a permission and both NONE and AUTO
+methods, `Users.CreateUser` is public and MANUAL, `Sessions.RefreshSession` is public and has a secret reply, `Authority` is
+internal and NONE.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from acme.codec.rules import Checks
+from acme.codec.wire import Wire
+from acme.context import CALL, Call, IdempotencyKey, Kind, Principal
+from acme.contract import Contracts, load
+from acme.contracts.authority.v1 import AuthorityBase, ChangesReply, ChangesRequest
+from acme.contracts.projects.v1 import (
+    CreateProjectRequest,
+    GetProjectRequest,
+    ListProjectsReply,
+    ListProjectsRequest,
+    Project,
+    ProjectsBase,
+    ProjectsStub,
+)
+from acme.contracts.users.v1 import (
+    CreateUserReply,
+    CreateUserRequest,
+    RefreshSessionRequest,
+    SessionsBase,
+    SessionTokens,
+    UsersBase,
+)
+from acme.dispatch import Directory, Host, Pipeline, Placement
+from acme.drivers import postgres
+from acme.drivers.clock import MovableClock
+from acme.drivers.vault import Vault
+from acme.errors import Refused
+from acme.ports import Database, Row
+from acme.runtime.migrations import migrate
+from acme.tasks import Tasks
+from acme.telemetry import Metrics
+from acme.testing.server import Server
+from acme.work import UnitFactory
+
+T = TypeVar("T")
+Script = Callable[[Any], Awaitable[Any]]
+
+ANN: Final = Principal(
+    Kind.USER, "usr_ann", scopes=frozenset({"*"}), organization="org_ann", roles={"org_ann": "owner"}
+)
+PROJECT: Final = "prj_01m821mp30er1rnjnb3atkr46z"
+"""An id of a project, as the rules want it."""
+CONTRACTS: Final[Contracts] = load("acme.contracts")
+
+
+async def _no_script(message: Any) -> Any:
+    raise AssertionError("the test gave this service no script")
+
+
+class Projects(ProjectsBase):
+    """Does what the test says."""
+
+    script: Script = staticmethod(_no_script)
+
+    async def create_project(self, message: CreateProjectRequest) -> Project:
+        reply: Project = await self.script(message)
+        return reply
+
+    async def get_project(self, message: GetProjectRequest) -> Project:
+        reply: Project = await self.script(message)
+        return reply
+
+    async def list_projects(self, message: ListProjectsRequest) -> ListProjectsReply:
+        reply: ListProjectsReply = await self.script(message)
+        return reply
+
+
+class Users(UsersBase):
+    """Does what the test says."""
+
+    script: Script = staticmethod(_no_script)
+
+    async def create_user(self, message: CreateUserRequest) -> CreateUserReply:
+        reply: CreateUserReply = await self.script(message)
+        return reply
+
+
+class Sessions(SessionsBase):
+    """Does what the test says."""
+
+    script: Script = staticmethod(_no_script)
+
+    async def refresh_session(self, message: RefreshSessionRequest) -> SessionTokens:
+        reply: SessionTokens = await self.script(message)
+        return reply
+
+
+class Authority(AuthorityBase):
+    """Does what the test says."""
+
+    script: Script = staticmethod(_no_script)
+
+    async def changes(self, message: ChangesRequest) -> ChangesReply:
+        reply: ChangesReply = await self.script(message)
+        return reply
+
+
+@dataclass
+class Stage:
+    """What services stand on, and the services."""
+
+    pool: Database
+    url: str
+    clock: MovableClock
+    metrics: Metrics
+    tasks: Tasks
+    wire: Wire = field(default_factory=lambda: Wire(CONTRACTS))
+    cipher: Vault = field(default_factory=lambda: Vault(b"a master secret for the tests, 32+"))
+    projects: Projects = field(default_factory=Projects)
+    users: Users = field(default_factory=Users)
+    sessions: Sessions = field(default_factory=Sessions)
+    authority: Authority = field(default_factory=Authority)
+
+    def __post_init__(self) -> None:
+        self.units = self.factory(self.pool)
+        self.pipeline = Pipeline(CONTRACTS, self.wire, Checks(CONTRACTS), self.metrics, self.clock)
+        self.directories = {name: self.directory(name, self.units) for name in ("local", "loopback")}
+
+    def factory(self, pool: Database) -> UnitFactory:
+        """Units of work over a pool."""
+        return UnitFactory(
+            "things",
+            pool,
+            contracts=CONTRACTS,
+            wire=self.wire,
+            cipher=self.cipher,
+            clock=self.clock,
+            metrics=self.metrics,
+            kinds=["ping"],
+        )
+
+    def directory(self, placement: Any, units: UnitFactory | None) -> Directory:
+        """All four services in one placement."""
+        directory = Directory(self.pipeline)
+        chosen: Placement = placement
+        for instance in (self.projects, self.users, self.sessions, self.authority):
+            directory.host(Host(CONTRACTS.service_of(instance), instance, "things", units), chosen)
+        return directory
+
+    def client(self, stub: type[T], placement: str = "loopback", caller: str = "gateway") -> T:
+        """A client that calls in the name of `caller`."""
+        return self.directories[placement].named(caller).client(stub)
+
+    async def create(self, key: str = "", request: str = "a", placement: str = "loopback") -> Project:
+        """Calls the AUTO method as Ann, from the gateway."""
+        with calling(key=key, fingerprint=request.encode()):
+            return await self.client(ProjectsStub, placement).create_project(CreateProjectRequest(name=request))
+
+    async def sql(self, sql: str, *args: Any) -> list[Row]:
+        """A statement of the test's own."""
+        async with self.pool.connection() as connection:
+            return list(await connection.fetch(sql, *args))
+
+    async def value(self, sql: str, *args: Any) -> Any:
+        async with self.pool.connection() as connection:
+            return await connection.fetchval(sql, *args)
+
+    async def counts(self) -> tuple[int, int, int, int]:
+        """Rows of (things, outbox, deliveries, idempotency)."""
+        row = (
+            await self.sql(
+                "SELECT (SELECT count(*) FROM things), (SELECT count(*) FROM acme.outbox),"
+                " (SELECT count(*) FROM acme.deliveries), (SELECT count(*) FROM acme.idempotency)"
+            )
+        )[0]
+        return (row[0], row[1], row[2], row[3])
+
+    async def clear(self) -> None:
+        """Empties all tables."""
+        async with self.pool.connection() as connection:
+            await connection.execute("TRUNCATE things, acme.outbox, acme.deliveries, acme.idempotency")
+
+    def count(self, name: str, **labels: str) -> float:
+        """The value of a counter's series; the sum of those that have these labels."""
+        total = 0.0
+        for line in self.metrics.render().decode().splitlines():
+            if line.startswith(name + "{") and all(f'{label}="{value}"' in line for label, value in labels.items()):
+                total += float(line.rpartition(" ")[2])
+        return total
+
+
+@asynccontextmanager
+async def stage(server: Server, folder: Path, *, size: int = 4) -> AsyncIterator[Stage]:
+    """A stage on a fresh database with the platform's tables and a table `things`."""
+    metrics = Metrics()
+    async with server.database() as name, Tasks("test", metrics) as tasks:
+        url = server.url(name)
+        pool = await postgres.open(url, size=size, tasks=tasks)
+        clock = MovableClock(folder / "clock")
+        try:
+            await migrate(pool, "things", "acme.work", clock)
+            async with pool.connection() as connection:
+                await connection.execute("CREATE TABLE things (id text PRIMARY KEY, note text NOT NULL DEFAULT '')")
+            yield Stage(pool, url, clock, metrics, tasks)
+        finally:
+            clock.close()
+            await pool.close()
+
+
+@contextmanager
+def calling(
+    principal: Principal = ANN,
+    *,
+    key: str = "",
+    fingerprint: bytes = b"a",
+    seconds: float = 10.0,
+    service: str = "gateway",
+    method: str = "",
+) -> Iterator[Call]:
+    """The context that the gateway makes for a request."""
+    idempotency = IdempotencyKey(key, fingerprint) if key else None
+    call = Call(method, principal, "req_1", time.monotonic() + seconds, service, "192.0.2.1", "00-trace", idempotency)
+    token = CALL.set(call)
+    try:
+        yield call
+    finally:
+        CALL.reset(token)
+
+
+def refusal(error: Refused) -> tuple[Any, ...]:
+    """All that may cross of a refusal."""
+    return (type(error), error.code, error.reason, error.message, error.faults, error.retry_after)
