@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TextIO
+from typing import Any, Final, TextIO, cast
 
 from aiohttp import web
 
@@ -22,9 +22,10 @@ from acme.context import ANONYMOUS, CALL, Call, Principal
 from acme.contract import Method, Route, Service
 from acme.errors import DeadlineExceeded, NotFound, Refused
 from acme.gateway import openapi
-from acme.gateway.access import AccessLog
+from acme.gateway.access import AccessLog, Entry
 from acme.gateway.auth import authenticate
 from acme.gateway.binding import Bound, Lazy
+from acme.gateway.deadlines import Deadlines
 from acme.gateway.endpoints import Fixed, Readiness, endpoints
 from acme.gateway.headers import Hosts, RequestIds, check_content, check_version, idempotency, timeout, trace
 from acme.gateway.problems import Rejected, caught, problem
@@ -60,41 +61,17 @@ class Info:
 class Exchange:
     """One request on its way, and what became known of it."""
 
-    __slots__ = ("bound", "headers", "keep_alive", "principal", "request", "request_id", "route", "started")
+    __slots__ = ("address", "bound", "headers", "principal", "request", "request_id", "route", "started", "task")
 
-    def __init__(self, request: web.BaseRequest, request_id: str) -> None:
-        self.request, self.request_id = request, request_id
+    def __init__(self, request: web.BaseRequest, request_id: str, task: asyncio.Task[Any]) -> None:
+        self.request, self.request_id, self.task = request, request_id, task
         self.started = time.monotonic()
         self.headers = request.headers
+        # The peer's address. Forwarded headers are believed from nobody.
+        self.address = (request.remote or "").removeprefix("::ffff:")
         self.route = ""
         self.bound: Bound | None = None
         self.principal: Principal = ANONYMOUS
-
-
-class _Alarm:
-    """Cancels the request's task when its time is up: the one timer of a request."""
-
-    __slots__ = ("_handle", "_task", "rang")
-
-    def __init__(self, seconds: float) -> None:
-        self.rang = False
-        self._task = asyncio.current_task()
-        self._handle = asyncio.get_running_loop().call_later(seconds, self._ring)
-
-    def _ring(self) -> None:
-        self.rang = True
-        if self._task is not None:
-            self._task.cancel()
-
-    def caused(self) -> bool:
-        """Whether a cancellation is the alarm's alone, and not also somebody else's. Asked once."""
-        rang, self.rang = self.rang, False
-        return rang and self._task is not None and self._task.uncancel() == 0
-
-    def stop(self) -> None:
-        self._handle.cancel()
-        if self.rang and self._task is not None:
-            self._task.uncancel()  # the call ended in another way, in that very moment
 
 
 class Gateway:
@@ -129,6 +106,7 @@ class Gateway:
         self._document = b""
         self._quiet = asyncio.Event()
         self._hosts = Hosts()
+        self._deadlines = Deadlines()
         self._ids = RequestIds()
         self._durations = metrics.histogram(
             "http_server_request_duration_seconds",
@@ -180,7 +158,7 @@ class Gateway:
         if bound.permission:
             exchange.principal = await authenticate(headers, self._verifier, bound.permission)
         seconds = timeout(headers, self._settings)
-        alarm = _Alarm(seconds)
+        alarm = self._deadlines.start(exchange.task, seconds)
         try:
             body = b""
             if request.body_exists:
@@ -194,7 +172,7 @@ class Gateway:
                     exchange.request_id,
                     exchange.started + seconds,
                     "gateway",
-                    address(request),
+                    exchange.address,
                     trace(headers),
                     idempotency(headers, bound, message),
                 )
@@ -212,7 +190,7 @@ class Gateway:
 
     async def handle(self, request: web.BaseRequest) -> Reply:
         """Answers one request, and accounts for it."""
-        exchange = Exchange(request, self._ids.of(request.headers))
+        exchange = self._exchange(request)
         self._active += 1
         try:
             reply = await caught(self._serve, exchange, exchange.request_id)
@@ -238,6 +216,10 @@ class Gateway:
             raise NotFound("There is no such route: /v1/openapi.json lists them.", reason="route_not_found")
         return *found, query
 
+    def _exchange(self, request: web.BaseRequest) -> Exchange:
+        task = cast("asyncio.Task[Any]", asyncio.current_task())  # aiohttp runs each request in one of its own
+        return Exchange(request, self._ids.of(request.headers), task)
+
     # ---- answers ------------------------------------------------------------------------------------------------
 
     def _reply(self, exchange: Exchange, status: int, content_type: str, body: bytes, lines: bytes = b"") -> Reply:
@@ -261,30 +243,34 @@ class Gateway:
 
     def _unreadable(self, request: web.BaseRequest, refusal: Refused) -> Reply:
         """The answer to what the HTTP parser refuses, when there is no request to speak of."""
-        exchange = Exchange(request, self._ids.of(request.headers))
+        exchange = self._exchange(request)
         reply = self._refusal(exchange, refusal)
         self._account(exchange, reply.status, reply.body_length)
         return reply
 
     def _account(self, exchange: Exchange, status: int, size: int) -> None:
-        request, route = exchange.request, exchange.route
+        request, route, bound = exchange.request, exchange.route, exchange.bound
+        method = request.method
         seconds = time.monotonic() - exchange.started
-        key = (request.method, route, status)
-        series = self._series.get(key)
+        series = self._series.get((method, route, status))
         if series is None:
-            series = self._series[key] = self._durations.bind(request.method, route, str(status))
+            series = self._series[method, route, status] = self._durations.bind(method, route, str(status))
         series.observe(seconds)
-        path = request.raw_path.partition("?")[0]
+        path = route if bound is not None and bound.private else request.raw_path.partition("?")[0]
+        principal = exchange.principal.id
         self._access.add(
-            request.method,
-            route,
-            path,
-            status,
-            seconds,
-            size,
-            exchange.request_id,
-            exchange.principal.id,
-            address(request),
+            Entry(
+                time.time(),
+                method,
+                route,
+                path,
+                status,
+                seconds,
+                size,
+                exchange.request_id,
+                principal,
+                exchange.address,
+            )
         )
 
     # ---- life ---------------------------------------------------------------------------------------------------
@@ -323,8 +309,3 @@ class Gateway:
         if self._server is not None:
             await self._server.shutdown(0.1)
         self._access.flush()
-
-
-def address(request: web.BaseRequest) -> str:
-    """The peer's address. Forwarded headers are believed from nobody."""
-    return (request.remote or "").removeprefix("::ffff:")

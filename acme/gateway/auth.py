@@ -6,15 +6,28 @@ that sends its expired one along can still refresh it.
 
 from __future__ import annotations
 
-from typing import Final
-
 from acme.context import Principal
 from acme.errors import Denied, Unauthenticated, Unavailable
 from acme.gateway.problems import Rejected
 from acme.gateway.server import Headers
 from acme.tokens import Verifier
 
-_BEARER: Final = "bearer "
+
+def bearer(headers: Headers) -> str:
+    """The token of a request.
+
+    Raises:
+        Unauthenticated: there is none (401).
+        Rejected: two Authorization headers (400).
+    """
+    given = headers.getall("Authorization", None)
+    if given is not None:
+        if len(given) > 1:
+            raise Rejected(400, "malformed_request", "Send one Authorization header.")
+        scheme, _, token = given[0].partition(" ")
+        if token and (scheme == "Bearer" or scheme.lower() == "bearer"):
+            return token.strip(" ")
+    raise Unauthenticated("Send an access token: Authorization: Bearer …", reason="token_missing")
 
 
 async def authenticate(headers: Headers, verifier: Verifier, permission: str) -> Principal:
@@ -26,17 +39,10 @@ async def authenticate(headers: Headers, verifier: Verifier, permission: str) ->
         Unavailable: revocations are not known right now (503): never 401, for the client would throw its token away.
         Rejected: two Authorization headers (400).
     """
-    given = headers.getall("Authorization", None)
-    if given is None:
-        raise Unauthenticated("Send an access token: Authorization: Bearer …", reason="token_missing")
-    if len(given) > 1:
-        raise Rejected(400, "malformed_request", "Send one Authorization header.")
-    if given[0][:7].lower() != _BEARER:
-        raise Unauthenticated("Send an access token: Authorization: Bearer …", reason="token_missing")
+    token = bearer(headers)
     if not verifier.fresh:
         raise Unavailable("Access tokens cannot be checked right now: try again.", reason="tokens_unavailable")
-    token = given[0][7:]
-    principal = verifier.cached(token) or await verifier.verify(token.strip(" "))
+    principal = verifier.cached(token) or await verifier.verify(token)
     if not principal.covers(permission):
         raise Denied(f"The access token's scope does not cover {permission}.", reason="insufficient_scope")
     return principal

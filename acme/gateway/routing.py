@@ -51,7 +51,9 @@ class Routes(Generic[T]):
     """A set of routes."""
 
     def __init__(self) -> None:
+        # Nearly all paths are literal, or literal up to a last variable: those take a lookup or two. The trie has all.
         self._static: dict[str, Leaf[T]] = {}
+        self._last: dict[str, dict[str, Leaf[T]]] = {}
         self._root: _Node[T] = _Node()
 
     def add(self, verb: str, template: str, target: T) -> tuple[str, ...]:
@@ -77,6 +79,8 @@ class Routes(Generic[T]):
             raise ValueError(f"route {verb} {template} is taken")
         if not names:
             self._static[template] = leaf
+        elif len(names) == 1 and path.endswith("}"):
+            self._last.setdefault(path.rpartition("/")[0], node.ends)
         return tuple(names)
 
     def find(self, path: str) -> tuple[Leaf[T], Sequence[str]] | None:
@@ -84,10 +88,18 @@ class Routes(Generic[T]):
         leaf = self._static.get(path)
         if leaf is not None:
             return leaf, ()
-        parts = path.split("/")
+        head, slash, last = path.rpartition("/")
+        if not slash:
+            return None
         custom = ""
-        if ":" in parts[-1]:
-            parts[-1], _, custom = parts[-1].rpartition(":")
+        if ":" in last:
+            last, _, custom = last.rpartition(":")
+        ends = self._last.get(head)
+        if ends is not None and last:
+            leaf = ends.get(custom)
+            if leaf is not None:
+                return leaf, (last,)
+        parts = [*head.split("/"), last]
         values: list[str] = []
         leaf = _walk(self._root, parts, 1, custom, values)
         return None if leaf is None else (leaf, values)
