@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from operator import index
-from typing import Any
+from typing import Any, SupportsIndex
 
 from acme.codec import values
 from acme.codec.compiler import Compiler
@@ -114,11 +114,10 @@ def string(value: Any, where: str) -> str:
 
 
 def integer(value: Any, low: int, high: int, where: str) -> int:
-    """Anything that is an integer, such as a bool or a member of an enum, in the range."""
-    try:
-        whole = index(value)
-    except TypeError:
-        raise ValueError(f"{where} must be an integer") from None
+    """Anything that is an integer, such as a member of an enum, in the range. A bool is none, as it is for protobuf."""
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise ValueError(f"{where} must be an integer")
+    whole = index(value)
     if not low <= whole <= high:
         raise ValueError(f"{where} must be from {low} to {high}")
     return whole

@@ -157,10 +157,10 @@ class _Explainer:
                     self.free(item, f"{at}/{index}", depth + 1)
         elif isinstance(value, str):
             self._text(value, at)
-        elif isinstance(value, _Odd):
-            self.add(at, *self._not(value, "a number"))
-        elif isinstance(value, int) and abs(value) > 1 << 1023:
-            self.add(at, *self._not(_Odd.HUGE, "a number"))
+        elif value is _Odd.NOT_A_NUMBER:
+            self.add(at, *self._not(value, "any value"))
+        elif value is _Odd.HUGE or (isinstance(value, int) and not _converts(value, float)):
+            self.add(at, "range", "must be a number of 64 bits")
 
     def _map(self, keys: Field, values: Field, value: Any, at: str, depth: int) -> None:
         if not isinstance(value, _Object):
@@ -176,8 +176,9 @@ class _Explainer:
         match f.kind, value:
             case (Kind.BOOL, bool()) | (Kind.STRING, str()):
                 fits = True
-            case (Kind.INT | Kind.FLOAT, _Odd()):
-                fits = False
+            case (Kind.INT | Kind.FLOAT, _Odd.HUGE):
+                fits = True
+                self.add(at, "range", f"must be {allowed(f)}")
             case Kind.INT, int() if not isinstance(value, bool):
                 low, high = json_bounds(f)
                 fits = True
@@ -206,8 +207,7 @@ class _Explainer:
         """Code and message for a value of the wrong type."""
         if value is _Odd.NOT_A_NUMBER:
             return "not_a_number", "JSON has no NaN and no infinity"
-        is_number = value is _Odd.HUGE and wanted.endswith("a number")
-        return "range" if is_number else "type", f"must be {wanted}"
+        return "type", f"must be {wanted}"
 
     def _keys(self, value: _Object, at: str, depth: int) -> bool:
         """Looks at an object's keys; whether to look at its values too."""

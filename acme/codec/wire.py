@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from keyword import iskeyword
 from operator import index
 from typing import Any, Final
 
@@ -57,10 +58,11 @@ class Wire:
             try:
                 fill(message, carrier)
                 encoded: bytes = carrier.SerializeToString()
+                return encoded
             except (ValueError, *_UNFIT):
-                copy(message)  # It refuses the same, and says what.
-                raise _unfit(m) from None
-            return encoded
+                pass  # upb's errors hold the value. The copier refuses the same, and says which field.
+            copy(message)
+            raise _unfit(m)
 
         return encode
 
@@ -106,6 +108,11 @@ def _unfit(m: Message) -> ValueError:
     return ValueError(f"{m.name}: a value of the wrong type, which the wire cannot carry")
 
 
+def _of_carrier(f: Field) -> str:
+    """Source of a field of the upb message `u`, which has the contract's names, Python's keywords too."""
+    return f"getattr(u, {f.name!r})" if iskeyword(f.name) else f"u.{f.name}"
+
+
 class _Filler(Compiler):
     """Message → upb message."""
 
@@ -119,7 +126,7 @@ class _Filler(Compiler):
 
     def lines(self, m: Message) -> Iterable[str]:
         for f in m.fields:
-            v, u = f"m.{f.attr}", f"u.{f.name}"
+            v, u = f"m.{f.attr}", _of_carrier(f)
             if f.is_map or f.repeated:
                 yield from self._many(f, v, u)
             elif f.optional:
@@ -150,7 +157,8 @@ class _Filler(Compiler):
 
     def _set(self, f: Field, v: str, u: str) -> str:
         if f.message is None:
-            return f"{u} = {self._scalar(f, v)}"
+            one = self._scalar(f, v)
+            return f"setattr(u, {f.name!r}, {one})" if iskeyword(f.name) else f"{u} = {one}"
         # What is in a message may all be default values: it is there nevertheless.
         return f"t = {u}; t.SetInParent(); {self._fill(f.message)}({v}, t)"
 
@@ -180,7 +188,7 @@ class _Taker(Compiler):
             yield "has = u.HasField"
         yield f"m = new({self.bind(m.cls, m.cls.__name__)})"
         for f in m.fields:
-            v, u = f"m.{f.attr}", f"u.{f.name}"
+            v, u = f"m.{f.attr}", _of_carrier(f)
             entry = f.value or f
             one = self._one(entry, "x")
             if f.is_map:
