@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.running import ACME, Platform, call, connect, platform, until_waiting, wait_for
+from tests.system.running import ACME, Platform, call, check_problem, connect, platform, until_waiting, wait_for
 
 
 @pytest.fixture
@@ -104,11 +104,47 @@ def test_a_busy_port_is_left_alone_and_the_next_one_named(own: Platform) -> None
         holder.listen()
         busy = holder.getsockname()[1]
         own.start("--port", str(busy))
-        taken = int(own.api.rpartition(":")[2])
-        assert taken != busy
+        assert own.ready["asked_port"] == busy
+        assert int(own.api.rpartition(":")[2]) > busy
         assert own.call("GET", "/healthz").status == 200
-        assert re.search(rf"\b{busy}\b", own.log())
-        assert re.search(rf"\b{taken}\b", own.log())
+
+
+def test_the_block_for_people_says_what_is_where_and_its_commands_work(tmp_path: Path) -> None:
+    own = Platform(tmp_path / "platform")
+    own.folder.mkdir()
+    shown = own.folder / "shown"
+    with closing(socket.socket()) as holder, shown.open("wb") as screen, (own.folder / "log").open("wb") as log:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        busy = holder.getsockname()[1]
+        command = [ACME, "up", "--data", str(own.data), "--port", str(busy)]
+        process = subprocess.Popen(command, cwd=own.folder, env=own.environ, stdout=screen, stderr=log)
+        try:
+            wait_for("the block", lambda: "Ctrl-C" in shown.read_text(), limit=60)
+            block = shown.read_text()
+            assert re.search(rf"Port {busy} is busy: using \d+", block)
+            parts = [
+                "is ready after",
+                "API",
+                "OpenAPI",
+                "Health",
+                "Metrics",
+                str(own.data),
+                "reset",
+                "users",
+                "projects",
+            ]
+            assert [part for part in parts if part not in block] == []
+            commands = re.findall(r"^  (curl .*|\S*acme mailbox .*)$", block, re.M)
+            answers = [subprocess.check_output(["bash", "-c", one], text=True, env=own.environ) for one in commands]
+            assert len(answers) == 3
+            assert [
+                word for word, answer in zip(("{}", "ada@", "access_token"), answers, strict=True) if word not in answer
+            ] == []
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0
+    assert own.database_processes() == []
 
 
 def test_two_data_folders_are_two_platforms(running: Platform, tmp_path: Path) -> None:
@@ -139,21 +175,32 @@ def test_the_line_on_standard_output_tells_what_a_program_needs(running: Platfor
         ("[gateway]\nport = 70000\n", ["gateway.port", "65535"]),
         ("[gatway]\nport = 8080\n", ["gatway", "gateway"]),
         ("[log]\nlevel = 'loud'\n", ["log.level", "warning"]),
-        ("[plugins.users]\nrequire_verified_email = 'no'\n", ["plugins.users.require_verified_email", "bool"]),
         ("[gateway\nport = 8080\n", ["line 1"]),
     ],
-    ids=["unknown key", "wrong type", "out of range", "unknown table", "not a choice", "plugin's key", "not TOML"],
+    ids=["unknown key", "wrong type", "out of range", "unknown table", "not a choice", "not TOML"],
 )
 def test_a_broken_setting_is_named_with_its_file_and_what_is_allowed(
     own: Platform, content: str, told: list[str]
 ) -> None:
     own.folder.mkdir()
     (own.folder / "acme.toml").write_text(content)
-    ended = own.run("--port", "0")
-    assert ended.returncode != 0
+    ended = own.run(limit=10)
+    assert ended.returncode == 1
     assert ended.stdout == ""
     assert [word for word in ["acme.toml", *told] if word not in ended.stderr] == []
     assert "Traceback" not in ended.stderr
+
+
+def test_a_broken_setting_of_a_plugin_puts_aside_that_plugin_alone(own: Platform) -> None:
+    own.folder.mkdir()
+    (own.folder / "acme.toml").write_text("[plugins.projects]\ncolour = 'red'\n")
+    plugins = {plugin["name"]: plugin for plugin in own.start().ready["plugins"]}
+    assert plugins["projects"]["health"] == "quarantined"
+    told = plugins["projects"]["reason"]
+    assert [word for word in ("acme.toml", "plugins.projects.colour") if word not in told] == []
+    person = own.join("setting@example.com")
+    check_problem(own.call("GET", "/v1/projects", token=person.token), 503)
+    assert own.call("GET", "/v1/users/me", token=person.token).status == 200
 
 
 def install(folder: Path, name: str, code: str) -> Path:
