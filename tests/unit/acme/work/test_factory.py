@@ -500,20 +500,14 @@ async def test_a_repetition_settles_what_a_connection_cut_at_the_commit_left_ope
     await quiet(stage)
 
 
-class CancelAt(Awaitable[Any]):
+class CancelAt(Generator[Any, Any, Any]):
     """Awaits a coroutine and cancels the task that awaits when it waits for the `number`th time."""
 
     def __init__(self, number: int, coroutine: Coroutine[Any, Any, Any]) -> None:
         self._left, self._coroutine = number, coroutine
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        return self  # type: ignore[return-value]  # it has what `await` uses of a generator
-
-    def __iter__(self) -> CancelAt:
         return self
-
-    def __next__(self) -> Any:
-        return self.send(None)
 
     def send(self, value: Any) -> Any:
         waits = self._coroutine.send(value)

@@ -1,0 +1,182 @@
+"""The words of a plugin author, and where each may be said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from acme import Conflict, NotFound, authorise, deliver, events, mail, work
+from acme.contracts.projects.v1 import CreateProjectRequest, GetProjectRequest, Project, ProjectCreated, ProjectsStub
+from acme.contracts.users.v1 import CreateUserReply, CreateUserRequest, UsersStub
+from acme.errors import Refused
+from acme.ports import Mail
+from tests.services import PROJECT, Stage, calling
+
+INSERT = "INSERT INTO things (id) VALUES ($1)"
+SIGN_UP = CreateUserRequest(email="ann@example.com", password="correct horse battery", display_name="Ann")
+
+
+async def said_inside(stage: Stage, method: str, say: Any) -> list[str]:
+    """What `say` raised inside a NONE, AUTO or MANUAL handler."""
+    raised: list[str] = []
+
+    async def script(message: Any) -> Any:
+        try:
+            await say()
+        except RuntimeError as error:
+            raised.append(str(error))
+        if method == "manual":
+            return CreateUserReply()
+        authorise.own("projects.read")
+        return Project()
+
+    stage.projects.script = stage.users.script = script
+    with calling():
+        if method == "none":
+            await stage.client(ProjectsStub).get_project(GetProjectRequest(id=PROJECT))
+        elif method == "auto":
+            await stage.client(ProjectsStub).create_project(CreateProjectRequest(name="a"))
+        else:
+            await stage.client(UsersStub).create_user(SIGN_UP)
+    return raised
+
+
+async def open_work() -> None:
+    async with work():
+        pass
+
+
+async def add_event() -> None:
+    events.add(ProjectCreated(project_id="prj_1"))
+
+
+async def add_mail() -> None:
+    mail.add(to="ann@example.com", subject="s", text="t")
+
+
+async def add_delivery() -> None:
+    deliver("ping", b"")
+
+
+async def nested() -> None:
+    async with work(), work():
+        pass
+
+
+WORDS = [open_work, add_event, add_mail, add_delivery]
+
+
+@pytest.mark.parametrize("say", WORDS)
+async def test_a_method_that_only_reads_cannot_write(stage: Stage, say: Any) -> None:
+    assert await said_inside(stage, "none", say) == ["a method that is declared WORK_NONE writes nothing"]
+
+
+@pytest.mark.parametrize("say", WORDS)
+async def test_outside_of_any_service_there_is_nothing_to_write_to(say: Any) -> None:
+    with pytest.raises(RuntimeError, match="there is no unit of work here"):
+        await say()
+
+
+async def test_an_auto_method_is_one_unit_already(stage: Stage) -> None:
+    (text,) = await said_inside(stage, "auto", open_work)
+    assert "WORK_AUTO" in text
+
+
+@pytest.mark.parametrize("say", WORDS[1:])
+async def test_a_manual_method_writes_inside_its_units_only(stage: Stage, say: Any) -> None:
+    assert await said_inside(stage, "manual", say) == ["put it into a unit of work: `async with work():`"]
+
+
+async def test_a_unit_cannot_be_opened_inside_another(stage: Stage) -> None:
+    (text,) = await said_inside(stage, "manual", nested)
+    assert "inside another" in text
+
+
+async def test_nothing_follows_the_last_unit_of_a_call(stage: Stage) -> None:
+    async def say() -> None:
+        async with work(last=True):
+            await stage.units.database.execute(INSERT, "one")
+        await stage.units.database.execute(INSERT, "two")
+
+    (text,) = await said_inside(stage, "manual", say)
+    assert "work(last=True) is the last" in text
+    assert [row["id"] for row in await stage.sql("SELECT id FROM things")] == ["one"]
+
+
+async def test_nothing_can_be_announced_after_the_last_unit(stage: Stage) -> None:
+    async def say() -> None:
+        async with work(last=True):
+            pass
+        await add_event()
+
+    (text,) = await said_inside(stage, "manual", say)
+    assert "work(last=True) is the last" in text
+
+
+async def test_the_last_unit_commits_when_the_handler_returns(stage: Stage) -> None:
+    seen = []
+
+    async def say() -> None:
+        async with work(last=True):
+            await stage.units.database.execute(INSERT, "one")
+        seen.append((await stage.counts())[0])
+
+    await said_inside(stage, "manual", say)
+    assert (seen, (await stage.counts())[0]) == ([0], 1)
+
+
+async def test_other_units_commit_where_they_end(stage: Stage) -> None:
+    with stage.units.outside():
+        async with work():
+            await stage.units.database.execute(INSERT, "one")
+            events.add(ProjectCreated(project_id="prj_1"))
+        assert (await stage.counts())[:2] == (1, 1)
+        async with work(last=True):
+            await stage.units.database.execute(INSERT, "two")
+        assert (await stage.counts())[0] == 2
+        await stage.units.database.execute(INSERT, "alone")
+    assert (await stage.counts())[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "kept"), [(NotFound("None."), 0), (ValueError(), 0), (Conflict("c", commit=True), 1)]
+)
+async def test_a_block_that_raises_rolls_back_unless_the_refusal_commits(
+    stage: Stage, error: Exception, kept: int
+) -> None:
+    async def block() -> None:
+        async with work():
+            await stage.units.database.execute(INSERT, "one")
+            raise error
+
+    with stage.units.outside():
+        with pytest.raises(type(error)):
+            await block()
+        assert (await stage.counts())[0] == kept
+        await stage.units.database.execute(INSERT, "alone")
+
+
+async def test_statements_between_units_stand_alone(stage: Stage) -> None:
+    async def script(message: Any) -> CreateUserReply:
+        await stage.units.database.execute(INSERT, "alone")
+        async with work():
+            await stage.units.database.execute(INSERT, "rolled back")
+            raise NotFound("None.")
+
+    stage.users.script = script
+    with calling(), pytest.raises(Refused):
+        await stage.client(UsersStub).create_user(SIGN_UP)
+    assert [row["id"] for row in await stage.sql("SELECT id FROM things")] == ["alone"]
+
+
+async def test_a_mail_becomes_a_sealed_delivery_with_its_own_id(stage: Stage) -> None:
+    with stage.units.outside():
+        async with work():
+            mail.add(to="ann@example.com", subject="Hello", text="Click.", links=["https://a.example/x"])
+    (row,) = await stage.sql("SELECT id, kind, payload FROM acme.deliveries")
+    plain = stage.cipher.open("deliveries", row["payload"], row["id"].encode())
+    wanted = Mail(row["id"], "ann@example.com", "Hello", "Click.", ("https://a.example/x",))
+    assert (row["kind"], msgspec.json.decode(plain, type=Mail)) == ("mail", wanted)
+    assert row["id"].startswith("dlv_")

@@ -1,0 +1,62 @@
+"""Messages on their way into the outbox."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from acme.codec.wire import Wire
+from acme.context import Call, Kind, Principal
+from acme.contracts.projects.v1 import Project, ProjectCreated
+from acme.work.outbox import Outbox, headers
+from tests.services import CONTRACTS
+
+
+@pytest.fixture(scope="module")
+def outbox() -> Outbox:
+    return Outbox(CONTRACTS, Wire(CONTRACTS))
+
+
+def test_an_event_becomes_a_row_with_topic_key_type_and_wire_bytes(outbox: Outbox) -> None:
+    event = ProjectCreated(project_id="prj_1", project=Project(name="One"))
+    row = outbox.row(event)
+    assert row[:3] == ("acme.projects.events", "prj_1", "acme.projects.v1.ProjectCreated")
+    assert ProjectCreated.parse(row.payload) == event
+
+
+def test_an_event_is_encoded_when_it_is_added(outbox: Outbox) -> None:
+    event = ProjectCreated(project_id="prj_1")
+    row = outbox.row(event)
+    event.project_id = "prj_2"
+    assert ProjectCreated.parse(row.payload).project_id == "prj_1"
+
+
+def test_a_message_that_is_no_event_is_refused(outbox: Outbox) -> None:
+    with pytest.raises(ValueError, match=r"acme\.projects\.v1\.Project is no event"):
+        outbox.row(Project())
+
+
+def test_an_event_without_a_key_is_refused(outbox: Outbox) -> None:
+    with pytest.raises(ValueError, match="orders by project_id, which is empty"):
+        outbox.row(ProjectCreated())
+
+
+def test_what_the_wire_cannot_carry_is_refused(outbox: Outbox) -> None:
+    with pytest.raises(ValueError, match="version"):
+        outbox.row(ProjectCreated(project_id="prj_1", project=Project(version=2**70)))
+
+
+def test_the_headers_say_who_caused_an_event_in_which_request() -> None:
+    call = Call("a.B/C", Principal(Kind.USER, "usr_1"), "req_1", 0.0, traceparent="00-t")
+    assert json.loads(headers(call, "things")) == {
+        "request_id": "req_1",
+        "traceparent": "00-t",
+        "principal_kind": "user",
+        "principal_id": "usr_1",
+    }
+
+
+def test_outside_of_a_call_the_service_itself_causes_an_event() -> None:
+    said = json.loads(headers(None, "things"))
+    assert (said["principal_kind"], said["principal_id"], said["request_id"]) == ("service", "things", "")
