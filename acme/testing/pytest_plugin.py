@@ -1,7 +1,7 @@
 """Fixtures for plugin authors; what they are for is in the package's docstring.
 
 pytest imports this file in every run of whoever has the platform installed. So it imports nothing of the platform until a
-fixture is used, and registers nothing but two markers' names.
+fixture is used, and registers nothing but the name of a marker.
 """
 
 from __future__ import annotations
@@ -38,10 +38,12 @@ else:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Makes the marker known, so that `--strict-markers` accepts it."""
     config.addinivalue_line("markers", "every_placement: run once in every placement of services (see acme.testing).")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Repeats the tests marked `every_placement`."""
     if "placement" in metafunc.fixturenames and metafunc.definition.get_closest_marker("every_placement"):
         metafunc.parametrize("placement", PLACEMENTS, indirect=True, scope="module")
 
