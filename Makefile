@@ -27,7 +27,7 @@ check: $(STAMP) ## Runs ruff, mypy, import-linter and the drift check of generat
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m acme.codegen --check
 
 proto: $(STAMP) ## Generates acme/contracts from protos/.
