@@ -220,6 +220,7 @@ IMPORT_NAMES = {
 def test_every_library_has_its_home() -> None:
     project = tomllib.loads(text("pyproject.toml"))["project"]
     libraries = [re.split(r"[ <>=;\[]", requirement)[0] for requirement in project["dependencies"]]
-    homes = {name for contract in CONTRACTS for name in names(contract.get("protected_modules", []))}
+    kept = ("protected_modules", "forbidden_modules")
+    homes = {name for contract in CONTRACTS for field in kept for name in names(contract.get(field, []))}
     homeless = [name for name in libraries if IMPORT_NAMES.get(name, name) not in homes | set(WITHOUT_A_HOME)]
     assert homeless == [], "write a contract in pyproject.toml, or a reason in WITHOUT_A_HOME"
