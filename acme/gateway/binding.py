@@ -214,7 +214,7 @@ def _if_match(text: _Text, value: str) -> int | None:
         return None
     found = _ETAG.fullmatch(value)
     if found is None or int(found[1]) >= 2**63:
-        raise Stale('If-Match has to be one ETag as we sent it, such as "7", or *.', reason="stale_version")
+        raise Stale('If-Match has to be one ETag as we sent it, such as "7", or *.', reason="version_mismatch")
     return int(found[1])
 
 

@@ -66,7 +66,7 @@ async def test_if_match_names_a_version(rig: Rig, value: str, version: int | Non
     "value", ["7", 'W/"7"', '"7", "8"', '""', '"07"', '"-1"', '"9999999999999999999"', '"x"', "", '"7" ,', "**"]
 )
 async def test_any_other_if_match_is_412(rig: Rig, value: str) -> None:
-    (await rig.ask("PATCH", ONE, {"name": "x"}, If_Match=value)).problem(412, "stale_version")
+    (await rig.ask("PATCH", ONE, {"name": "x"}, If_Match=value)).problem(412, "version_mismatch")
     assert rig.projects.requests == []
 
 
