@@ -39,16 +39,9 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def answers(shown: str) -> list[dict[str, object]]:
-    """The JSON objects among the output, in their order."""
-    found, at, decoder = list[dict[str, object]](), 0, json.JSONDecoder()
-    while (start := shown.find("{", at)) >= 0:
-        try:
-            value, at = decoder.raw_decode(shown, start)
-        except ValueError:
-            at = start + 1
-            continue
-        found.append(value)
-    return found
+    """The JSON objects among the output that begin a line, in their order."""
+    begins = [match.start() for match in re.finditer(r"^\{", shown, re.M)]
+    return [json.JSONDecoder().raw_decode(shown, start)[0] for start in begins]
 
 
 def test_every_line_answers_what_the_readme_promises(shown: str) -> None:
@@ -59,7 +52,7 @@ def test_every_line_answers_what_the_readme_promises(shown: str) -> None:
     assert "Apollo" in json.dumps(listed["projects"])
     assert changed["description"] == "To the moon"
     assert archived["archived"] is True
-    assert wrong["status"] == 422
+    assert (wrong["status"], wrong["code"]) == (422, "invalid_argument")
     assert unauthenticated["status"] == 401
 
 
