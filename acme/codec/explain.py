@@ -159,7 +159,7 @@ class _Explainer:
             self._text(value, at)
         elif value is _Odd.NOT_A_NUMBER:
             self.add(at, *self._not(value, "any value"))
-        elif value is _Odd.HUGE or (isinstance(value, int) and not _converts(value, float)):
+        elif value is _Odd.HUGE or (type(value) is int and not _converts(value, float)):
             self.add(at, "range", "must be a number of 64 bits")
 
     def _map(self, keys: Field, values: Field, value: Any, at: str, depth: int) -> None:
