@@ -133,7 +133,7 @@ class _Checker(Compiler):
             yield self._fault(nothing, pointer, "required", "is required")
         if f.optional:
             yield from _block("if v is not None:", lines)
-        elif f.kind is Kind.STRING:
+        elif f.kind is Kind.STRING and not many:
             # min_length holds for a string that was left out, the rest does not.
             always, rest = lines[: (n := rules.min_length is not None)], lines[n:]
             yield from always
