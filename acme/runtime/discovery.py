@@ -70,7 +70,7 @@ class Roster:
         """The plugins that are not quarantined."""
         return [(e, e.plugin) for e in self.entries.values() if e.plugin is not None and e.health != "quarantined"]
 
-    def quarantine(self, name: str, step: str, error: Exception) -> None:
+    def quarantine(self, name: str, step: str, error: Exception | SystemExit) -> None:
         """Puts a plugin aside. The error's traceback is logged; the roster keeps its first line."""
         entry = self.entries.setdefault(name, Entry(name))
         lines = str(error).strip().splitlines() or [""]
@@ -88,7 +88,7 @@ class Roster:
         trial = Trial(step)
         try:
             yield trial
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a plugin that calls sys.exit() ends itself, not us
             self.quarantine(name, trial.step, error)
 
 

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from acme.codec.wire import Wire
 from acme.contract import Contracts, Service
-from acme.dispatch import Directory, Host
+from acme.dispatch import Directory, Host, Placement
 from acme.pages import Pages
 from acme.plugin import Delivery, Job, Plugin, Resources, TokenProfile
 from acme.ports import Cipher, Clock, Database, Mailer
@@ -22,11 +22,13 @@ from acme.tasks import Tasks
 from acme.telemetry import Metrics
 from acme.work import Attempt, Deliveries, Handler, UnitFactory, send_mail
 
-Placement = Literal["local", "loopback"]
-"""Where services run: in this process, or in this process with every call through the wire's bytes (tests)."""
+__all__ = ["Parts", "Placement", "Running"]
 
 PLUGIN_START: Final = 60.0
 """Seconds that a plugin's service has to start. Migrations may take longer, and have limits of their own."""
+
+PLUGIN_STOP: Final = 10.0
+"""Seconds that a plugin's service has to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +138,10 @@ class Parts:
 
 
 async def _end(roster: Roster, entry: Entry, own: AsyncExitStack) -> None:
-    """A plugin that fails to stop does not keep the others from stopping."""
+    """A plugin that fails to stop, or hangs, does not keep the others from stopping."""
     with roster.trial(entry.name, "stop"):
-        await own.aclose()
+        async with asyncio.timeout(PLUGIN_STOP):
+            await own.aclose()
 
 
 def _handler(delivery: Delivery, resources: Resources[Any]) -> Handler:

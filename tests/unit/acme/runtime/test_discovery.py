@@ -69,6 +69,7 @@ def test_a_plugin_that_fails_to_import_is_named_and_the_others_stay(install: Ins
     [
         ("plugin = 5", "odd = odd:plugin", "import: odd:plugin is of type int; an acme.Plugin is expected"),
         ("", "odd = odd:plugin", "import: AttributeError: module 'odd' has no attribute 'plugin'"),
+        ("raise SystemExit(3)", "odd = odd:plugin", "import: SystemExit: 3"),
         ("1/0", "odd = odd:plugin", "import: ZeroDivisionError: division by zero"),
         ("x x", "odd = odd:plugin", "import: SyntaxError: invalid syntax (odd.py, line 1)"),
         (
