@@ -1,0 +1,108 @@
+"""Clients are stable, whatever happens to the services behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from acme import current
+from acme.contracts.projects.v1 import ArchiveProjectRequest, GetProjectRequest, Project, ProjectsStub
+from acme.contracts.users.v1 import GetMeRequest, UsersStub
+from acme.dispatch import Directory, Host
+from acme.dispatch.status import UNREACHABLE
+from acme.errors import Refused, Unavailable
+from tests.services import CONTRACTS, PROJECT, Projects, Stage, calling
+
+GET = GetProjectRequest(id=PROJECT)
+SERVICE = CONTRACTS.service_of(ProjectsStub)
+
+
+@pytest.fixture
+def directory(stage: Stage) -> Directory:
+    return Directory(stage.pipeline)
+
+
+@pytest.fixture(autouse=True)
+def _calling() -> Iterator[None]:
+    with calling():
+        yield
+
+
+def projects(name: str) -> Projects:
+    async def script(message: Any) -> Any:
+        current().decided = True
+        return Project(name=f"{name} for {current().service}")
+
+    instance = Projects()
+    instance.script = script
+    return instance
+
+
+async def test_a_client_reaches_its_service_as_soon_as_it_is_hosted(directory: Directory) -> None:
+    client = directory.named("gateway").client(ProjectsStub)
+    method = client.get_project
+    for call in (client.get_project, method):
+        with pytest.raises(Unavailable) as caught:
+            await call(GET)
+        assert caught.value.reason == UNREACHABLE
+    directory.host(Host(SERVICE, projects("one"), "projects"))
+    for call in (client.get_project, method):
+        assert (await call(GET)).name == "one for gateway"
+
+
+async def test_a_client_follows_its_service_from_place_to_place(directory: Directory) -> None:
+    client = directory.named("gateway").client(ProjectsStub)
+    directory.host(Host(SERVICE, projects("one"), "projects"), "local")
+    assert (await client.get_project(GET)).name == "one for gateway"
+    directory.withdraw(SERVICE)
+    with pytest.raises(Unavailable) as caught:
+        await client.get_project(GET)
+    assert caught.value.reason == UNREACHABLE
+    directory.host(Host(SERVICE, projects("two"), "projects"), "loopback")
+    assert (await client.get_project(GET)).name == "two for gateway"
+
+
+async def test_every_caller_has_one_client_that_calls_in_its_name(directory: Directory) -> None:
+    directory.host(Host(SERVICE, projects("one"), "projects"))
+    gateway, users = directory.named("gateway"), directory.named("users")
+    assert gateway.client(ProjectsStub) is gateway.client(ProjectsStub) is not users.client(ProjectsStub)
+    assert isinstance(gateway.client(ProjectsStub), ProjectsStub)
+    assert (await users.client(ProjectsStub).get_project(GET)).name == "one for users"
+
+
+def test_a_service_is_hosted_once(directory: Directory) -> None:
+    directory.host(Host(SERVICE, projects("one"), "projects"))
+    assert directory.hosts[SERVICE.name].plugin == "projects"
+    with pytest.raises(ValueError, match="is kept by projects"):
+        directory.host(Host(SERVICE, projects("two"), "other"))
+
+
+def test_a_contract_that_is_not_loaded_has_no_client(directory: Directory) -> None:
+    with pytest.raises(KeyError, match="no loaded contract"):
+        directory.client(object)
+
+
+async def test_a_service_that_passes_on_that_it_could_not_reach_another_was_itself_reached(
+    directory: Directory,
+) -> None:
+    """Else a caller would take the failure of a service behind its callee for one of the way to its callee."""
+    missing = directory.named("projects").client(UsersStub)
+
+    async def script(message: Any) -> Any:
+        await missing.get_me(GetMeRequest())
+
+    instance = Projects()
+    instance.script = script
+    directory.host(Host(SERVICE, instance, "projects"))
+    with pytest.raises(Unavailable) as caught:
+        await directory.named("gateway").client(ProjectsStub).get_project(GET)
+    assert caught.value.reason == "unavailable"
+
+
+async def test_a_method_that_a_service_left_out_is_unimplemented(directory: Directory) -> None:
+    directory.host(Host(SERVICE, projects("one"), "projects"))
+    with pytest.raises(Refused) as caught:
+        await directory.named("gateway").client(ProjectsStub).archive_project(ArchiveProjectRequest(id=PROJECT))
+    assert caught.value.code == "unimplemented"
