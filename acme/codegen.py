@@ -101,7 +101,8 @@ def generate(protos: Path, package: str) -> dict[str, bytes]:
 def _descriptors(protos: Path, names: list[str], *, home: bool) -> FileDescriptorSet:
     """What protoc makes of the files and all their imports, dependencies first."""
     # google/api lies in the site-packages of googleapis-common-protos, google/protobuf inside of grpcio-tools.
-    search = [protos, _folder("google.api").parents[1], _folder("grpc_tools") / "_proto"]
+    common = Path(str(files("google.api").joinpath("http.proto"))).parents[2]
+    search = [protos, common, Path(str(files("grpc_tools").joinpath("_proto")))]
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder, "set")
         arguments = [f"--proto_path={path}" for path in search]
@@ -111,10 +112,6 @@ def _descriptors(protos: Path, names: list[str], *, home: bool) -> FileDescripto
         if protoc.main(["protoc", *arguments]) != 0:
             raise CodegenError("protoc refuses the files, see above")
         return FileDescriptorSet.FromString(output.read_bytes())
-
-
-def _folder(package: str) -> Path:
-    return Path(str(files(package).joinpath(".")))
 
 
 def _installed() -> Path:

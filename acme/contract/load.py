@@ -10,7 +10,9 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import importlib.resources
+import importlib.util
 from collections.abc import Callable, Mapping
+from importlib.resources.abc import Traversable
 from types import MappingProxyType, ModuleType
 from typing import Any, Final
 
@@ -72,11 +74,10 @@ def load(*packages: str) -> Contracts:
     """
     pool = _Pool()
     for package in packages:
-        try:
-            content = importlib.resources.files(package).joinpath(DESCRIPTORS).read_bytes()
-        except (ModuleNotFoundError, FileNotFoundError) as error:
-            raise ContractError(package, [f"there is no {DESCRIPTORS} in it"]) from error
-        pool.add(package, content)
+        file = _descriptors(package)
+        if file is None:
+            raise ContractError(package, [f"there is no {DESCRIPTORS} in it"])
+        pool.add(package, file.read_bytes())
     return pool.contracts(_Generated)
 
 
@@ -100,10 +101,22 @@ def package_of(stub_or_base: type) -> str:
     """
     package = stub_or_base.__module__
     while package:
-        if importlib.resources.files(package).joinpath(DESCRIPTORS).is_file():
+        if _descriptors(package) is not None:
             return package
         package = package.rpartition(".")[0]
     raise ContractError(stub_or_base.__module__, [f"no package around it holds a {DESCRIPTORS}"])
+
+
+def _descriptors(package: str) -> Traversable | None:
+    """The descriptor set in an import package, if it is one."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except ModuleNotFoundError:
+        return None
+    if spec is None or spec.submodule_search_locations is None:
+        return None  # Of a plain module, files() raises on Python 3.11 and is the folder around it from 3.12 on.
+    file = importlib.resources.files(package).joinpath(DESCRIPTORS)
+    return file if file.is_file() else None
 
 
 def module_of(proto_package: str, package: str) -> str:
