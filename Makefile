@@ -41,7 +41,7 @@ soak: $(STAMP) ## Runs the property tests with 10,000 examples each (several min
 
 lock: $(STAMP) ## Pins every dependency, with hashes, into requirements.lock.
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		--no-emit-find-links --no-annotate --extra dev pyproject.toml -o requirements.lock
+		--no-emit-find-links --no-annotate --quiet --extra dev pyproject.toml -o requirements.lock
 
 reset: $(STAMP) ## Deletes the local data folder, after asking (ARGS go to `acme reset`).
 	@$(BIN)/acme reset $(ARGS)
