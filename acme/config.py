@@ -148,9 +148,21 @@ class Section:
         """The keys that are set."""
         return iter(self._values)
 
-    def fault(self, told: str) -> str:
-        """A line for `ConfigError` on the table as a whole: where it came from, its path and what is wrong."""
-        return f"{self._origin(self._path)}: {_dotted(self._path)}: {told}"
+    def fault(self, told: str, *key: str) -> str:
+        """A line for `ConfigError` on the table, or a key in it: where it came from, its path and what is wrong."""
+        here = (*self._path, *key)
+        return f"{self._origin(here)}: {_dotted(here)}: {told}"
+
+    def texts(self) -> dict[str, str]:
+        """This table as it stands, for one whose keys are names and whose values are text.
+
+        Raises:
+            ConfigError: a value is something else.
+        """
+        wrong = [self.fault("text is expected", key) for key, value in self._values.items() if not isinstance(value, str)]
+        if wrong:
+            raise ConfigError(*wrong)
+        return {key: str(value) for key, value in self._values.items()}
 
     def only(self, allowed: Iterable[str]) -> None:
         """Raises `ConfigError` when a key is not in `allowed`."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -21,6 +22,12 @@ from acme.gateway.settings import GatewaySettings
 from acme.tokens import TokenSettings
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Grace = Annotated[float, msgspec.Meta(ge=0, le=3600)]
+Several = Annotated[int, msgspec.Meta(ge=1, le=32)]
+
+_PLACE: Final = r"(grpcs?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}|grpc\+unix://(/[^,\s]+))"
+ADDRESS: Final = re.compile(_PLACE)
+"""One address: `grpc://host:port`, `grpcs://host:port` (mTLS) or `grpc+unix:///path`, the path percent-encoded."""
 
 
 class PlatformSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,8 +50,10 @@ class EdgeSettings(GatewaySettings, frozen=True, forbid_unknown_fields=True):
     """Address to listen on; "0.0.0.0" and "::" are all of the machine's."""
     port: Port = 8080
     """Port to listen on; when it is busy, the next free one. 0: any free one."""
-    grace: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 10.0
+    grace: Grace = 10.0
     """Seconds that requests under way have to end after Ctrl-C or SIGTERM."""
+    notice: Grace = 0.0
+    """Seconds between /readyz saying no and the end of the listener: as long as a balancer needs to look elsewhere."""
 
 
 class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,6 +69,41 @@ class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     the platform. The variable ACME_POSTGRES_BIN sets it too."""
     urls: dict[str, str] = msgspec.field(default_factory=dict)
     """A plugin's own database by the plugin's name: users = "postgresql://…/users". It has to exist."""
+
+
+class WorkerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[worker]`: how a process of `acme serve` offers the plugins it hosts to the others."""
+
+    listen: Annotated[str, msgspec.Meta(pattern=f"^{_PLACE}$")] = "grpc://127.0.0.1:50051"
+    """Address to listen on; port 0 is any free one. grpcs: needs [mtls]."""
+    grace: Grace = 10.0
+    """Seconds that calls under way have to end after Ctrl-C or SIGTERM."""
+    notice: Grace = 0.0
+    """Seconds between the health service saying no and the end of the listener."""
+
+
+class MtlsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[mtls]`: PEM files for grpcs: addresses, read again when they change. All three, or none."""
+
+    certificate: str = ""
+    """This process's certificate, with its chain; for both ends of a connection."""
+    key: str = ""
+    """Its private key, without a password."""
+    authority: str = ""
+    """Certificates of the authorities whose signature makes a process one of ours."""
+
+    def __post_init__(self) -> None:
+        if len({bool(self.certificate), bool(self.key), bool(self.authority)}) > 1:
+            raise ValueError("certificate, key and authority are set together, or none of them")
+
+
+class SplitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[split]`: how many processes `acme up --split` starts."""
+
+    gateways: Several = 1
+    """Gateways, each on a port of its own, counted from that in [gateway]."""
+    workers: Several = 1
+    """Workers of each plugin."""
 
 
 class MailerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -110,6 +154,11 @@ class Config(msgspec.Struct, frozen=True):
     clock: ClockSettings = ClockSettings()
     secrets: SecretSettings = SecretSettings()
     log: LogSettings = LogSettings()
+    worker: WorkerSettings = WorkerSettings()
+    mtls: MtlsSettings = MtlsSettings()
+    split: SplitSettings = SplitSettings()
+    services: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    """`[services]`: the addresses at which a plugin's services are, by its name."""
     plugins: Mapping[str, Section] = msgspec.field(default_factory=dict)
     """`[plugins.NAME]`, decoded at assembly into the plugin's own settings type."""
 
@@ -128,8 +177,11 @@ SECTIONS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "clock": ClockSettings,
     "secrets": SecretSettings,
     "log": LogSettings,
+    "worker": WorkerSettings,
+    "mtls": MtlsSettings,
+    "split": SplitSettings,
 }
-"""Every table but `plugins`, and its type."""
+"""Every table but `services` and `plugins`, and its type."""
 
 
 def default_files() -> list[Path]:
@@ -160,7 +212,7 @@ def load(
     decoded: dict[str, Any] = {}
     problems: list[str] = []
     try:
-        tree.only([*SECTIONS, "plugins"])
+        tree.only([*SECTIONS, "services", "plugins"])
     except ConfigError as error:
         problems += error.problems
     for key, kind in SECTIONS.items():
@@ -169,12 +221,38 @@ def load(
         except ConfigError as error:
             problems += error.problems
     try:
+        decoded["services"] = _addresses(tree.section("services"))
+    except ConfigError as error:
+        problems += error.problems
+    try:
         decoded["plugins"] = tree.sections("plugins")
     except ConfigError as error:
         problems += error.problems
     if problems:
         raise ConfigError(*problems)
     return Config(**decoded)
+
+
+def _addresses(section: Section) -> dict[str, tuple[str, ...]]:
+    """A plugin that is set to nothing has no address: so a later layer takes back what an earlier one said."""
+    found: dict[str, tuple[str, ...]] = {}
+    problems: list[str] = []
+    for name, text in section.texts().items():
+        addresses = tuple(filter(None, (part.strip() for part in text.split(","))))
+        wrong = [address for address in addresses if not ADDRESS.fullmatch(address)]
+        if wrong:
+            problems.append(
+                section.fault(
+                    "an address is expected, or several with commas between them: grpc://host:port, grpcs://host:port or"
+                    " grpc+unix:///path",
+                    name,
+                )
+            )
+        elif addresses:
+            found[name] = addresses
+    if problems:
+        raise ConfigError(*problems)
+    return found
 
 
 def decode_key(text: str) -> bytes:

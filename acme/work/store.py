@@ -77,6 +77,15 @@ DELETE FROM acme.deliveries WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM acme.deliveries WHERE done_at <= $1 ORDER BY done_at LIMIT $2 FOR UPDATE SKIP LOCKED))
 """
 
+# Taken when it is free, its time is over, or it is the holder's already: taking it again renews it.
+_LEASE: Final = """
+INSERT INTO acme.leases AS lease (name, holder, until) VALUES ($1, $2, $3)
+ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
+    WHERE lease.holder = excluded.holder OR lease.until <= $4
+RETURNING true
+"""
+_RELEASE: Final = "DELETE FROM acme.leases WHERE name = $1 AND holder = $2"
+
 
 class Event(NamedTuple):
     """A row of the outbox."""
@@ -164,3 +173,13 @@ async def forget(statements: Statements, until: datetime, limit: int) -> int:
     for sql in (_FORGET_KEYS, _FORGET_DONE):
         deleted += int((await statements.execute(sql, until, limit)).rpartition(" ")[2])
     return deleted
+
+
+async def lease(statements: Statements, name: str, holder: str, until: datetime, now: datetime) -> bool:
+    """Takes or renews the lease `name` until then. False: it is another's."""
+    return await statements.fetchval(_LEASE, name, holder, until, now) is True
+
+
+async def release(statements: Statements, name: str, holder: str) -> None:
+    """Gives a lease back, if it is still the holder's."""
+    await statements.execute(_RELEASE, name, holder)
