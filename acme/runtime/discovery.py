@@ -26,8 +26,9 @@ from acme.telemetry import logger
 log: Final = logger(__name__)
 
 GROUP: Final = "acme.plugins"
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,30}")
-_RESERVED: Final = frozenset({"acme", "gateway", "tokens", "postgres", "template0", "template1"})
+NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,30}")
+"""What a plugin's name looks like."""
+RESERVED: Final = frozenset({"acme", "gateway", "tokens", "postgres", "template0", "template1"})
 """Names that mean something else as a database or as a caller."""
 
 Health = Literal["starting", "up", "quarantined"]
@@ -110,7 +111,7 @@ def discover(disabled: Collection[str] = (), found: Iterable[importlib.metadata.
         with roster.trial(name, "discovery"):
             if len(rivals) > 1:
                 raise Unusable(f"{' and '.join(point.value for point in rivals)} both claim the name {name}")
-            if not _NAME.fullmatch(name) or name in _RESERVED:
+            if not NAME.fullmatch(name) or name in RESERVED:
                 raise Unusable(f"{name!r} cannot be a plugin's name: a letter, then up to 30 letters, digits, _")
         if entry.health == "quarantined":
             continue
