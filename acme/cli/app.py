@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
 import typer.main
 
-if TYPE_CHECKING:  # commands import the platform when they are called
-    from acme.runtime.settings import Config
+from acme.cli import plugin
+from acme.cli.options import AsJson, Data, Overlays, fail, read_settings
 
 app = typer.Typer(
     name="acme",
@@ -23,17 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Data = Annotated[
-    Path | None, typer.Option("--data", metavar="DIR", help="Data folder. [default: [platform] data, .acme]")
-]
-Overlays = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--config", "-c", metavar="FILE", help="Settings over those of acme.toml; may be given several times."
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON value on stdout, for programs.")]
+app.add_typer(plugin.app, name="plugin")
 
 
 @app.command()
@@ -49,7 +38,7 @@ def up(
 
     With --json, one JSON object goes to stdout when it is ready.
     """
-    settings = _settings(config, data, port=port)
+    settings = read_settings(config, data, port=port)
     from acme.cli import up as printed
     from acme.runtime import lifecycle
     from acme.telemetry import configure_logs
@@ -59,15 +48,15 @@ def up(
     try:
         lifecycle.run(settings, printed.print_json if as_json else printed.print_block)
     except (lifecycle.CannotStart, lifecycle.FolderError) as error:
-        _fail(*str(error).splitlines())
+        fail(*str(error).splitlines())
     except lifecycle.Interrupted:
-        _fail("stopped before it was ready", code=130)
+        fail("stopped before it was ready", code=130)
 
 
 @app.command()
 def mailbox(data: Data = None, config: Overlays = None, as_json: AsJson = False) -> None:
     """Shows the mails kept locally, newest first. Works whether or not the platform runs."""
-    folder = _settings(config, data).data
+    folder = read_settings(config, data).data
     from acme.cli import mailbox as printed
     from acme.runtime import datafolder
 
@@ -81,7 +70,7 @@ def reset(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Deletes the data folder: databases, mails and keys. Refuses while the platform runs on it."""
-    folder = _settings(config, data).data
+    folder = read_settings(config, data).data
     from acme.runtime import datafolder
 
     try:
@@ -90,14 +79,14 @@ def reset(
             typer.confirm(f"Delete {folder} and everything in it?", abort=True)
         datafolder.reset(folder)
     except datafolder.FolderError as error:
-        _fail(str(error))
+        fail(str(error))
     typer.echo(f"Deleted {folder}.")
 
 
 @app.command()
 def config(config: Overlays = None) -> None:
     """Checks acme.toml, overlays and environment, the settings of plugins included, without starting anything."""
-    settings = _settings(config, None)
+    settings = read_settings(config, None)
     from acme.runtime import discovery
     from acme.telemetry import configure_logs
 
@@ -107,7 +96,7 @@ def config(config: Overlays = None) -> None:
     for entry in roster.entries.values():
         typer.echo(f"plugin {entry.name} {entry.version}: {entry.reason or 'ok'}")
     if any(entry.reason for entry in roster.entries.values()):
-        _fail("not every plugin can be used")
+        fail("not every plugin can be used")
     typer.echo("The configuration is fine.")
 
 
@@ -131,27 +120,11 @@ def main() -> None:
     try:
         typer.main.get_command(app)()  # app() would put typer's own excepthook in the place of ours
     except ConfigError as error:
-        _fail("the configuration cannot be used", *error.problems)
+        fail("the configuration cannot be used", *error.problems)
     except BrokenPipeError:
         os._exit(1)  # whoever read our output has gone
     except OSError as error:
-        _fail(str(error))
-
-
-def _settings(overlays: list[Path] | None, data: Path | None, port: int | None = None) -> Config:
-    from acme.runtime import settings
-
-    values: dict[str, Any] = {}
-    if data is not None:
-        values["platform"] = {"data": str(data)}
-    if port is not None:
-        values["gateway"] = {"port": port}
-    return settings.load([*settings.default_files(), *(overlays or [])], os.environ, values)
-
-
-def _fail(*lines: str, code: int = 1) -> NoReturn:
-    typer.echo("acme: " + "\n  ".join(lines), err=True)
-    raise SystemExit(code)
+        fail(str(error))
 
 
 def _unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

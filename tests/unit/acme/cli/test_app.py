@@ -154,7 +154,7 @@ def test_up_on_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
 
 
 def test_what_nobody_foresaw_is_one_line_and_a_traceback_on_request() -> None:
-    code = "import sys; from acme.cli import app; app._settings = None; sys.argv = ['acme', 'mailbox']; app.main()"
+    code = "import sys; from acme.cli import app; app.read_settings = None; sys.argv = ['acme', 'mailbox']; app.main()"
     for environ, traceback in (({}, False), ({"ACME_TRACEBACK": "1"}, True)):
         ended = subprocess.run(
             [sys.executable, "-c", code], env={**os.environ, **environ}, capture_output=True, text=True, check=False

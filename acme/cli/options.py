@@ -1,0 +1,45 @@
+"""What the commands share: options, the settings they make, and how a command fails."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:  # commands import the platform when they are called
+    from acme.runtime.settings import Config
+
+Data = Annotated[
+    Path | None, typer.Option("--data", metavar="DIR", help="Data folder. [default: [platform] data, .acme]")
+]
+Overlays = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--config", "-c", metavar="FILE", help="Settings over those of acme.toml; may be given several times."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON value on stdout, for programs.")]
+
+
+def read_settings(overlays: list[Path] | None, data: Path | None, port: int | None = None) -> Config:
+    """The configuration: defaults, files, environment and what was given.
+
+    Raises:
+        acme.config.ConfigError: it cannot be used.
+    """
+    from acme.runtime import settings
+
+    values: dict[str, Any] = {}
+    if data is not None:
+        values["platform"] = {"data": str(data)}
+    if port is not None:
+        values["gateway"] = {"port": port}
+    return settings.load([*settings.default_files(), *(overlays or [])], os.environ, values)
+
+
+def fail(*lines: str, code: int = 1) -> NoReturn:
+    """Ends the command: what went wrong on stderr, the details indented."""
+    typer.echo("acme: " + "\n  ".join(lines), err=True)
+    raise SystemExit(code)
