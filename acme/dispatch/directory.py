@@ -32,6 +32,8 @@ class _Board:
         """By full name of the service, then by attribute of the method."""
         self.clients: dict[tuple[str, str], Any] = {}
         """By caller and full name of the service."""
+        self.around: Callable[[Method, Serve], Serve] = lambda method, send: send
+        """What lies around every call."""
 
 
 class Directory:
@@ -93,6 +95,12 @@ class Directory:
         del self._board.hosts[service.name], self._board.served[service.name]
         self._rebind(service)
 
+    def wrap(self, around: Callable[[Method, Serve], Serve]) -> None:
+        """Puts something around every call from now on, whatever carries it: the faults of the test kit."""
+        self._board.around = around
+        for (name, served), client in self._board.clients.items():
+            self._bind(client, name, self._pipeline.contracts.services[served])
+
     def _rebind(self, service: Service) -> None:
         for (name, served), client in self._board.clients.items():
             if served == service.name:
@@ -106,7 +114,9 @@ class Directory:
             if send is None:
                 vars(client).pop(method.attr, None)
             else:
-                setattr(client, method.attr, caller(method, name, send, self._pipeline.clock))
+                setattr(
+                    client, method.attr, caller(method, name, self._board.around(method, send), self._pipeline.clock)
+                )
 
 
 def _client(service: Service) -> Any:
