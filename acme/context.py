@@ -77,6 +77,9 @@ class Call:
     """Permission that the contract demands; "" for public and internal methods."""
     decided: bool = False
     """Whether `authorise` was asked. A method with a permission that returns undecided fails closed."""
+    credentials: str = field(default="", repr=False)
+    """The access token that proves a user, "" when there is none: it goes along wherever the call leads, so that another
+    process verifies it again."""
 
 
 CALL: Final[ContextVar[Call]] = ContextVar("acme.call")

@@ -66,6 +66,8 @@ def caller(method: Method, service: str, send: Serve, clock: Clock) -> Callable[
             source.traceparent,
             key,
             permission,
+            False,
+            source.credentials,
         )
         if tighter:
             return await within(when, send(callee, message))

@@ -23,7 +23,7 @@ from acme.contract import Method, Route, Service
 from acme.errors import DeadlineExceeded, NotFound, Refused
 from acme.gateway import openapi
 from acme.gateway.access import AccessLog, Entry
-from acme.gateway.auth import authenticate
+from acme.gateway.auth import authenticate, bearer
 from acme.gateway.binding import Bound, Lazy
 from acme.gateway.deadlines import Deadlines
 from acme.gateway.endpoints import Fixed, Readiness, endpoints
@@ -175,6 +175,7 @@ class Gateway:
                     exchange.address,
                     trace(headers),
                     idempotency(headers, bound, message),
+                    credentials=bearer(headers) if bound.permission else "",
                 )
             )
             reply = await bound.call(message)
