@@ -26,6 +26,8 @@ Streams are not carried yet: a service with a streaming method is refused when i
 """
 
 from acme.dispatch.directory import Directory, Placement
+from acme.dispatch.remote import Remote
 from acme.dispatch.serve import Host, Pipeline
+from acme.dispatch.server import Server
 
-__all__ = ["Directory", "Host", "Pipeline", "Placement"]
+__all__ = ["Directory", "Host", "Pipeline", "Placement", "Remote", "Server"]

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
 from acme.contract import Method, Service
 from acme.dispatch import local, loopback
 from acme.dispatch.calls import caller
+from acme.dispatch.remote import Remote, place
 from acme.dispatch.serve import Host, Pipeline, Serve, check_hostable
 from acme.dispatch.status import UNREACHABLE
 from acme.errors import Unavailable
@@ -28,6 +29,7 @@ class _Board:
 
     def __init__(self) -> None:
         self.hosts: dict[str, Host] = {}
+        self.remotes: dict[str, Remote] = {}
         self.served: dict[str, dict[str, Serve]] = {}
         """By full name of the service, then by attribute of the method."""
         self.clients: dict[tuple[str, str], Any] = {}
@@ -52,6 +54,11 @@ class Directory:
     def hosts(self) -> Mapping[str, Host]:
         """What is hosted, by full name of the service."""
         return MappingProxyType(self._board.hosts)
+
+    @property
+    def remotes(self) -> Mapping[str, Remote]:
+        """What is in other processes, by full name of the service."""
+        return MappingProxyType(self._board.remotes)
 
     def named(self, service: str) -> Directory:
         """The same directory for another caller: a plugin's name, "gateway" or "tokens"."""
@@ -80,13 +87,10 @@ class Directory:
             TypeError, NotImplementedError: it cannot be hosted; see `check_hostable`.
         """
         service = host.service
-        if service.name in self._board.hosts:
-            raise ValueError(
-                f"{service.name} of plugin {host.plugin} is kept by {self._board.hosts[service.name].plugin}"
-            )
+        self._free(service, f"of plugin {host.plugin} ")
         check_hostable(host)
-        place = PLACEMENTS[placement]
-        self._board.served[service.name] = {m.attr: place(self._pipeline, host, m) for m in service.methods}
+        put = PLACEMENTS[placement]
+        self._board.served[service.name] = {m.attr: put(self._pipeline, host, m) for m in service.methods}
         self._board.hosts[service.name] = host
         self._rebind(service)
 
@@ -100,6 +104,29 @@ class Directory:
         self._board.around = around
         for (name, served), client in self._board.clients.items():
             self._bind(client, name, self._pipeline.contracts.services[served])
+
+    def connect(self, service: Service, remote: Remote) -> None:
+        """Sends calls of a service to another process from now on.
+
+        Raises:
+            ValueError: it is hosted here, or connected already.
+        """
+        self._free(service, "")
+        self._board.served[service.name] = {m.attr: place(remote, service, m) for m in service.methods}
+        self._board.remotes[service.name] = remote
+        self._rebind(service)
+
+    def disconnect(self, service: Service) -> None:
+        """Refuses new calls of a service that is in another process. Calls on their way go on."""
+        del self._board.remotes[service.name], self._board.served[service.name]
+        self._rebind(service)
+
+    def _free(self, service: Service, whose: str) -> None:
+        board = self._board
+        if service.name in board.hosts:
+            raise ValueError(f"{service.name} {whose}is kept by {board.hosts[service.name].plugin}")
+        if service.name in board.remotes:
+            raise ValueError(f"{service.name} {whose}is kept at {board.remotes[service.name].address}")
 
     def _rebind(self, service: Service) -> None:
         for (name, served), client in self._board.clients.items():

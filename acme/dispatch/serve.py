@@ -58,6 +58,8 @@ class Host:
     plugin: str
     work: UnitFactory | None = None
     """Units of work in the plugin's database; None where it has none."""
+    version: str = ""
+    """Version of the plugin's distribution, "" when it is not known."""
 
 
 @dataclass(frozen=True, slots=True)

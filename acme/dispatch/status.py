@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
+from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo  # type: ignore[import-untyped]  # has no stubs
 from google.rpc.status_pb2 import Status as Details  # type: ignore[import-untyped]  # has no stubs
 from grpclib import GRPCError
@@ -55,7 +56,13 @@ _CODES: Final[Mapping[Status, Code]] = {
 """gRPC status of somebody else's service → Code."""
 
 UNREACHABLE: Final = "unreachable"
-"""Reason of an `Unavailable` that says that the callee was not reached. Only placements give it."""
+"""Reason of an `Unavailable` that says that the callee was not reached: nothing was done."""
+OUTCOME_UNKNOWN: Final = "outcome_unknown"
+"""Reason of an `Unavailable` that says that the callee may have been reached, and its answer was not understood."""
+MISMATCH: Final = "contract_mismatch"
+"""Reason of an `Unavailable` that says that the callee keeps another contract: nothing was done."""
+TRANSPORT: Final = frozenset({UNREACHABLE, OUTCOME_UNKNOWN, MISMATCH})
+"""Reasons that only placements give: a service that raises one itself, or passes one on, is heard as "unavailable"."""
 
 DOMAIN: Final = "acme"
 """`ErrorInfo.domain` of ours."""
@@ -100,7 +107,7 @@ def crossing(refusal: Refused) -> Refused:
             break
         faults.append(Fault(_text(fault.pointer), _text(fault.code), _text(fault.message)))
     reason = _text(refusal.reason)
-    if reason == UNREACHABLE:
+    if reason in TRANSPORT:
         reason = refusal.code.value
     wait = refusal.retry_after
     if wait is not None:
@@ -126,19 +133,49 @@ def encode(refusal: Refused) -> bytes:
 
 
 def decode(data: bytes) -> Refused:
-    """The refusal that `encode` wrote. Of a foreign service's status, code, message and retry delay are taken."""
-    status = Details.FromString(data)
+    """The refusal that `encode` wrote. Of a foreign service's status, code, message and retry delay are taken.
+
+    Raises:
+        ValueError: these bytes are no status.
+    """
+    try:
+        status = Details.FromString(data)
+    except DecodeError:
+        raise ValueError("these bytes are no google.rpc.Status") from None
     code = _CODES.get(_status(status.code), Code.INTERNAL)
-    reason, faults, wait = "", [], None
+    reason, faults, wait, ours = "", [], None, False
     info, bad, retry = ErrorInfo(), BadRequest(), RetryInfo()
     for detail in status.details:
-        if detail.Unpack(info) and info.domain == DOMAIN:
-            code, reason = Code(info.metadata["code"]), info.reason
-        elif detail.Unpack(bad):
+        if detail.Is(ErrorInfo.DESCRIPTOR) and detail.Unpack(info) and info.domain == DOMAIN:
+            code, reason, ours = _code(info.metadata["code"], code), info.reason, True
+        elif detail.Is(BadRequest.DESCRIPTOR) and detail.Unpack(bad):
             faults = [Fault(each.field, each.reason, each.description) for each in bad.field_violations]
-        elif detail.Unpack(retry):
+        elif detail.Is(RetryInfo.DESCRIPTOR) and detail.Unpack(retry):
             wait = retry.retry_delay.ToMilliseconds() / 1000
-    return refused(code, status.message, reason, faults, wait)
+    return refused(code, status.message, reason, faults, wait) if ours else _foreign(code, status.message, faults, wait)
+
+
+def received(number: int, message: str, details: bytes | None) -> Refused:
+    """The refusal that came as `grpc-status`, `grpc-message` and `grpc-status-details-bin`.
+
+    Raises:
+        ValueError: the number is no status of gRPC, or means success; or the details are none.
+    """
+    if number == Status.OK.value:
+        raise ValueError("a success is no refusal")
+    status = Status(number)
+    if details is not None:
+        return decode(details)
+    return _foreign(_CODES[status], message, (), None)
+
+
+def _foreign(code: Code, message: str, faults: Sequence[Fault], wait: float | None) -> Refused:
+    """Of somebody else's service: what went wrong inside of it is nobody's business."""
+    if code is Code.INTERNAL:
+        message = "internal error"
+    if wait is None and code in (Code.UNAVAILABLE, Code.EXHAUSTED):
+        wait = 1.0
+    return crossing(refused(code, message, "", faults, wait))
 
 
 def guarded(
@@ -193,6 +230,14 @@ def _status(number: int) -> Status:
         return Status(number)
     except ValueError:
         return Status.UNKNOWN
+
+
+def _code(name: str, otherwise: Code) -> Code:
+    """A code by its name, which may be of a version ahead of ours."""
+    try:
+        return Code(name)
+    except ValueError:
+        return otherwise
 
 
 def _text(text: str) -> str:

@@ -19,7 +19,7 @@ from acme import errors
 from acme.context import Call
 from acme.contracts.projects.v1 import ProjectsStub
 from acme.dispatch import status
-from acme.dispatch.status import STATUS, UNREACHABLE, crossing, decode, encode, guarded
+from acme.dispatch.status import STATUS, TRANSPORT, UNREACHABLE, crossing, decode, encode, guarded, received
 from acme.errors import Code, Fault, NotFound, Refused, Unavailable
 from acme.ports import SerializationFailure
 from acme.telemetry import Metrics
@@ -91,11 +91,35 @@ def test_as_many_faults_cross_as_a_status_has_room_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(2, Code.INTERNAL), (6, Code.CONFLICT), (14, Code.UNAVAILABLE), (99, Code.INTERNAL)]
+    ("number", "code", "message"),
+    [
+        (2, Code.INTERNAL, "internal error"),  # what went wrong inside of it is nobody's business
+        (6, Code.CONFLICT, "No."),
+        (14, Code.UNAVAILABLE, "No."),
+        (99, Code.INTERNAL, "internal error"),
+    ],
 )
-def test_the_status_of_a_foreign_service_is_understood(number: int, code: Code) -> None:
+def test_the_status_of_a_foreign_service_is_understood(number: int, code: Code, message: str) -> None:
     back = decode(Details(code=number, message="No.").SerializeToString())
-    assert (back.code, back.message) == (code, "No.")
+    assert (back.code, back.message) == (code, message)
+    if number < 17:
+        assert refusal(received(number, "No.", None)) == refusal(back)
+
+
+def test_what_is_no_status_is_no_refusal() -> None:
+    for number, details in ((0, None), (17, None), (99, None), (3, b"\xff garbage")):
+        with pytest.raises(ValueError, match="."):
+            received(number, "No.", details)
+
+
+def test_a_code_of_a_version_ahead_of_ours_is_taken_by_its_status() -> None:
+    ahead = encode(crossing(NotFound("No.", reason="gone"))).replace(b"not_found", b"not_knowN")
+    assert (decode(ahead).code, decode(ahead).reason) == (Code.NOT_FOUND, "gone")
+
+
+@pytest.mark.parametrize("reason", sorted(TRANSPORT))
+def test_a_service_cannot_say_what_only_a_placement_knows(reason: str) -> None:
+    assert crossing(Unavailable("No.", reason=reason)).reason == "unavailable"
 
 
 # --- the boundary -----------------------------------------------------------------------------------------------------

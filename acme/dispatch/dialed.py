@@ -1,0 +1,98 @@
+"""The end of a connection that asks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import cast
+
+from h2.errors import ErrorCodes
+from h2.events import ConnectionTerminated, ResponseReceived
+from h2.exceptions import ProtocolError
+
+from acme.dispatch.http2 import Exchange, Header, Link, Lost, framed
+from acme.dispatch.serve import MESSAGE_LIMIT
+
+
+class Dialed(Link):
+    """The end that asks. `sent_away` is called when the peer wants no new exchanges on this connection."""
+
+    def __init__(self, window: int, lost: Callable[[Link, str], None], sent_away: Callable[[], None]) -> None:
+        super().__init__(client=True, window=window, lost=lost)
+        self._sent_away = sent_away
+        self.began = 0.0
+        """`time.monotonic()` when the oldest exchanges in flight began, or a little before."""
+        self._on[ResponseReceived] = self._response
+
+    def retire(self) -> None:
+        """Asks nothing more, and closes when all answers are there."""
+        self.draining = True
+        self._rest()
+
+    def _goaway(self, event: ConnectionTerminated) -> None:
+        super()._goaway(event)
+        self._sent_away()
+
+    async def ask(self, head: Iterable[Header], message: bytes) -> Exchange:
+        """Sends a request and waits for all of its answer. Cancelling it resets the stream.
+
+        Raises:
+            Lost: there is no answer.
+        """
+        connection, exchanges = self.h2, self.exchanges
+        while self._paused or len(exchanges) >= connection.remote_settings.max_concurrent_streams:
+            if self.closed or self.draining:
+                break
+            await self.change()
+        if self.closed or self.draining:
+            raise Lost("the connection is closed", processed=False)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        try:
+            stream = connection.get_next_available_stream_id()
+            connection.send_headers(stream, head)
+        except ProtocolError as error:  # out of stream ids, or of places
+            raise Lost(f"the connection takes no more ({type(error).__name__})", processed=False) from None
+        if not exchanges:
+            self.began = time.monotonic()
+        exchange = exchanges[stream] = Exchange(stream, done)
+        data = framed(message)
+        try:
+            if self.fits(stream, len(data)):
+                connection.send_data(stream, data, end_stream=True)
+                self.flush()
+            else:
+                self.flush()
+                with contextlib.suppress(ProtocolError):  # the answer came first, or the end did
+                    await self.send(exchange, data, end=True)
+            await done
+        except asyncio.CancelledError:
+            self.reset(exchange, ErrorCodes.CANCEL)
+            raise
+        finally:
+            self.forget(exchange)
+        if exchange.trouble is not None:
+            raise exchange.trouble
+        return exchange
+
+    def _response(self, event: ResponseReceived) -> None:
+        exchange = self.exchanges.get(event.stream_id)
+        if exchange is not None:
+            exchange.head = cast(Sequence[Header], event.headers)
+
+    def _oversized(self, exchange: Exchange) -> None:
+        self._fail(exchange, Lost(f"the reply has more than {MESSAGE_LIMIT} bytes", processed=True))
+        self.reset(exchange, ErrorCodes.CANCEL)
+
+    def _whole(self, exchange: Exchange) -> None:
+        if exchange.done is not None and not exchange.done.done():
+            exchange.done.set_result(None)
+            if self._waiting:
+                self._wake()
+
+    def _fail(self, exchange: Exchange, trouble: Lost) -> None:
+        if exchange.done is not None and not exchange.done.done():
+            exchange.trouble = trouble
+            exchange.done.set_result(None)
+            self._wake()

@@ -1,0 +1,402 @@
+"""gRPC's unary exchanges over one HTTP/2 connection: the way of both `remote.py` and `server.py`.
+
+h2 speaks the protocol, this moves its bytes. grpclib's own client and server stand on the same library; they are not used
+because of what a caller has to know: whether a request was certainly not processed (GOAWAY, REFUSED_STREAM, never sent),
+since only such a one may be sent again whatever it does. Beyond that, a reply that is too large is refused at its first
+bytes instead of being gathered, a connection that is told to go away finishes what it has, and headers, message and
+trailers leave in one write.
+
+- What one exchange may keep in memory is a message's limit, and all of one connection `CONNECTION_WINDOW`: bytes are
+  credited to the sender when their exchange ends.
+- Names and values of headers are bytes. Those that differ from call to call, and secrets, never enter the table of HPACK.
+
+gRPC over HTTP/2: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md; HTTP/2: RFC 9113; HPACK: RFC 7541.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias, cast
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
+    Event,
+    PingAckReceived,
+    StreamEnded,
+    StreamReset,
+    TrailersReceived,
+)
+from h2.exceptions import ProtocolError
+from h2.settings import SettingCodes, Settings
+from hpack import Encoder, NeverIndexedHeaderTuple
+from hyperframe.frame import GoAwayFrame
+
+from acme.dispatch.serve import MESSAGE_LIMIT
+
+Header: TypeAlias = tuple[bytes, bytes]
+
+PREFIX: Final = 5
+"""Bytes before a message: compressed or not, and its length."""
+CONNECTION_WINDOW: Final = 64 * 1024 * 1024
+"""Bytes in flight to us on one connection."""
+STREAMS: Final = 1000
+"""Exchanges at a time on one connection that we accept."""
+_FRAME: Final = 1024 * 1024
+
+own = NeverIndexedHeaderTuple
+"""A header that differs from call to call, or is a secret."""
+
+
+class Lost(Exception):
+    """An exchange that ended without an answer that can be understood.
+
+    `processed` is False when the request was certainly not processed; `why` is for operators.
+    """
+
+    def __init__(self, why: str, *, processed: bool) -> None:
+        super().__init__(why)
+        self.why, self.processed = why, processed
+
+
+class Exchange:
+    """A request and its answer; one stream of HTTP/2."""
+
+    __slots__ = ("chunks", "credit", "done", "ended", "head", "id", "size", "tail", "task", "timer", "trouble")
+
+    def __init__(self, stream: int, done: asyncio.Future[None] | None = None) -> None:
+        self.id = stream
+        self.head: Sequence[Header] = ()
+        self.tail: Sequence[Header] = ()
+        self.chunks: list[bytes] = []
+        self.size = 0
+        self.credit = 0
+        self.ended = False
+        self.trouble: Lost | None = None
+        self.done = done
+        self.task: asyncio.Task[None] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+
+    def message(self) -> bytes | None:
+        """The one message that came; `None` when there is none.
+
+        Raises:
+            ValueError: what came is not one whole uncompressed message; the text says what.
+        """
+        if not self.chunks:
+            return None
+        data = self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
+        if len(data) < PREFIX:
+            raise ValueError("half a message")
+        if data[0]:
+            raise ValueError("a compressed message")
+        length = int.from_bytes(data[1:PREFIX], "big")
+        if length > len(data) - PREFIX:
+            raise ValueError("half a message")
+        if length < len(data) - PREFIX:
+            raise ValueError("more than one message")
+        return data[PREFIX:]
+
+    def oversized(self) -> bool:
+        """Whether what has come so far begins a message that is too large."""
+        if self.size > MESSAGE_LIMIT + PREFIX:
+            return True
+        first = self.chunks[0]
+        return len(first) >= PREFIX and int.from_bytes(first[1:PREFIX], "big") > MESSAGE_LIMIT
+
+
+def framed(message: bytes) -> bytes:
+    """A message with its prefix."""
+    return b"\0" + len(message).to_bytes(4, "big") + message
+
+
+class _Connection(H2Connection):
+    """h2's connection without two habits: it forgets everything at a GOAWAY, where exchanges may yet finish, and spends
+    more on Huffman codes than the bytes are worth inside a data centre."""
+
+    def __init__(self, config: H2Configuration) -> None:
+        super().__init__(config)
+        self.encoder = _Plain()
+
+    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Any], list[Event]]:
+        state, pending = self.state_machine.state, bytes(self._data_to_send)
+        frames, events = super()._receive_goaway_frame(frame)
+        self.state_machine.state = state
+        self._data_to_send = bytearray(pending)
+        return frames, events
+
+
+class _Plain(Encoder):
+    """Writes literals as they are."""
+
+    def encode(self, headers: Any, huffman: bool = False) -> bytes:
+        encoded: bytes = super().encode(headers, huffman)
+        return encoded
+
+
+class Link(asyncio.Protocol):
+    """One connection, either end of it. `lost` is called once, when it has ended, with the reason."""
+
+    def __init__(self, *, client: bool, window: int, lost: Callable[[Link, str], None]) -> None:
+        config = H2Configuration(
+            client_side=client,
+            header_encoding=None,
+            validate_outbound_headers=False,
+            normalize_outbound_headers=False,
+            validate_inbound_headers=True,
+            normalize_inbound_headers=False,
+        )
+        self.h2: Final = _Connection(config)
+        self.exchanges: Final[dict[int, Exchange]] = {}
+        self.closed = False
+        self.draining = False
+        """Told to take no new exchanges."""
+        self.heard = 0.0
+        """`time.monotonic()` when the last bytes came."""
+        self.pinged = 0.0
+        """When the ping was sent that nothing has come since; 0 for none."""
+        self._client, self._window, self._lost = client, window, lost
+        self._transport: asyncio.Transport | None = None
+        self._paused = False
+        self._waiting: set[asyncio.Future[None]] = set()
+        self.why = "the connection was closed"
+        """How the connection ended."""
+        self._credit = 0
+        self._on: dict[type[Event], Callable[[Any], None]] = {
+            DataReceived: self._data,
+            StreamEnded: self._ended,
+            StreamReset: self._reset,
+            TrailersReceived: self._trailers,
+            ConnectionTerminated: self._goaway,
+            PingAckReceived: self._pong,
+        }
+
+    # ---- asyncio.Protocol ---------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self.heard = time.monotonic()
+        connection = self.h2
+        values: dict[SettingCodes | int, int] = {
+            SettingCodes.ENABLE_PUSH: 0,
+            SettingCodes.INITIAL_WINDOW_SIZE: self._window,
+            SettingCodes.MAX_FRAME_SIZE: _FRAME,
+            SettingCodes.MAX_CONCURRENT_STREAMS: STREAMS,
+            SettingCodes.MAX_HEADER_LIST_SIZE: H2Connection.DEFAULT_MAX_HEADER_LIST_SIZE,
+        }
+        if not self._client:
+            del values[SettingCodes.ENABLE_PUSH]
+        connection.local_settings = Settings(client=self._client, initial_values=cast(Any, values))
+        connection.max_inbound_frame_size = _FRAME
+        connection.initiate_connection()
+        connection.increment_flow_control_window(CONNECTION_WINDOW - 65535)
+        self.flush()
+
+    def data_received(self, data: bytes) -> None:
+        self.heard, self.pinged = time.monotonic(), 0.0
+        try:
+            events = self.h2.receive_data(data)
+        except ProtocolError as error:
+            self.abort(f"the peer does not speak HTTP/2: {type(error).__name__}")
+            return
+        except (ValueError, KeyError, IndexError) as error:  # hpack's and hyperframe's, where h2 forgets them
+            self.abort(f"the peer does not speak HTTP/2: {type(error).__name__}")
+            return
+        for event in events:
+            action = self._on.get(type(event))
+            if action is not None:
+                action(event)
+        self._after()
+        self.flush()
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._wake()
+
+    def eof_received(self) -> None:
+        self.why = "the peer closed the connection"
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        why = self.why if error is None else f"the connection broke: {type(error).__name__}"
+        for exchange in list(self.exchanges.values()):
+            self._fail(exchange, Lost(why, processed=True))
+        self._wake()
+        self._lost(self, why)
+
+    # ---- events -------------------------------------------------------------------------------------------------
+
+    def _data(self, event: DataReceived) -> None:
+        exchange = self.exchanges.get(event.stream_id)
+        if exchange is None:
+            self._give_credit(event.flow_controlled_length or 0)
+            return
+        exchange.credit += event.flow_controlled_length or 0
+        if event.data:
+            exchange.chunks.append(event.data)
+            exchange.size += len(event.data)
+            if exchange.oversized():
+                self._oversized(exchange)
+
+    def _ended(self, event: StreamEnded) -> None:
+        exchange = self.exchanges.get(event.stream_id)
+        if exchange is not None:
+            exchange.ended = True
+            self._whole(exchange)
+
+    def _reset(self, event: StreamReset) -> None:
+        exchange = self.exchanges.get(event.stream_id)
+        if exchange is not None:
+            refused = event.error_code == ErrorCodes.REFUSED_STREAM
+            self._fail(exchange, Lost(f"the peer reset the stream ({event.error_code!r})", processed=not refused))
+
+    def _trailers(self, event: TrailersReceived) -> None:
+        exchange = self.exchanges.get(event.stream_id)
+        if exchange is not None:
+            exchange.tail = cast(Sequence[Header], event.headers)
+
+    def _goaway(self, event: ConnectionTerminated) -> None:
+        self.draining = True
+        self.why = f"the peer sent GOAWAY ({event.error_code!r})"
+        for exchange in list(self.exchanges.values()):
+            if exchange.id > (event.last_stream_id or 0) and self._client:
+                self._fail(exchange, Lost(self.why, processed=False))
+        self._wake()
+        self._rest()
+
+    def _pong(self, event: PingAckReceived) -> None:
+        pass
+
+    def _after(self) -> None:
+        """All events of one read have been seen."""
+        if self._waiting:
+            self._wake()  # a window may have grown
+
+    def _oversized(self, exchange: Exchange) -> None:
+        raise NotImplementedError
+
+    def _whole(self, exchange: Exchange) -> None:
+        raise NotImplementedError
+
+    def _fail(self, exchange: Exchange, trouble: Lost) -> None:
+        raise NotImplementedError
+
+    def _rest(self) -> None:
+        """Closes the connection once it is told to go away and has nothing to do."""
+        if self.draining and not self.exchanges and not self.closed:
+            self.close()
+
+    # ---- sending ------------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Hands to the transport what h2 has to send."""
+        data = self.h2.data_to_send()
+        if data and self._transport is not None:
+            self._transport.write(data)
+
+    def fits(self, stream: int, size: int) -> bool:
+        """Whether a message of `size` bytes can go out now and in one frame."""
+        connection = self.h2
+        return (
+            not self._paused
+            and size <= connection.max_outbound_frame_size
+            and size <= connection.local_flow_control_window(stream)
+        )
+
+    async def send(self, exchange: Exchange, data: bytes, *, end: bool) -> None:
+        """Sends data in as many frames as it takes, waiting for the peer and the transport.
+
+        Raises:
+            ProtocolError: the stream has been closed.
+        """
+        at, size = 0, len(data)
+        while True:
+            if self.closed:
+                return
+            room = 0
+            if not self._paused:
+                room = min(self.h2.local_flow_control_window(exchange.id), self.h2.max_outbound_frame_size)
+            if room <= 0:
+                await self.change()
+                continue
+            chunk = data[at : at + room]
+            at += len(chunk)
+            self.h2.send_data(exchange.id, chunk, end_stream=end and at == size)
+            self.flush()
+            if at == size:
+                return
+
+    async def change(self) -> None:
+        """Waits until something may be possible that was not: a window, a place for a stream, room to write."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.add(future)
+        try:
+            await future
+        finally:
+            self._waiting.discard(future)
+
+    def _wake(self) -> None:
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(None)
+        self._waiting.clear()
+
+    def reset(self, exchange: Exchange, code: ErrorCodes) -> None:
+        """Ends an exchange from this side, whatever its state."""
+        if not self.closed:
+            try:
+                self.h2.reset_stream(exchange.id, code)
+            except ProtocolError:
+                return  # it has ended by itself
+            self.flush()
+
+    def forget(self, exchange: Exchange) -> None:
+        """The exchange has ended: its bytes are credited, its place is free."""
+        if self.exchanges.pop(exchange.id, None) is not None:
+            self._give_credit(exchange.credit)
+            if self._waiting:
+                self._wake()
+            if self.draining:
+                self._rest()
+
+    def _give_credit(self, size: int) -> None:
+        self._credit += size
+        if self._credit >= CONNECTION_WINDOW // 2 and not self.closed:
+            self.h2.increment_flow_control_window(self._credit)
+            self._credit = 0
+            self.flush()
+
+    def ping(self) -> None:
+        """Asks whether the peer is still there; whatever comes next is the answer."""
+        if not self.closed:
+            self.h2.ping(b"acme\0\0\0\0")
+            self.flush()
+            self.pinged = self.pinged or time.monotonic()
+
+    def close(self) -> None:
+        """Closes the connection once what was written is gone."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self, why: str) -> None:
+        """Gives the connection up."""
+        if self.closed or self._transport is None:
+            return
+        self.why = why
+        self.flush()
+        self._transport.abort()
+        self.connection_lost(None)
+
+    def peer(self) -> Any:
+        """What the transport knows of the peer's certificate; `None` without TLS."""
+        return self._transport.get_extra_info("peercert") if self._transport is not None else None

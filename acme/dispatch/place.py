@@ -1,0 +1,199 @@
+"""One address of another process: its connection, kept alive and made again, and what is known of who is there."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import random
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from acme.contracts.placement.v1 import Served
+from acme.dispatch.address import Address
+from acme.dispatch.dialed import Dialed
+from acme.dispatch.http2 import Lost
+from acme.dispatch.serve import MESSAGE_LIMIT
+from acme.errors import Refused
+from acme.tasks import Tasks
+
+
+class State(enum.Enum):
+    """What can be said of an address."""
+
+    CONNECTING = "connecting"
+    """Nothing is known yet, or a connection that was good has just ended: it is worth waiting for."""
+    READY = "ready"
+    FAILING = "failing"
+    """The last attempt failed: left out until one succeeds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Times of a connection, in seconds."""
+
+    connect: float = 1.0
+    """To connect and to be told what is served."""
+    backoff: float = 0.1
+    """Between a failed attempt and the next; doubled each time, less by jitter,"""
+    most: float = 5.0
+    """up to this."""
+    quiet: float = 0.5
+    """Silence, while an answer is owed, after which the peer is asked whether it is there;"""
+    silent: float = 0.3
+    """unanswered for this long, it gets no more calls while there is another;"""
+    dead: float = 1.5
+    """and for this long, the connection is given up."""
+    stranger: float = 4.0
+    """`quiet` and `dead` of workers of other makes: many take more pings for an attack."""
+    tick: float = 0.25
+    """Between two looks."""
+    kick: float = 0.5
+    """At least, between two attempts while calls ask for one."""
+
+
+class Place:
+    """One address. `describe` asks a fresh connection what is served there: by service, `None` when a stranger's worker
+    does not know the question. `changed` is called whenever `state` does."""
+
+    def __init__(
+        self,
+        address: Address,
+        named: Address,
+        peer: str,
+        tls: ssl.SSLContext | None,
+        settings: Settings,
+        describe: Callable[[Dialed], Awaitable[Mapping[str, Served] | None]],
+        changed: Callable[[Place], None],
+    ) -> None:
+        self.address, self.named, self.peer = address, named, peer
+        """The address; the one it was found by; the name that the peer's certificate has to bear."""
+        self.state = State.CONNECTING
+        self.why = ""
+        """What went wrong last."""
+        self.link: Dialed | None = None
+        self.in_flight = 0
+        self.services: Mapping[str, Served] | None = None
+        self._tls, self._settings, self._describe, self._changed = tls, settings, describe, changed
+        self._failures = 0
+        self._tried = 0.0
+        self._woken = asyncio.Event()
+        self._retired = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, tasks: Tasks) -> None:
+        """Connects, and connects again, until `retire` or `close`."""
+        self._task = tasks.spawn(f"place.{self.address}", self._keep())
+
+    def retire(self) -> None:
+        """The address is not in use any more: calls in flight finish, then the connection ends."""
+        self._retired = True
+        if self._task is not None:
+            self._task.cancel()
+        link, self.link = self.link, None
+        if link is not None:
+            link.retire()
+
+    async def close(self) -> None:
+        """Ends the connection; calls in flight are lost."""
+        self._retired = True
+        link, self.link = self.link, None
+        if link is not None:
+            link.abort("closed from this side")
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def silent(self) -> bool:
+        """Whether the peer owes us an answer to a ping."""
+        pinged = self.link.pinged if self.link is not None else 0.0
+        return pinged != 0.0 and time.monotonic() - pinged > self._settings.silent
+
+    def kick(self) -> None:
+        """Somebody needs this address now: the pause before the next attempt is cut short."""
+        if self.state is State.FAILING and time.monotonic() - self._tried >= self._settings.kick:
+            self._woken.set()
+
+    # ---- the connection -----------------------------------------------------------------------------------------
+
+    async def _keep(self) -> None:
+        settings = self._settings
+        while not self._retired:
+            self._tried = time.monotonic()
+            try:
+                async with asyncio.timeout(settings.connect):
+                    link = await self._connect()
+            except (OSError, Lost, Refused, TimeoutError) as error:
+                await self._failed(str(error) or type(error).__name__)
+                continue
+            began = time.monotonic()
+            self._set(State.READY, link=link)
+            why = await self._until_lost(link)
+            if time.monotonic() - began < settings.dead:  # it connects and does not hold
+                self.link = None
+                await self._failed(why)
+            else:
+                self._failures = 0
+                self.why = why
+                self._set(State.CONNECTING)
+
+    async def _failed(self, why: str) -> None:
+        settings = self._settings
+        self._failures += 1
+        self.why = why
+        self._set(State.FAILING)
+        pause = min(settings.backoff * 2.0 ** min(self._failures - 1, 16), settings.most)
+        self._woken.clear()
+        try:
+            async with asyncio.timeout(pause * random.uniform(0.5, 1.0)):
+                await self._woken.wait()
+        except TimeoutError:
+            pass
+
+    def _set(self, state: State, link: Dialed | None = None) -> None:
+        self.state, self.link = state, link
+        self._changed(self)
+
+    async def _connect(self) -> Dialed:
+        ended = asyncio.Event()
+
+        def make() -> Dialed:
+            return Dialed(MESSAGE_LIMIT + 65536, lambda link, why: ended.set(), ended.set)
+
+        loop = asyncio.get_running_loop()
+        address = self.address
+        link: Dialed
+        if address.path:
+            _, link = await loop.create_unix_connection(make, address.path)
+        else:
+            name = self.peer if self._tls is not None else None
+            _, link = await loop.create_connection(
+                make, address.host, address.port, ssl=self._tls, server_hostname=name
+            )
+        self._ended = ended
+        try:
+            self.services = await self._describe(link)
+        except BaseException:
+            link.abort("it was not described")
+            raise
+        return link
+
+    async def _until_lost(self, link: Dialed) -> str:
+        """Waits for the end of the connection, or for the peer to send us away, and says why. Pings while it owes an
+        answer."""
+        settings = self._settings
+        strange = self.services is None
+        quiet, dead = (settings.stranger, settings.stranger) if strange else (settings.quiet, settings.dead)
+        while not self._ended.is_set():
+            try:
+                async with asyncio.timeout(settings.tick):
+                    await self._ended.wait()
+            except TimeoutError:
+                now = time.monotonic()
+                if link.pinged:
+                    if now - link.pinged > dead:
+                        link.abort("the peer does not answer")
+                elif link.exchanges and now - max(link.heard, link.began) > quiet:
+                    link.ping()
+        return link.why
