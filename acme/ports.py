@@ -6,11 +6,12 @@ through `Resources` and never learn which driver is behind them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from enum import Enum
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -113,6 +114,111 @@ class Cipher(Protocol):
     def mac(self, purpose: str, message: bytes) -> bytes:
         """HMAC-SHA256, 32 bytes."""
         ...
+
+
+class Cache(Protocol):
+    """Bytes under names, for a while. One plugin's: others have the same names and never meet.
+
+    It holds nothing that is not written down elsewhere: an entry may be gone before its time (memory is bounded, the store
+    restarts), so a miss is normal. When the store fails, `get` misses, `set` and `delete` do nothing, and a metric counts
+    it: then what was stored before may come back until its time is over. Whoever cannot bear that puts a version into the
+    key. `add` and `increment` answer with a fact, so they raise instead of guessing.
+
+    `key` is 1 to 512 bytes of UTF-8, `value` up to 1 MiB, `ttl` seconds from 0.001 to 30 days.
+
+    Raises:
+        ValueError: a key, value or ttl outside of these limits.
+    """
+
+    async def get(self, key: str) -> bytes | None:
+        """The value; `None` when there is none, or the store does not answer."""
+        ...
+
+    async def set(self, key: str, value: bytes, *, ttl: float) -> None:
+        """Stores the value for `ttl` seconds, whatever was there."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Forgets the value, if there is one."""
+        ...
+
+    async def add(self, key: str, value: bytes, *, ttl: float) -> bool:
+        """Stores the value if there is none, and says whether it did. Of many at once, one gets True.
+
+        Raises:
+            acme.errors.Unavailable: reason "cache_unavailable", it was not done; reason "outcome_unknown", it may have been.
+        """
+        ...
+
+    async def increment(self, key: str, by: int = 1, *, ttl: float) -> int:
+        """Adds `by` to a counter, and returns what it comes to. The first one begins at 0 and sets the time it lives.
+
+        Counters are decimal digits for `get` and `set`, and within ±2^63.
+
+        Raises:
+            ValueError: what is there is no counter, or would leave its range.
+            acme.errors.Unavailable: as `add`.
+        """
+        ...
+
+
+class CacheStore(Protocol):
+    """The store behind the caches of all plugins."""
+
+    def space(self, name: str) -> Cache:
+        """The cache of one plugin."""
+        ...
+
+    @property
+    def state(self) -> str:
+        """The word "ok", or what is wrong, for people. Nothing in it is secret."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Gap(Enum):
+    """What is heard instead of messages that are lost."""
+
+    LOST = "lost"
+
+
+LOST: Final = Gap.LOST
+"""Messages may have been missed: read again what they would have told."""
+
+Heard = bytes | Literal[Gap.LOST]
+
+
+class Broadcast(Protocol):
+    """Says something to whoever listens at the moment, in all processes: at most once, best effort.
+
+    For nudges that make things faster, and never for what must arrive. A subscription hears `LOST` first of all, once it
+    stands, and again after every gap (the connection broke, or it was too slow): who reads the truth at each `LOST` has
+    missed nothing. Messages of one process arrive in the order it published them. A process hears its own.
+
+    `topic` is 1 to 200 bytes of UTF-8, `message` up to 8 KiB.
+
+    Raises:
+        ValueError: a topic or message outside of these limits.
+    """
+
+    async def publish(self, topic: str, message: bytes) -> None:
+        """Says it. A failure is counted in a metric, and nothing else: nobody can rely on being heard."""
+        ...
+
+    def subscribe(self, topic: str) -> AbstractAsyncContextManager[AsyncIterator[Heard]]:
+        """Listens inside the block. Entering never waits for the network; the iterator ends when the broadcast is closed.
+
+        It buffers 256 messages; more than that are dropped together, and `LOST` is heard in their place.
+        """
+        ...
+
+    @property
+    def state(self) -> str:
+        """The word "ok", or what is wrong, for people. Nothing in it is secret."""
+        ...
+
+    async def close(self) -> None: ...
 
 
 class Directory(Protocol):

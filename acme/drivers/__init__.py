@@ -5,13 +5,16 @@ is the only home of that technology's library. Only `runtime` (and the test kit)
 ports and never learn which driver is behind them. The driver follows from the scheme of a URL in the configuration:
 
     database: Database = await drivers.open("postgresql://acme@db/users", tasks=tasks)
+    cache: CacheStore = drivers.open_cache("redis://cache:6379/0", clock=clock, tasks=tasks, metrics=metrics)
 
 `DRIVERS` below is the whole table. A driver's module is imported when the first URL of its scheme is opened, so a library
-that is not used is neither loaded nor needed. Each module has an `open(url, …)`; what it takes beside the URL (tasks, a
-clock) and whether it is awaited is the port's matter. One contract suite a port (`tests/contract/`) runs over all drivers.
+that is not used is neither loaded nor needed. Each module has an `open(url, …)`, or for the port's name `open_cache` and
+`open_broadcast`; what it takes beside the URL (tasks, a clock) and whether it is awaited is the port's matter. One contract
+suite a port (`tests/contract/`) runs over all drivers.
 
 `embedded.py` is not behind a URL: it starts the PostgreSQL that `postgresql:` URLs then point at, with the programs that
-`binaries.py` finds and under the locks of `processes.py`.
+`binaries.py` finds and under the locks of `processes.py`. `spaces.py` and `subscriptions.py` are what all caches and all
+broadcasts have in common.
 """
 
 from __future__ import annotations
@@ -21,27 +24,63 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, Final
 
-DRIVERS: Final[Mapping[str, str]] = {
-    "postgres": "acme.drivers.postgres",
-    "postgresql": "acme.drivers.postgres",
+from acme.ports import Broadcast, CacheStore, Clock
+from acme.tasks import Tasks
+from acme.telemetry import Metrics
+
+DRIVERS: Final[Mapping[str, Mapping[str, str]]] = {
+    "database": {"postgres": "acme.drivers.postgres", "postgresql": "acme.drivers.postgres"},
+    "cache": {"memory": "acme.drivers.memory", "redis": "acme.drivers.redis", "rediss": "acme.drivers.redis"},
+    "broadcast": {"memory": "acme.drivers.memory", "redis": "acme.drivers.redis", "rediss": "acme.drivers.redis"},
 }
-"""Scheme of a URL → module."""
+"""Port → scheme of a URL → module."""
+
+PROCESS_LOCAL: Final = frozenset({"memory"})
+"""Schemes whose drivers keep everything within one process."""
 
 
-def driver(url: str) -> ModuleType:
-    """The module that serves the scheme of `url`, imported now.
+def scheme(url: str) -> str:
+    """What stands before the first colon."""
+    return url.partition(":")[0]
+
+
+def driver(url: str, port: str = "database") -> ModuleType:
+    """The module that serves the scheme of `url` for `port`, imported now.
 
     Raises:
-        ValueError: no driver has this scheme; the text names those there are, and nothing of the URL but its scheme.
+        ValueError: no driver has this scheme, or the library it needs is not installed; the text says what there is or
+            what to do, and nothing of the URL but its scheme.
     """
-    scheme, colon, _ = url.partition(":")
-    name = DRIVERS.get(scheme) if colon else None
+    known, colon = DRIVERS[port], ":" in url
+    name = known.get(scheme(url)) if colon else None
     if name is None:
-        what = f"no driver for {scheme}:" if colon else "a URL begins with a scheme"
-        raise ValueError(f"{what}; there are {', '.join(f'{known}:' for known in sorted(DRIVERS))}")
-    return import_module(name)
+        what = f"no driver for {scheme(url)}:" if colon else "a URL begins with a scheme"
+        raise ValueError(f"{what}; there are {', '.join(f'{each}:' for each in sorted(known))}")
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "acme":
+            raise
+        extra = f"install acme-platform[{error.name}]"
+        raise ValueError(f"{scheme(url)}: needs the package {error.name}, which is not installed: {extra}") from error
 
 
 def open(url: str, **needs: Any) -> Any:
-    """What the driver's own `open(url, **needs)` returns; some are coroutines, to be awaited."""
+    """What the database driver's own `open(url, **needs)` returns; a coroutine, to be awaited."""
     return driver(url).open(url, **needs)
+
+
+def open_cache(url: str, *, clock: Clock, tasks: Tasks, metrics: Metrics, **settings: Any) -> CacheStore:
+    """A store for caches. `settings` are the drivers' own; each takes what it knows (`memory`, `connections`, `timeout`).
+
+    Raises:
+        ValueError: no such driver, or an address it cannot read.
+    """
+    store: CacheStore = driver(url, "cache").open_cache(url, clock=clock, tasks=tasks, metrics=metrics, **settings)
+    return store
+
+
+def open_broadcast(url: str, *, tasks: Tasks, metrics: Metrics, **settings: Any) -> Broadcast:
+    """A broadcast. Otherwise as `open_cache`."""
+    broadcast: Broadcast = driver(url, "broadcast").open_broadcast(url, tasks=tasks, metrics=metrics, **settings)
+    return broadcast
