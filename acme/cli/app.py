@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 import typer.main
 
-from acme.cli import plugin
+from acme.cli import plugin, serve
 from acme.cli.options import AsJson, Data, Overlays, fail, read_settings
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(plugin.app, name="plugin")
+app.command()(serve.serve)
 
 
 @app.command()
@@ -33,24 +34,48 @@ def up(
     data: Data = None,
     config: Overlays = None,
     as_json: AsJson = False,
+    split: Annotated[
+        bool, typer.Option("--split", help="Gateway and plugins in processes of their own; reads config/split.toml.")
+    ] = False,
 ) -> None:
     """Starts the platform and says what is where. Ctrl-C stops it.
 
     With --json, one JSON object goes to stdout when it is ready.
     """
-    settings = read_settings(config, data, port=port)
     from acme.cli import up as printed
+
+    announce = printed.print_json if as_json else printed.print_block
+    if split:
+        from acme.cli import split as several
+
+        several.run(config or (), data, port, announce)
+        return
+    settings = read_settings(config, data, port=port)
     from acme.runtime import lifecycle
     from acme.telemetry import configure_logs
 
-    as_text = settings.log.format == "text" or (settings.log.format == "auto" and sys.stderr.isatty())
-    configure_logs(json=not as_text, level=settings.log.level)
+    configure_logs(json=not settings.log.as_text(sys.stderr), level=settings.log.level)
     try:
-        lifecycle.run(settings, printed.print_json if as_json else printed.print_block)
+        lifecycle.run(settings, announce)
     except (lifecycle.CannotStart, lifecycle.FolderError) as error:
         fail(*str(error).splitlines())
     except lifecycle.Interrupted:
         fail("stopped before it was ready", code=130)
+
+
+@app.command()
+def topology(data: Data = None, config: Overlays = None, as_json: AsJson = False) -> None:
+    """Shows what runs where on this machine: processes, services, versions, health, calls in flight, p99."""
+    folder = read_settings(config, data).data
+    import asyncio
+
+    from acme.cli import topology as printed
+    from acme.runtime.topology import look
+
+    found = asyncio.run(look(folder))
+    if not found.processes:
+        fail(f"nothing of the platform runs on {folder}", *found.silent)
+    (printed.print_json if as_json else printed.print_tables)(found)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -23,15 +24,17 @@ Overlays = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON value on stdout, for programs.")]
 
 
-def read_settings(overlays: list[Path] | None, data: Path | None, port: int | None = None) -> Config:
-    """The configuration: defaults, files, environment and what was given.
+def read_settings(
+    overlays: Sequence[Path] | None, data: Path | None, port: int | None = None, **tables: dict[str, Any]
+) -> Config:
+    """The configuration: defaults, files, environment and what was given, `tables` as they stand.
 
     Raises:
         acme.config.ConfigError: it cannot be used.
     """
     from acme.runtime import settings
 
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = dict(tables)
     if data is not None:
         values["platform"] = {"data": str(data)}
     if port is not None:

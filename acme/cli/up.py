@@ -38,7 +38,11 @@ def print_block(report: Report, console: Console | None = None) -> None:
         if plugin.reason:
             console.print(Text(f"  {plugin.name}: {plugin.reason}", "red"))
     console.print()
-    console.print(Text(_PROMISE[report.mode], "dim"))
+    for process in report.processes:
+        console.print(Text.assemble((f"  {process.name:<12}", "cyan"), f"process {process.pid}, {process.address}"))
+    if report.processes:
+        console.print()
+    console.print(Text(_PROMISE["split" if report.processes else report.mode], "dim"))
     console.print()
     console.print(Text("Try next, in another terminal:", "bold"))
     for command in next_commands(report):
@@ -62,6 +66,10 @@ _PROMISE = {
     "embedded": (
         "Mode: embedded. One process and one PostgreSQL on this machine. What was acknowledged survives a crash of either.\n"
         "Not promised: surviving the loss of this disk, service during a restart, TLS. Mails are kept here, not sent."
+    ),
+    "split": (
+        "Mode: split. Gateway and plugins are processes of their own on this machine; one that ends is started again.\n"
+        "Not promised: surviving the loss of this disk or machine, TLS. Mails are kept here, not sent."
     ),
     "external": (
         "Mode: external database. One process of the platform; the database is yours to keep safe.\n"

@@ -285,10 +285,17 @@ class Gateway:
         port: int = listener.getsockname()[1]
         return port
 
-    async def drain(self, grace: float) -> None:
-        """Ends in order: not ready, no new connections, idle ones closed, and up to `grace` seconds for requests in
-        flight, whose answers say `Connection: close`."""
+    @property
+    def in_flight(self) -> int:
+        """Requests being served."""
+        return self._active
+
+    async def drain(self, grace: float, *, notice: float = 0.0) -> None:
+        """Ends in order: not ready, `notice` seconds in which everything is still served and answers say
+        `Connection: close`, no new connections, idle ones closed, and up to `grace` seconds for requests in flight."""
         self._readiness.draining = True
+        if notice:
+            await asyncio.sleep(notice)
         if self._listener is not None:
             self._listener.close()
         if self._server is not None:

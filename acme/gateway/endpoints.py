@@ -14,8 +14,9 @@ from acme.tokens import Verifier
 Answer = tuple[int, str, bytes]
 """Status, content type, body."""
 
-QUARANTINED: Final = "quarantined"
-"""Health of a plugin that failed to load: shown, and no reason to take the others out of service."""
+STARTING: Final = "starting"
+"""Health of a plugin that is on its way. Any other that is not "ok" is shown, and no reason to take the others out of
+service: what failed to load, or cannot be reached, answers 503 wherever the request goes."""
 
 
 class Fixed:
@@ -44,7 +45,7 @@ class Readiness:
             "tokens": "ok" if self._verifier.fresh else "revocations are not known",
         }
         ready = all(state == "ok" for state in checks.values())
-        ready = ready and all(state in ("ok", QUARANTINED) for state in plugins.values())
+        ready = ready and all(state != STARTING for state in plugins.values())
         return {"ready": ready, "checks": checks, "plugins": plugins}
 
     def answer(self) -> Answer:

@@ -3,19 +3,23 @@
     async with assemble(config) as node:
         print(node.url)
 
-A plugin gets a database of its own, its migrations, its `Resources`, and is hosted in the directory; what goes wrong on
-the way quarantines it, and the node comes up without it. Only what all plugins stand on stops the start: configuration,
-data folder, PostgreSQL, the listening port.
+What a process is, `roles.py` says: the whole platform, the gateway, some plugins. A plugin that is hosted gets a database
+of its own, its migrations, its `Resources`, and a place in the directory; what goes wrong on the way quarantines it, and
+the node comes up without it. A plugin that is elsewhere gets a way to it (`neighbours.py`). Only what all plugins stand on
+stops the start: configuration, data folder, PostgreSQL, the listening port, a neighbour whose contract is another.
 """
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from socket import socket as Socket
+from typing import Final, Literal
 from urllib.parse import unquote
 
 from acme.codec.json import Json
@@ -24,45 +28,60 @@ from acme.codec.wire import Wire
 from acme.contract import Contracts
 from acme.contracts.authority.v1 import AuthorityStub
 from acme.dispatch import Directory, Pipeline
+from acme.dispatch.server import Server
 from acme.drivers.clock import MovableClock, SystemClock
 from acme.drivers.mailbox import Mailbox
 from acme.drivers.vault import Vault
 from acme.gateway.app import Gateway, Info
 from acme.plugin import Plugin
 from acme.ports import Cipher, Clock, Database, Mailer
-from acme.runtime import databases, datafolder, listener
+from acme.runtime import control, databases, datafolder, listener, roles, topology
+from acme.runtime.databases import CannotStart
 from acme.runtime.discovery import Roster, contracts_of, discover, enlist, settings_of
-from acme.runtime.hosting import Parts, Placement
+from acme.runtime.hosting import Parts, Placement, Running
+from acme.runtime.neighbours import PATIENCE, Neighbours
+from acme.runtime.roles import WHOLE, Role
+from acme.runtime.runfolder import RunFolder
 from acme.runtime.settings import Config
+from acme.runtime.tls import LOOK_EVERY, Certificates
 from acme.tasks import LoopWatch, Tasks
 from acme.telemetry import Metrics
 from acme.tokens import POLL_EVERY, Verifier
 from acme.work import Deliveries
 
+_AGAIN: Final = 0.05
+"""Seconds between two looks for an authority that is starting."""
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A platform that runs in this process, and its parts."""
+    """What of a platform runs in this process, and its parts."""
 
     config: Config
+    role: Role
     url: str
-    """Origin of the gateway, such as "http://127.0.0.1:8080"."""
-    embedded: bool
+    """Origin of the gateway, such as "http://127.0.0.1:8080"; of another process's gateway where there is none here."""
+    listen: str
+    """Address of the plugins here for other processes, "" when there is none."""
+    mode: Literal["embedded", "external", "none"]
     """Whether PostgreSQL is ours."""
     roster: Roster
     """Every plugin, its health and its migrations."""
+    neighbours: Neighbours
+    """The plugins that are elsewhere."""
     contracts: Contracts
     directory: Directory
     """Makes clients; `named("…")` says who is calling."""
     databases: Mapping[str, Database]
-    """The plugins' databases, by plugin."""
+    """The databases of the plugins hosted here, by plugin."""
     deliveries: Mapping[str, Deliveries]
     clock: Clock
     mailer: Mailer
     cipher: Cipher
     metrics: Metrics
     verifier: Verifier
-    gateway: Gateway
+    gateway: Gateway | None
+    server: Server | None
 
     @property
     def ready(self) -> bool:
@@ -72,64 +91,93 @@ class Node:
 
 @asynccontextmanager
 async def assemble(
-    config: Config, plugins: Iterable[Plugin] | None = None, *, placement: Placement = "local"
+    config: Config, plugins: Iterable[Plugin] | None = None, *, role: Role = WHOLE, placement: Placement = "local"
 ) -> AsyncIterator[Node]:
     """Starts a node with `plugins` (all that are installed when left out), and stops it at the end of the block.
 
     Raises:
-        acme.config.ConfigError: settings for a plugin that is not installed.
-        CannotStart, FolderError: the data folder, PostgreSQL or the port cannot be had.
+        acme.config.ConfigError: settings for a plugin that is not installed, or that do not fit the role.
+        CannotStart, FolderError: the data folder, PostgreSQL, the port or the certificates cannot be had, or a
+            neighbour keeps another contract.
     """
     async with AsyncExitStack() as stack:
-        socket = stack.enter_context(listener.listen(config.gateway.host, config.gateway.port))
-        url = listener.url(socket)
         metrics = Metrics()
         tasks = await stack.enter_async_context(Tasks("node", metrics))
         roster = discover(config.platform.disabled) if plugins is None else enlist(plugins)
+        roles.check(role, config, roster.entries)
         settings = settings_of(roster, config.plugins, config.platform.disabled)
-        where = await stack.enter_async_context(databases.serve(config.database, config.data, tasks))
+        url, socket = config.platform.public_url, None
+        if role.gateway:
+            socket = stack.enter_context(_listen(config, role))
+            url = listener.url(socket)
+        where = await stack.enter_async_context(databases.serve(config.database, config.data, tasks, alone=role.alone))
         clock = _clock(config, stack)
-        cipher = Vault(datafolder.master_key(config.data, config.secrets.master_key))
+        cipher = Vault(datafolder.master_key(config.data, config.secrets.master_key, make=role.alone))
         mailer = Mailbox(config.data / "mailbox", clock)
         stack.push_async_callback(mailer.close)
+        folder = RunFolder(config.data)
+        stack.callback(folder.close)
+        certificates = Certificates(config.mtls, metrics) if config.mtls.certificate else None
+        if certificates is not None:
+            tasks.loop("mtls", certificates.renew, pause=LOOK_EVERY)
 
         contracts = contracts_of(roster)
         wire = Wire(contracts)
-        directory = Directory(Pipeline(contracts, wire, Checks(contracts), metrics, clock))
+        pipeline = Pipeline(contracts, wire, Checks(contracts), metrics, clock)
+        directory = Directory(pipeline)
+        tls = certificates.client if certificates is not None else None
+        neighbours = Neighbours(pipeline, directory, cipher, metrics, tasks, tls, folder)
+        stack.push_async_callback(neighbours.close)
         parts = Parts(config, url, where, contracts, wire, directory, placement, clock, mailer, cipher, metrics)
-        running = [
-            started
-            for entry, plugin in roster.usable()
-            if (started := await parts.start(roster, entry, plugin, settings[entry.name], stack)) is not None
-        ]
+        running: list[Running] = []
+        for entry, plugin in roster.usable():
+            if not role.hosts(entry.name):
+                neighbours.add(entry, plugin, config.services[entry.name])
+            elif (started := await parts.start(roster, entry, plugin, settings[entry.name], stack)) is not None:
+                running.append(started)
 
         busy = await stack.enter_async_context(Tasks("work", metrics))
         deliveries = {each.plugin.name: each.work(busy, metrics) for each in running}
         verifier = Verifier(directory.named("tokens").client(AuthorityStub), clock, config.tokens, metrics)
-        await verifier.poll()
+        await _follow(verifier, role)
         busy.loop("tokens.poll", verifier.poll, pause=POLL_EVERY)
 
-        gateway = Gateway(
-            contracts.services.values(),
-            directory.named("gateway"),
-            Json(contracts),
-            wire,
-            verifier,
-            metrics,
-            config.gateway,
-            Info(version=importlib.metadata.version("acme-platform")),
-            health=lambda: {e.name: _HEALTH.get(e.health, e.health) for e in roster.entries.values()},
-        )
+        server, listen = None, ""
+        if not role.alone and role.host:
+            server = Server(pipeline, cipher, verifier, metrics, tasks)
+            for host in directory.hosts.values():
+                server.host(host)
+            listen = await _open(server, config, certificates, folder)
+            stack.push_async_callback(server.close)
+            stack.push_async_callback(server.drain, config.worker.grace)
+        await neighbours.meet()
+
         watch = LoopWatch(metrics)
         watch.start()
         stack.callback(watch.stop)
-        stack.push_async_callback(gateway.drain, config.gateway.grace)
-        await gateway.start(socket)
-        yield Node(
+        gateway = None
+        if socket is not None:
+            gateway = Gateway(
+                contracts.services.values(),
+                directory.named("gateway"),
+                Json(contracts),
+                wire,
+                verifier,
+                metrics,
+                config.gateway,
+                Info(version=version()),
+                health=lambda: {e.name: _HEALTH.get(e.health, e.health) for e in roster.entries.values()},
+            )
+            stack.push_async_callback(gateway.drain, config.gateway.grace, notice=config.gateway.notice)
+            await gateway.start(socket)
+        node = Node(
             config=config,
+            role=role,
             url=url,
-            embedded=where.embedded,
+            listen=listen,
+            mode=where.mode,
             roster=roster,
+            neighbours=neighbours,
             contracts=contracts,
             directory=directory,
             databases={each.plugin.name: each.pool for each in running},
@@ -140,11 +188,47 @@ async def assemble(
             metrics=metrics,
             verifier=verifier,
             gateway=gateway,
+            server=server,
         )
+        name = "control" if role.alone else f"control-{role.title}"
+        answers = {"topology": lambda: topology.plain(topology.of(node, version()))}
+        await stack.enter_async_context(control.serve(folder, name, answers))
+        yield node
+
+
+def version() -> str:
+    """The platform's own."""
+    return importlib.metadata.version("acme-platform")
 
 
 _HEALTH: Final = {"up": "ok"}
 """What the gateway calls the health of a plugin, where it differs."""
+
+
+async def _follow(verifier: Verifier, role: Role) -> None:
+    """Asks the authority for the first time. One that is elsewhere may be starting as well: whoever answers others
+    before it knows what was revoked would refuse all that bears a token."""
+    await verifier.poll()
+    until = time.monotonic() + PATIENCE
+    while not (verifier.fresh or role.alone) and time.monotonic() < until:
+        await asyncio.sleep(_AGAIN)
+        await verifier.poll()
+
+
+async def _open(server: Server, config: Config, certificates: Certificates | None, folder: RunFolder) -> str:
+    """Listens for the other processes; returns the address that they use."""
+    wanted = config.worker.listen
+    tls = certificates.server if certificates is not None and wanted.startswith("grpcs:") else None
+    try:
+        return folder.there(await server.start(folder.here(wanted), tls))
+    except (OSError, ValueError) as error:
+        raise CannotStart(f"[worker] listen = {wanted!r}: {error}") from error
+
+
+def _listen(config: Config, role: Role) -> Socket:
+    if role.socket is not None:
+        return listener.adopt(role.socket)
+    return listener.listen(config.gateway.host, config.gateway.port)
 
 
 def _clock(config: Config, stack: AsyncExitStack) -> Clock:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Final, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from acme.drivers import postgres
@@ -15,6 +16,9 @@ from acme.drivers.embedded import DataFolderInUse, EmbeddedPostgres, StartFailed
 from acme.runtime import datafolder
 from acme.runtime.settings import DatabaseSettings
 from acme.tasks import Tasks
+
+SESSIONS: Final = 100
+"""Sessions that the embedded PostgreSQL has room for, unless asked for more."""
 
 
 class CannotStart(Exception):
@@ -31,6 +35,16 @@ class Databases:
     def embedded(self) -> bool:
         """Whether PostgreSQL is ours."""
         return self._server is not None
+
+    @property
+    def mode(self) -> Literal["embedded", "external"]:
+        """The same, as it is told to people."""
+        return "embedded" if self.embedded else "external"
+
+    @property
+    def url(self) -> str:
+        """The server, as other processes set it in `[database] url`."""
+        return self._url("")
 
     async def open(self, plugin: str) -> postgres.Pool:
         """The plugin's own database. Created when it is missing, unless the configuration names one.
@@ -51,13 +65,20 @@ class Databases:
 
 
 @asynccontextmanager
-async def serve(settings: DatabaseSettings, data: Path, tasks: Tasks) -> AsyncIterator[Databases]:
-    """Holds the data folder and, with `embedded:`, runs PostgreSQL on it.
+async def serve(
+    settings: DatabaseSettings, data: Path, tasks: Tasks, *, alone: bool = True, sessions: int = 0
+) -> AsyncIterator[Databases]:
+    """Holds the data folder and, with `embedded:`, runs PostgreSQL on it, for at least so many `sessions`.
+
+    Not `alone`: the folder is somebody else's, or shared, and only the server is used.
 
     Raises:
         CannotStart: the folder is another process's, or PostgreSQL does not start.
     """
     async with AsyncExitStack() as stack:
+        if not alone:
+            yield Databases(settings, None, tasks)
+            return
         if settings.url != "embedded:":
             try:
                 stack.enter_context(datafolder.claim(data))
@@ -65,7 +86,11 @@ async def serve(settings: DatabaseSettings, data: Path, tasks: Tasks) -> AsyncIt
                 raise CannotStart(str(error)) from error
             yield Databases(settings, None, tasks)
             return
-        server = EmbeddedPostgres(data, postgres_bin=Path(settings.binaries) if settings.binaries else None)
+        server = EmbeddedPostgres(
+            data,
+            postgres_bin=Path(settings.binaries) if settings.binaries else None,
+            settings={"max_connections": str(sessions)} if sessions > SESSIONS else None,
+        )
         try:
             await server.start()
         except (DataFolderInUse, StartFailed) as error:

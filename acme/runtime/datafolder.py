@@ -3,6 +3,7 @@
 DATA/lock          held (flock) by the process that runs on the folder
 DATA/postgres…     the embedded database and its log: see `drivers/embedded.py`
 DATA/mailbox/      mails of the `mailbox:` driver
+DATA/run/          sockets of the processes on this machine: see `runfolder.py`
 DATA/secrets/      0700; `master.key` (0600), what `acme reset` deletes with the rest
 """
 
@@ -77,17 +78,23 @@ def reset(data: Path) -> None:
         shutil.rmtree(data)
 
 
-def master_key(data: Path, configured: str) -> bytes:
-    """The master secret: the configured one, or the one in DATA/secrets, made at the first start.
+def master_key(data: Path, configured: str, *, make: bool = True) -> bytes:
+    """The master secret: the configured one, or the one in DATA/secrets, made at the first start if `make`.
 
     Raises:
-        FolderError: the file is damaged. It is never replaced: what it encrypted would be lost.
+        FolderError: the file is damaged. It is never replaced: what it encrypted would be lost. Or it is missing, and a
+            process that is one of several would make a secret that no other process knows.
     """
     if configured:
         return decode_key(configured)
     folder = data / "secrets"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / "master.key"
+    if not path.exists() and not make:
+        raise FolderError(
+            f"there is no master key: all processes of a platform share one. Set [secrets] master_key"
+            f" (ACME_SECRETS__MASTER_KEY), or put the file at {path}"
+        )
     if not path.exists():
         _write_new(path, base64.b64encode(os.urandom(32)) + b"\n")
     try:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
@@ -31,8 +31,6 @@ NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,30}")
 RESERVED: Final = frozenset({"acme", "gateway", "tokens", "postgres", "template0", "template1"})
 """Names that mean something else as a database or as a caller."""
 
-Health = Literal["starting", "up", "quarantined"]
-
 
 class Unusable(Exception):
     """A plugin cannot be used; the text is for people."""
@@ -47,7 +45,8 @@ class Entry:
     plugin: Plugin | None = None
     """`None` when there is no declaration that could be read."""
     placement: str = ""
-    health: Health = "starting"
+    health: str = "starting"
+    """"starting", "up" or "quarantined"; of a plugin that is elsewhere also what is wrong with the way to it."""
     migrations: str = ""
     """For people: what was applied and what stands, such as "3 (1 new)"."""
     reason: str = ""

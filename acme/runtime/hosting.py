@@ -12,10 +12,11 @@ from acme.codec.wire import Wire
 from acme.contract import Contracts, Service
 from acme.dispatch import Directory, Host, Placement
 from acme.pages import Pages
-from acme.plugin import Delivery, Job, Plugin, Resources, TokenProfile
+from acme.plugin import Delivery, Job, Plugin, Replicas, Resources, TokenProfile
 from acme.ports import Cipher, Clock, Database, Mailer
 from acme.runtime.databases import Databases
 from acme.runtime.discovery import Entry, Roster, Unusable
+from acme.runtime.leases import Lease, Singleton
 from acme.runtime.migrations import migrate
 from acme.runtime.settings import Config
 from acme.tasks import Tasks
@@ -47,7 +48,12 @@ class Running:
         deliveries = Deliveries(self.units, self.handlers, tasks=tasks, metrics=metrics)
         deliveries.start()
         for job in self.plugin.jobs:
-            tasks.loop(f"{self.plugin.name}.{job.name}", self._outside(job), pause=job.every)
+            name = f"{self.plugin.name}.{job.name}"
+            if job.replicas is Replicas.EVERY:
+                tasks.loop(name, self._outside(job), pause=job.every)
+            else:
+                lease = Lease(self.units.database, self.resources.clock, name)
+                Singleton(lease, self._outside(job), job.every, tasks).start()
         return deliveries
 
     def _outside(self, job: Job) -> Callable[[], Awaitable[None]]:
@@ -100,7 +106,7 @@ class Parts:
                     async with asyncio.timeout(PLUGIN_START):
                         instances = await own.enter_async_context(plugin.service(resources))
                 for service, instance in self._kept(plugin, instances):
-                    self.directory.host(Host(service, instance, plugin.name, units), self.placement)
+                    self.directory.host(Host(service, instance, plugin.name, units, entry.version), self.placement)
                 entry.placement, entry.health = self.placement, "up"
                 stack.push_async_callback(_end, roster, entry, own.pop_all())
                 return Running(plugin, pool, units, self._handlers(plugin, resources), resources)

@@ -39,7 +39,9 @@ LONGEST_PAUSE: Final = 30.0
 class Lease:
     """One name in one database, for one process."""
 
-    def __init__(self, database: Statements, clock: Clock, name: str, *, life: float = LIFE, renew: float = RENEW) -> None:
+    def __init__(
+        self, database: Statements, clock: Clock, name: str, *, life: float = LIFE, renew: float = RENEW
+    ) -> None:
         self.name: Final = name
         self.holder: Final = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(4)}"
         self._database, self._clock, self._life = database, clock, life

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from typing import Final
 
@@ -39,6 +40,14 @@ def listen(host: str, port: int) -> socket.socket:
         listener.setblocking(False)
         return listener
     raise CannotStart(f"no free port from {port} on: choose another with --port")
+
+
+def adopt(descriptor: int) -> socket.socket:
+    """A listening socket that the parent process has opened, and keeps: connections wait in it while we are restarted."""
+    listener = socket.socket(fileno=descriptor)
+    listener.setblocking(False)
+    os.set_inheritable(descriptor, False)
+    return listener
 
 
 def url(listener: socket.socket) -> str:

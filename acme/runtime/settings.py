@@ -13,7 +13,7 @@ import binascii
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TextIO
 
 import msgspec
 
@@ -141,6 +141,10 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "text", "json"] = "auto"
     """auto: text on a terminal, JSON otherwise."""
+
+    def as_text(self, stream: TextIO) -> bool:
+        """Whether lines on a stream are text."""
+        return self.format == "text" or (self.format == "auto" and stream.isatty())
 
 
 class Config(msgspec.Struct, frozen=True):

@@ -1,0 +1,150 @@
+"""The plugins that are in other processes: a way to each, and how it stands."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from acme.dispatch import Directory, Pipeline
+from acme.dispatch.remote import Remote, View
+from acme.plugin import Plugin
+from acme.ports import Cipher
+from acme.runtime.databases import CannotStart
+from acme.runtime.discovery import Entry
+from acme.runtime.runfolder import RunFolder
+from acme.tasks import Tasks
+from acme.telemetry import Metrics, logger
+
+log: Final = logger(__name__)
+
+PATIENCE: Final = 10.0
+"""Seconds that a start waits for the neighbours. Who is not there by then is waited for while the process runs."""
+
+UP: Final = "up"
+UNREACHABLE: Final = "unreachable"
+DIFFERS: Final = "contract differs"
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """One plugin that is elsewhere."""
+
+    plugin: str
+    services: tuple[str, ...]
+    """Full names."""
+    remote: Remote
+    entry: Entry
+    named: Callable[[str], str]
+    """An address as the configuration has it."""
+
+    @property
+    def health(self) -> str:
+        """ "up" when each of its services has an address that can be used; else what is wrong."""
+        views = self.remote.view()
+        states = [_state(service, views) for service in self.services]
+        return next((state for state in states if state != UP), UP)
+
+    @property
+    def why(self) -> str:
+        """What went wrong last at its addresses, for operators; "" when nothing did."""
+        return "; ".join(f"{self.named(view.address)}: {view.why}" for view in self.remote.view() if view.why)
+
+    def places(self) -> tuple[str, ...]:
+        """Its addresses, each with its state."""
+        return tuple(f"{self.named(view.address)} {view.state}" for view in self.remote.view())
+
+    @property
+    def version(self) -> str:
+        """The versions of the plugin that run there."""
+        found = {view.versions.get(self.plugin, "") for view in self.remote.view()}
+        return ", ".join(sorted(filter(None, found)))
+
+
+def _state(service: str, views: Sequence[View]) -> str:
+    """How a service stands over all addresses: one that can be used is enough."""
+    living = [view for view in views if view.state == "ready"]
+    if any(view.stranger or view.services.get(service) == "ok" for view in living):
+        return UP
+    if any(view.services.get(service) == DIFFERS for view in living):
+        return DIFFERS
+    return "not served" if living else UNREACHABLE
+
+
+class Neighbours:
+    """All of them."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        directory: Directory,
+        cipher: Cipher,
+        metrics: Metrics,
+        tasks: Tasks,
+        tls: ssl.SSLContext | None,
+        folder: RunFolder,
+    ) -> None:
+        self._pipeline, self._directory, self._cipher = pipeline, directory, cipher
+        self._metrics, self._tasks, self._tls, self._folder = metrics, tasks, tls, folder
+        self._all: list[Neighbour] = []
+
+    def __iter__(self) -> Iterator[Neighbour]:
+        return iter(self._all)
+
+    def add(self, entry: Entry, plugin: Plugin, addresses: Sequence[str]) -> None:
+        """Begins to connect, and sends the calls of the plugin's services there."""
+        address = ",".join(self._folder.here(one) for one in addresses)
+        tls = self._tls if any(one.startswith("grpcs:") for one in addresses) else None
+        remote = Remote(address, self._pipeline, self._cipher, self._metrics, self._tasks, tls)
+        services = [self._pipeline.contracts.service_of(base) for base in plugin.contracts]
+        for service in services:
+            self._directory.connect(service, remote)
+        entry.placement = "remote"
+        self._all.append(
+            Neighbour(plugin.name, tuple(service.name for service in services), remote, entry, self._folder.there)
+        )
+        remote.start()
+
+    async def meet(self, limit: float = PATIENCE) -> None:
+        """Waits until every neighbour is up, for up to `limit` seconds, and begins to note how they stand.
+
+        Raises:
+            CannotStart: one keeps another contract. Found later, only its calls are refused.
+        """
+        until = asyncio.get_running_loop().time() + limit
+        for each in self._all:
+            while each.health not in (UP, DIFFERS) and (left := until - asyncio.get_running_loop().time()) > 0:
+                await each.remote.settle(left)
+                await asyncio.sleep(min(0.05, left))
+        differ = [each for each in self._all if each.health == DIFFERS]
+        if differ:
+            raise CannotStart(
+                "\n".join(
+                    f"the contract of the plugin {each.plugin} differs between this process"
+                    f" ({each.entry.version or 'unknown version'}) and {each.remote.address}"
+                    f" ({each.version or 'unknown version'}): install the same version of it on both sides, workers first"
+                    for each in differ
+                )
+            )
+        self.look()
+        self._tasks.loop("neighbours", self._look, pause=1.0)
+
+    async def _look(self) -> None:
+        self.look()
+
+    def look(self) -> None:
+        """Notes in the roster how they stand, and logs what changed."""
+        for each in self._all:
+            health = each.health
+            if health != each.entry.health:
+                tell = log.info if health == UP else log.warning
+                tell("neighbour", plugin=each.plugin, health=health, was=each.entry.health, why=each.why)
+                each.entry.health = health
+                each.entry.version = each.version or each.entry.version
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        for each in self._all:
+            await each.remote.close()

@@ -1,0 +1,243 @@
+"""`acme up --split`: gateway and plugins as processes of their own on this machine, and one that looks after them.
+
+    run(config, environ, files, announce, write)
+
+The supervisor owns what there is one of: the data folder, the embedded PostgreSQL, the gateways' ports, and the sockets in
+DATA/run. Its children are ordinary `acme serve` processes that get the rest by environment; one that ends is started
+again after a growing pause, and a gateway's connections wait meanwhile in its listening socket, which is ours. To stop,
+gateways go first, so that nobody calls a worker that is on its way out; PostgreSQL is last. However the supervisor dies,
+the kernel ends its children with it (`drivers/processes.py`; the fork happens in the main thread, whose death counts).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import importlib.metadata
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from socket import socket
+from typing import Any, Final
+
+from acme.runtime import control, databases, datafolder, listener
+from acme.runtime.children import Child, Children
+from acme.runtime.databases import CannotStart
+from acme.runtime.discovery import GROUP, NAME
+from acme.runtime.report import PluginReport, ProcessReport, Report, age
+from acme.runtime.runfolder import RunFolder
+from acme.runtime.settings import Config
+from acme.runtime.signals import Interrupted, Stopping
+from acme.tasks import Tasks
+from acme.telemetry import Metrics, logger
+
+log: Final = logger(__name__)
+
+MARGIN: Final = 10.0
+"""Seconds a process has to end beyond what requests under way may take."""
+_RESERVE: Final = 20
+"""Sessions of PostgreSQL beside those of the pools: for starts, migrations and people who look."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """What `acme up --split` starts."""
+
+    gateways: tuple[Child, ...]
+    workers: tuple[Child, ...]
+
+
+def run(
+    config: Config,
+    environ: Mapping[str, str],
+    files: Sequence[Path],
+    announce: Callable[[Report], None],
+    write: Callable[[str, bytes], None],
+) -> None:
+    """Runs the platform in several processes until it is told to stop.
+
+    `files` are the overlays that the children read too, `environ` what they inherit; `write` gets each line that a child
+    logs, with the child's name.
+
+    Raises:
+        CannotStart, acme.runtime.datafolder.FolderError: it never came up.
+        Interrupted: a signal came before it was ready.
+    """
+    with asyncio.Runner() as runner:
+        try:
+            runner.run(_supervise(config, environ, files, announce, write))
+        except asyncio.CancelledError:
+            raise Interrupted from None
+
+
+async def _supervise(
+    config: Config,
+    environ: Mapping[str, str],
+    files: Sequence[Path],
+    announce: Callable[[Report], None],
+    write: Callable[[str, bytes], None],
+) -> None:
+    stopping = Stopping()
+    with stopping.watch():
+        async with AsyncExitStack() as stack:
+            sockets = [stack.enter_context(one) for one in _ports(config)]
+            names = plugins(config.platform.disabled)
+            tasks = await stack.enter_async_context(Tasks("supervisor", Metrics()))
+            sessions = _RESERVE + len(names) * config.split.workers * config.database.connections
+            where = await stack.enter_async_context(
+                databases.serve(config.database, config.data, tasks, sessions=sessions)
+            )
+            datafolder.master_key(config.data, config.secrets.master_key)
+            folder = RunFolder(config.data)
+            stack.callback(folder.close)
+            for stale in (*folder.path.glob("*.grpc"), *folder.path.glob("*.sock")):
+                stale.unlink(missing_ok=True)
+
+            planned = plan(config, names, environ, files, folder, where.url, sockets)
+            children = Children(tasks, write)
+            for group, grace in (
+                (planned.workers, config.worker.grace + config.worker.notice),
+                (planned.gateways, config.gateway.grace + config.gateway.notice),
+            ):
+                stack.push_async_callback(children.stop, group, grace + MARGIN)
+            await children.start((*planned.workers, *planned.gateways))
+
+            state = {"topology": lambda: topology(planned)}
+            await stack.enter_async_context(control.serve(folder, "control", state))
+            announce(report(config, planned, embedded=where.embedded))
+            await stopping.wait()
+            log.info("stopping", grace=config.gateway.grace)
+            for one in sockets:
+                one.close()  # the gateways close theirs as they drain; then nobody can connect any more
+
+
+def plugins(disabled: Iterable[str]) -> list[str]:
+    """Names of the plugins that are installed and not disabled; importing them is for the workers."""
+    found = {point.name for point in importlib.metadata.entry_points(group=GROUP) if NAME.fullmatch(point.name)}
+    return sorted(found - set(disabled))
+
+
+def plan(
+    config: Config,
+    names: Sequence[str],
+    environ: Mapping[str, str],
+    files: Sequence[Path],
+    folder: RunFolder,
+    database: str,
+    sockets: Sequence[socket],
+) -> Plan:
+    """The processes, and what each is told. A variable set here wins over the same one of the operator's."""
+    command = [sys.executable, "-P", "-m", "acme", "serve", "--json"]
+    for file in files:
+        command += ["-c", str(file)]
+    places = {
+        name: [folder.address(f"{name}-{number}.grpc") for number in range(1, config.split.workers + 1)]
+        for name in names
+    }
+    shared = {
+        "ACME_DATABASE__URL": database,
+        "ACME_PLATFORM__DATA": str(config.data),
+        "ACME_PLATFORM__PUBLIC_URL": config.platform.public_url or listener.url(sockets[0]),
+    }
+
+    def environment(hosted: str) -> dict[str, str]:
+        services = {
+            f"ACME_SERVICES__{name.upper()}": "" if name == hosted else ",".join(where)
+            for name, where in places.items()
+        }
+        return _over(environ, {**shared, **services})
+
+    gateways = [
+        Child(
+            name=f"gateway-{number}" if len(sockets) > 1 else "gateway",
+            command=(*command, "--gateway", "--socket", str(each.fileno())),
+            environ=environment(""),
+            descriptors=(each.fileno(),),
+            address=listener.url(each),
+        )
+        for number, each in enumerate(sockets, 1)
+    ]
+    workers = [
+        Child(
+            name=f"{name}-{number}" if len(where) > 1 else name,
+            command=(*command, "--only", name, "--listen", address),
+            environ=environment(name),
+            address=address,
+        )
+        for name, where in places.items()
+        for number, address in enumerate(where, 1)
+    ]
+    for child in (*gateways, *workers):
+        child.command = (*child.command, "--name", child.name)
+    return Plan(tuple(gateways), tuple(workers))
+
+
+def report(config: Config, planned: Plan, *, embedded: bool) -> Report:
+    """What there is to tell of the whole: the first gateway's report, with each plugin as its worker tells it."""
+    edge = planned.gateways[0].report
+    lines: dict[str, PluginReport] = {}
+    for worker in planned.workers:
+        for line in worker.report.plugins:
+            if line.placement != "remote" and line.name not in lines:
+                placement = "process" if line.health == "up" else line.placement
+                lines[line.name] = PluginReport(
+                    line.name, line.version, placement, line.health, line.migrations, line.reason
+                )
+    everybody = (*planned.gateways, *planned.workers)
+    return Report(
+        version=edge.version,
+        pid=os.getpid(),
+        ready_seconds=round(age(), 3),
+        cpu_seconds=round(time.process_time() + sum(child.report.cpu_seconds for child in everybody), 3),
+        mode="embedded" if embedded else "external",
+        ready=edge.ready,
+        api=edge.api,
+        openapi=edge.openapi,
+        health=edge.health,
+        readiness=edge.readiness,
+        metrics=edge.metrics,
+        keys=edge.keys,
+        asked_port=config.gateway.port,
+        data=str(config.data),
+        data_bytes=datafolder.size(config.data),
+        plugins=tuple(lines[name] for name in sorted(lines)),
+        processes=tuple(ProcessReport(child.name, child.pid, child.address) for child in everybody),
+    )
+
+
+def topology(planned: Plan) -> dict[str, Any]:
+    """What the supervisor knows; the children answer for themselves."""
+    return {
+        "name": "supervisor",
+        "pid": os.getpid(),
+        "version": importlib.metadata.version("acme-platform"),
+        "uptime_seconds": round(age(), 1),
+        "health": "up",
+        "children": [
+            {"name": child.name, "pid": child.pid, "state": child.state, "restarts": child.restarts}
+            for child in (*planned.gateways, *planned.workers)
+        ],
+    }
+
+
+def _ports(config: Config) -> list[socket]:
+    """A listening socket for each gateway, one port after the other."""
+    found: list[socket] = []
+    try:
+        for _ in range(config.split.gateways):
+            port = config.gateway.port
+            if found and port:
+                port = found[-1].getsockname()[1] + 1
+            found.append(listener.listen(config.gateway.host, port))
+    except CannotStart:
+        for one in found:
+            one.close()
+        raise
+    return found
+
+
+def _over(environ: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
+    return {**{name: value for name, value in environ.items() if name.upper() not in values}, **values}
