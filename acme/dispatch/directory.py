@@ -11,17 +11,19 @@ from acme.dispatch import local, loopback
 from acme.dispatch.calls import caller
 from acme.dispatch.remote import Remote, place
 from acme.dispatch.serve import Host, Pipeline, Serve, check_hostable
+from acme.dispatch.server import Server
 from acme.dispatch.status import UNREACHABLE
 from acme.errors import Unavailable
 
 T = TypeVar("T")
 
-Placement: TypeAlias = Literal["local", "loopback"]
+Placement: TypeAlias = Literal["local", "loopback", "grpc"]
 
 PLACEMENTS: Final[Mapping[Placement, Callable[[Pipeline, Host, Method], Serve]]] = {
     "local": local.place,
     "loopback": loopback.place,
 }
+"""Those that need nothing but the host."""
 
 
 class _Board:
@@ -34,6 +36,8 @@ class _Board:
         """By full name of the service, then by attribute of the method."""
         self.clients: dict[tuple[str, str], Any] = {}
         """By caller and full name of the service."""
+        self.socket: tuple[Server, Remote] | None = None
+        """What the placement "grpc" goes through."""
         self.around: Callable[[Method, Serve], Serve] = lambda method, send: send
         """What lies around every call."""
 
@@ -83,19 +87,33 @@ class Directory:
         """Serves a service from now on.
 
         Raises:
-            ValueError: it is hosted already.
+            ValueError: it is hosted already, or the placement is "grpc" before `through`.
             TypeError, NotImplementedError: it cannot be hosted; see `check_hostable`.
         """
         service = host.service
         self._free(service, f"of plugin {host.plugin} ")
         check_hostable(host)
-        put = PLACEMENTS[placement]
-        self._board.served[service.name] = {m.attr: put(self._pipeline, host, m) for m in service.methods}
+        if placement != "grpc":
+            put = PLACEMENTS[placement]
+            served = {m.attr: put(self._pipeline, host, m) for m in service.methods}
+        elif self._board.socket is None:
+            raise ValueError("nobody has said what socket the placement grpc goes through")
+        else:
+            server, remote = self._board.socket
+            server.host(host)
+            served = {m.attr: place(remote, service, m) for m in service.methods}
+        self._board.served[service.name] = served
         self._board.hosts[service.name] = host
         self._rebind(service)
 
+    def through(self, server: Server, remote: Remote) -> None:
+        """What the placement "grpc" goes through: a server of this process, and a way to it."""
+        self._board.socket = server, remote
+
     def withdraw(self, service: Service) -> None:
         """Refuses new calls of a service. Calls being served go on."""
+        if self._board.socket is not None and service.name in self._board.socket[0].hosts:
+            self._board.socket[0].withdraw(service)
         del self._board.hosts[service.name], self._board.served[service.name]
         self._rebind(service)
 

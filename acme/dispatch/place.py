@@ -66,6 +66,7 @@ class Place:
         settings: Settings,
         describe: Callable[[Dialed], Awaitable[Mapping[str, Served] | None]],
         changed: Callable[[Place], None],
+        tasks: Tasks,
     ) -> None:
         self.address, self.named, self.peer = address, named, peer
         """The address; the one it was found by; the name that the peer's certificate has to bear."""
@@ -76,15 +77,19 @@ class Place:
         self.in_flight = 0
         self.services: Mapping[str, Served] | None = None
         self._tls, self._settings, self._describe, self._changed = tls, settings, describe, changed
+        self._tasks = tasks
         self._failures = 0
         self._tried = 0.0
         self._woken = asyncio.Event()
         self._retired = False
+        self._asked = 0.0
+        self.asking = False
+        """Whether what is served is being asked again."""
         self._task: asyncio.Task[None] | None = None
 
-    def start(self, tasks: Tasks) -> None:
+    def start(self) -> None:
         """Connects, and connects again, until `retire` or `close`."""
-        self._task = tasks.spawn(f"place.{self.address}", self._keep())
+        self._task = self._tasks.spawn(f"place.{self.address}", self._keep())
 
     def retire(self) -> None:
         """The address is not in use any more: calls in flight finish, then the connection ends."""
@@ -114,6 +119,25 @@ class Place:
         """Somebody needs this address now: the pause before the next attempt is cut short."""
         if self.state is State.FAILING and time.monotonic() - self._tried >= self._settings.kick:
             self._woken.set()
+
+    def ask_again(self) -> None:
+        """Somebody needs a service that is not here, and may be by now: asks what is served, but not all the time."""
+        now = time.monotonic()
+        if self.link is not None and not self.asking and now - self._asked >= self._settings.kick:
+            self.asking, self._asked = True, now
+            self._tasks.spawn(f"place.{self.address}.describe", self._describe_again(self.link))
+
+    async def _describe_again(self, link: Dialed) -> None:
+        try:
+            async with asyncio.timeout(self._settings.connect):
+                services = await self._describe(link)
+            if self.link is link:
+                self.services = services
+        except (Lost, Refused, TimeoutError) as error:
+            self.why = str(error) or type(error).__name__
+        finally:
+            self.asking = False
+            self._changed(self)
 
     # ---- the connection -----------------------------------------------------------------------------------------
 

@@ -192,9 +192,9 @@ class Remote:
                 target = found[address]
                 tls = self._tls if address.tls else None
                 peer = self._peer or target.host
-                place = Place(address, target, peer, tls, self._settings, self._describe, self._changed)
+                place = Place(address, target, peer, tls, self._settings, self._describe, self._changed, self._tasks)
                 self._places[address] = place
-                place.start(self._tasks)
+                place.start()
             for address in self._places.keys() - found.keys():
                 self._places.pop(address).retire()
             self._looked = True
@@ -322,6 +322,7 @@ class Remote:
             except Unavailable as refusal:
                 if refusal.reason != UNREACHABLE:
                     raise
+                place.ask_again()  # it was there, and is not any more
                 tried.add(place)
                 continue
             except Refused as refusal:
@@ -356,9 +357,15 @@ class Remote:
         """Whether an address that is not there may be in a moment."""
         if not self._looked and not self._closed:
             return True
+        hope = False
         for place in self._places.values():
+            if place in tried:
+                continue
+            if place.state is State.READY and service.name not in (place.services or {}):
+                place.ask_again()
             place.kick()
-        return any(place.state is State.CONNECTING and place not in tried for place in self._places.values())
+            hope = hope or place.asking or place.state is State.CONNECTING
+        return hope
 
     def _nobody(self, service: Service) -> Unavailable:
         differing = [

@@ -15,6 +15,7 @@ import asyncio
 import base64
 import ssl
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, Protocol
 from urllib.parse import quote
 
@@ -98,6 +99,11 @@ class Server:
     def in_flight(self) -> int:
         """Calls being served."""
         return sum(len(link.exchanges) for link in self._links)
+
+    @property
+    def hosts(self) -> Mapping[str, Host]:
+        """What is served, by full name of the service."""
+        return MappingProxyType(self._hosts)
 
     def host(self, host: Host) -> None:
         """Serves a service from now on.
