@@ -59,10 +59,11 @@ def driver(url: str, port: str = "database") -> ModuleType:
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] == "acme":
+        package = (error.name or "acme").partition(".")[0]
+        if package == "acme":
             raise
-        extra = f"install acme-platform[{error.name}]"
-        raise ValueError(f"{scheme(url)}: needs the package {error.name}, which is not installed: {extra}") from error
+        what = f"{scheme(url)}: needs the package {package}, which is not installed"
+        raise ValueError(f"{what}: install acme-platform[{package}]") from error
 
 
 def open(url: str, **needs: Any) -> Any:

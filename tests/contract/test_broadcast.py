@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from acme.ports import LOST, Broadcast, Heard
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
 from tests.redis_server import RedisServer
+from tests.waiting import sample, until
 
 TURN = 5.0
 """Seconds that anything may take to be heard."""
@@ -58,20 +59,6 @@ async def heard(listening: AsyncIterator[Heard], limit: float = TURN) -> Heard:
     """The next thing heard."""
     async with asyncio.timeout(limit):
         return await anext(listening)
-
-
-async def until(true: Callable[[], Awaitable[bool]], limit: float = TURN) -> float:
-    """Seconds until it came true."""
-    started = time.monotonic()
-    while not await true():
-        assert time.monotonic() < started + limit, "it did not come true in time"
-        await asyncio.sleep(0.005)
-    return time.monotonic() - started
-
-
-def sample(metrics: Metrics, line: str) -> float:
-    """The value of a series."""
-    return next(float(row.rpartition(" ")[2]) for row in metrics.render().decode().splitlines() if row.startswith(line))
 
 
 async def test_lost_is_heard_first_and_then_what_is_said_in_its_order(rig: Rig) -> None:
