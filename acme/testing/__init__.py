@@ -27,17 +27,23 @@ pytest-asyncio, and tests that share a module's platform run in the module's eve
 `platform`   a running `Platform`, one a module
 `placement`  how calls between services travel: "loopback" (through the wire's bytes) by default. Tests marked
              `every_placement` run once in each
+`fault`      what happens to calls on their way: "clean" by default
 `database`   the database of the only one of `plugins`, migrated and empty: for tests of a store
 `postgres`   the run's server (`Server`), for everything else
 
-Two placements, one meaning
----------------------------
-"local" copies messages as the wire would change them, "loopback" sends them through the wire's bytes. A plugin cannot
-tell, and its tests should not either; the kit itself reaches services through contracts, HTTP, files and the database
-only, so that it works the same when they are processes of their own.
+Three placements, one meaning
+-----------------------------
+"local" copies messages as the wire would change them, "loopback" sends them through the wire's bytes, "grpc" through a
+socket with all that a call to another process has: proof of identity, a token verified again, HTTP/2. A plugin cannot
+tell, and its tests should not either; the kit itself reaches services through contracts, HTTP, files and the database only,
+so that it works the same when they are processes of their own.
+
+The options `--acme-placements` and `--acme-faults` ("all", or names with commas) repeat every test that has a platform, as
+`acme plugin test` does. `--acme-report FILE` notes how each went, in JSON.
 
 What is where: `platform.py` (Platform) · `client.py` (HTTP) · `people.py` (who calls) · `stubs.py` (calls by contract) ·
-`outbox.py` (events) · `mailbox.py` · `loops.py` · `server.py` and `holder.py` (PostgreSQL) · `databases.py` (templates).
+`vouched.py` · `outbox.py` (events) · `faults.py` · `mailbox.py` · `loops.py` · `server.py` and `holder.py` (PostgreSQL) ·
+`databases.py` (templates).
 """
 
 from __future__ import annotations
@@ -51,10 +57,13 @@ if TYPE_CHECKING:
     from acme.testing.platform import Platform
     from acme.testing.server import Server, lease
 
-__all__ = ["PASSWORD", "PLACEMENTS", "Client", "Platform", "Reply", "Server", "User", "lease", "somebody"]
+__all__ = ["FAULTS", "PASSWORD", "PLACEMENTS", "Client", "Platform", "Reply", "Server", "User", "lease", "somebody"]
 
-PLACEMENTS: Final = ("local", "loopback")
+PLACEMENTS: Final = ("local", "loopback", "grpc")
 """Every placement of services that tests can run in."""
+
+FAULTS: Final = ("clean", "duplicated", "slow", "crash")
+"""Every fault that can happen to calls on their way, the first being none: see `faults.py`."""
 
 _HOMES: Final = {
     "PASSWORD": "people",

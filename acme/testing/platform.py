@@ -19,14 +19,17 @@ from acme.runtime.assembly import Node, assemble
 from acme.runtime.discovery import contracts_of, discover, enlist
 from acme.runtime.hosting import Placement
 from acme.runtime.settings import load
+from acme.testing import faults
 from acme.testing.client import Client
 from acme.testing.databases import migrated
+from acme.testing.faults import Fault
 from acme.testing.loops import Loop
 from acme.testing.mailbox import Mailbox
 from acme.testing.outbox import Outbox
 from acme.testing.people import PASSWORD, User, principal_of, somebody
 from acme.testing.server import Server, lease
 from acme.testing.stubs import speaking
+from acme.testing.vouched import Vouched, vouch
 
 T = TypeVar("T")
 
@@ -57,12 +60,14 @@ class Platform:
         plugins: Iterable[Plugin] | None = None,
         *,
         placement: Placement = "loopback",
+        fault: Fault = "clean",
         settings: Mapping[str, Any] | None = None,
         server: Server | None = None,
     ) -> AsyncIterator[Platform]:
         """Hosts `plugins` (all that are installed, when `None`) on fresh databases, behind a gateway on a free port.
 
-        `settings` go over the kit's: nested tables, as in `acme.toml`. `server` is the PostgreSQL to use; the fixture
+        `fault` is what happens to calls on their way, once all are up (`faults.py`). `settings` go over the kit's: nested
+        tables, as in `acme.toml`. `server` is the PostgreSQL to use; the fixture
         `postgres` shares one among all tests of a run, and without it one is started for as long as this platform runs.
 
         Raises:
@@ -81,12 +86,17 @@ class Platform:
             config = load(
                 values=_merged(_defaults(data, server.url("postgres"), urls), settings or {}), name="the test"
             )
-            node = await stack.enter_async_context(assemble(config, hosted, placement=placement))
+            node = await stack.enter_async_context(assemble(config, hosted, placement=placement, tokens=Vouched))
             down = [f"{e.name}: {e.reason}" for e in node.roster.entries.values() if e.health != "up"]
             if down:
                 raise AssertionError("not every plugin came up: " + "; ".join(down))
             platform = cls(node, server, databases, data, clock, Outbox(contracts_of(enlist(hosted))))
             stack.push_async_callback(platform._close)
+            node.directory.wrap(faults.around(fault))
+            if fault == "crash":
+                for database in databases.values():
+                    async with server.connection(database) as connection:
+                        await faults.arm(connection)
             yield platform
 
     @property
@@ -149,7 +159,8 @@ class Platform:
             return self._node.directory.named(as_service).client(stub)
         principal = ANONYMOUS if as_ is None else as_.principal
         edge = self._node.directory.named("gateway")
-        return speaking(edge, stub, principal, self._loop, idempotency_key=idempotency_key, address=address)
+        token = vouch(principal, self._node.cipher)
+        return speaking(edge, stub, principal, token, self._loop, idempotency_key=idempotency_key, address=address)
 
     # ---- what they left behind ----------------------------------------------------------------------------------
 

@@ -1,23 +1,27 @@
 """Fixtures for plugin authors; what they are for is in the package's docstring.
 
 pytest imports this file in every run of whoever has the platform installed. So it imports nothing of the platform until a
-fixture is used, and registers nothing but the name of a marker.
+fixture is used, and registers nothing but a marker and three options.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from acme.testing import PLACEMENTS
+from acme.testing import FAULTS, PLACEMENTS
 
 if TYPE_CHECKING:
     from acme import Plugin
     from acme.runtime.hosting import Placement
     from acme.testing.databases import FreshDatabase
+    from acme.testing.faults import Fault
     from acme.testing.platform import Platform
     from acme.testing.server import Server
 
@@ -37,15 +41,75 @@ else:
         return pytest_asyncio.fixture(scope="module", loop_scope="module")(function)
 
 
+_PLACEMENTS: Final = "--acme-placements"
+_FAULTS: Final = "--acme-faults"
+_REPORT: Final = "--acme-report"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options that `acme plugin test` gives."""
+    group = parser.getgroup("acme", "Acme Platform")
+    group.addoption(_PLACEMENTS, default="", metavar="NAMES", help='placements to repeat tests in: "all", or a list')
+    group.addoption(_FAULTS, default="", metavar="NAMES", help='faults to repeat tests with: "all", or a list')
+    group.addoption(_REPORT, default="", metavar="FILE", help="writes how each test went, in JSON")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Makes the marker known, so that `--strict-markers` accepts it."""
     config.addinivalue_line("markers", "every_placement: run once in every placement of services (see acme.testing).")
+    if (file := config.getoption(_REPORT)) and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Report(Path(file)), "acme-report")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Repeats the tests marked `every_placement`."""
-    if "placement" in metafunc.fixturenames and metafunc.definition.get_closest_marker("every_placement"):
-        metafunc.parametrize("placement", PLACEMENTS, indirect=True, scope="module")
+    """Repeats the tests marked `every_placement`; with the options, every test that has a platform."""
+    marked = metafunc.definition.get_closest_marker("every_placement") is not None
+    asked = _asked(metafunc.config, _PLACEMENTS, PLACEMENTS)
+    repeated = {"placement": asked or (PLACEMENTS if marked else ()), "fault": _asked(metafunc.config, _FAULTS, FAULTS)}
+    for name, values in repeated.items():
+        if name in metafunc.fixturenames and values and not _chosen_by_itself(metafunc, name):
+            metafunc.parametrize(name, values, indirect=True, scope="module")
+
+
+def _asked(config: pytest.Config, option: str, known: Sequence[str]) -> Sequence[str]:
+    value: str = config.getoption(option)
+    names = known if value == "all" else [name for name in value.split(",") if name]
+    if unknown := sorted(set(names).difference(known)):
+        raise pytest.UsageError(f"{option}: there is no {', '.join(unknown)}; there are {', '.join(known)}")
+    return names
+
+
+def _chosen_by_itself(metafunc: pytest.Metafunc, name: str) -> bool:
+    marks = metafunc.definition.iter_markers("parametrize")
+    return any(name in re.split(r"\W+", mark.args[0]) for mark in marks if mark.args and isinstance(mark.args[0], str))
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Notes where a test runs, for the report; it travels with the results of pytest-xdist's workers."""
+    if item.config.getoption(_REPORT) and "platform" in getattr(item, "fixturenames", ()):
+        chosen = getattr(getattr(item, "callspec", None), "params", {})
+        placed = chosen.get("placement", "loopback"), chosen.get("fault", FAULTS[0])
+        item.user_properties.append(("acme", list(placed)))
+
+
+class Report:
+    """How each test went: a JSON array of [test, placement, fault, outcome], the middle two empty without a platform."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._lines: dict[str, list[str]] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Of set-up, call and tear-down, whatever failed decides."""
+        properties: dict[str, Any] = dict(report.user_properties)
+        placement, fault = properties.get("acme", ("", ""))
+        line = self._lines.setdefault(report.nodeid, [report.nodeid, placement, fault, "passed"])
+        if report.outcome != "passed" and line[3] != "failed":
+            line[3] = report.outcome
+
+    def pytest_sessionfinish(self) -> None:
+        """Writes the file."""
+        self._file.write_text(json.dumps(list(self._lines.values())))
 
 
 @pytest.fixture(scope="session")
@@ -77,14 +141,25 @@ def placement(request: pytest.FixtureRequest) -> Placement:
     return chosen
 
 
+@pytest.fixture(scope="module")
+def fault(request: pytest.FixtureRequest) -> Fault:
+    """What happens to calls on their way."""
+    chosen: Fault = getattr(request, "param", FAULTS[0])
+    return chosen
+
+
 @_asynchronous
 async def platform(
-    postgres: Server, plugins: Sequence[Plugin] | None, placement: Placement, settings: Mapping[str, Any]
+    postgres: Server,
+    plugins: Sequence[Plugin] | None,
+    placement: Placement,
+    fault: Fault,
+    settings: Mapping[str, Any],
 ) -> AsyncIterator[Platform]:
     """A running platform."""
     from acme.testing.platform import Platform
 
-    async with Platform.start(plugins, placement=placement, settings=settings, server=postgres) as running:
+    async with Platform.start(plugins, placement=placement, fault=fault, settings=settings, server=postgres) as running:
         yield running
 
 

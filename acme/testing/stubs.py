@@ -23,18 +23,26 @@ TIMEOUT: Final = 10.0
 
 
 def speaking(
-    directory: Directory, stub: type[T], principal: Principal, loop: Loop, *, idempotency_key: str, address: str
+    directory: Directory,
+    stub: type[T],
+    principal: Principal,
+    token: str,
+    loop: Loop,
+    *,
+    idempotency_key: str,
+    address: str,
 ) -> T:
-    """A client of `stub` whose every call is the principal's. `directory` is the one that the gateway holds, `loop` the
+    """A client of `stub` whose every call is the principal's, who has the token `token`. `directory` is the one that the gateway holds, `loop` the
     event loop it lives in."""
-    return cast(T, _Speaking(directory.client(stub), principal, loop, idempotency_key, address))
+    return cast(T, _Speaking(directory.client(stub), principal, token, loop, idempotency_key, address))
 
 
 class _Speaking:
     """A stub's methods, each inside a call of its own."""
 
-    def __init__(self, client: Any, principal: Principal, loop: Loop, key: str, address: str) -> None:
-        self._client, self._principal, self._loop, self._key, self._address = client, principal, loop, key, address
+    def __init__(self, client: Any, principal: Principal, token: str, loop: Loop, key: str, address: str) -> None:
+        self._client, self._principal, self._token, self._loop = client, principal, token, loop
+        self._key, self._address = key, address
 
     def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
         method = getattr(self._client, name)
@@ -61,4 +69,5 @@ class _Speaking:
             service="gateway",
             address=self._address,
             idempotency=key,
+            credentials=self._token,
         )
