@@ -106,6 +106,29 @@ class SplitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Workers of each plugin."""
 
 
+class CacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[cache]`: what plugins keep for a while."""
+
+    url: Annotated[str, msgspec.Meta(pattern="^(memory:|rediss?://.+)$")] = "memory:"
+    """`memory:`, each process by itself, or a Redis 7 that all share: `redis://user:password@host:6379/0`, `rediss://` with
+    TLS (`?ssl_ca_certs=PATH`, `ssl_certfile`, `ssl_keyfile`)."""
+    memory: Annotated[int, msgspec.Meta(ge=2_097_152)] = 67_108_864
+    """Bytes that `memory:` takes at most; what was used longest ago goes first."""
+    connections: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 16
+    """Most connections a process opens to Redis."""
+    timeout: Annotated[float, msgspec.Meta(gt=0, le=60)] = 0.25
+    """Seconds until a Redis that does not answer is a miss."""
+
+
+class BroadcastSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[broadcast]`: how processes nudge each other. Nothing depends on it but how soon they notice."""
+
+    url: Annotated[str, msgspec.Meta(pattern="^(memory:|rediss?://.+)$")] = "memory:"
+    """`memory:`, within one process, or a Redis 7 as in `[cache]`."""
+    timeout: Annotated[float, msgspec.Meta(gt=0, le=60)] = 0.25
+    """Seconds that Redis has to take a message; then it is dropped."""
+
+
 class MailerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[mailer]`."""
 
@@ -154,6 +177,8 @@ class Config(msgspec.Struct, frozen=True):
     gateway: EdgeSettings = EdgeSettings()
     tokens: TokenSettings = TokenSettings()
     database: DatabaseSettings = DatabaseSettings()
+    cache: CacheSettings = CacheSettings()
+    broadcast: BroadcastSettings = BroadcastSettings()
     mailer: MailerSettings = MailerSettings()
     clock: ClockSettings = ClockSettings()
     secrets: SecretSettings = SecretSettings()
@@ -177,6 +202,8 @@ SECTIONS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "gateway": EdgeSettings,
     "tokens": TokenSettings,
     "database": DatabaseSettings,
+    "cache": CacheSettings,
+    "broadcast": BroadcastSettings,
     "mailer": MailerSettings,
     "clock": ClockSettings,
     "secrets": SecretSettings,
