@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,8 @@ from acme.codec.wire import Wire
 from acme.contract import Contracts
 from acme.contracts.authority.v1 import AuthorityStub
 from acme.dispatch import Directory, Pipeline
-from acme.dispatch.server import Server
+from acme.dispatch.server import Server, Tokens
+from acme.dispatch.socketed import socketed
 from acme.drivers.clock import MovableClock, SystemClock
 from acme.drivers.mailbox import Mailbox
 from acme.drivers.vault import Vault
@@ -91,9 +92,16 @@ class Node:
 
 @asynccontextmanager
 async def assemble(
-    config: Config, plugins: Iterable[Plugin] | None = None, *, role: Role = WHOLE, placement: Placement = "local"
+    config: Config,
+    plugins: Iterable[Plugin] | None = None,
+    *,
+    role: Role = WHOLE,
+    placement: Placement = "local",
+    tokens: Callable[[Verifier, Cipher], Tokens] | None = None,
 ) -> AsyncIterator[Node]:
     """Starts a node with `plugins` (all that are installed when left out), and stops it at the end of the block.
+
+    `tokens` decides whose tokens are believed when a call comes from another process, in place of the verifier alone.
 
     Raises:
         acme.config.ConfigError: settings for a plugin that is not installed, or that do not fit the role.
@@ -128,6 +136,11 @@ async def assemble(
         tls = certificates.client if certificates is not None else None
         neighbours = Neighbours(pipeline, directory, cipher, metrics, tasks, tls, folder)
         stack.push_async_callback(neighbours.close)
+        verifier = Verifier(directory.named("tokens").client(AuthorityStub), clock, config.tokens, metrics)
+        believed = tokens(verifier, cipher) if tokens is not None else verifier
+        if placement == "grpc":
+            own = folder.here(folder.address("self.grpc"))
+            await stack.enter_async_context(socketed(directory, pipeline, cipher, believed, metrics, tasks, own))
         parts = Parts(config, url, where, contracts, wire, directory, placement, clock, mailer, cipher, metrics)
         running: list[Running] = []
         for entry, plugin in roster.usable():
@@ -138,13 +151,12 @@ async def assemble(
 
         busy = await stack.enter_async_context(Tasks("work", metrics))
         deliveries = {each.plugin.name: each.work(busy, metrics) for each in running}
-        verifier = Verifier(directory.named("tokens").client(AuthorityStub), clock, config.tokens, metrics)
         await _follow(verifier, role)
         busy.loop("tokens.poll", verifier.poll, pause=POLL_EVERY)
 
         server, listen = None, ""
         if not role.alone and role.host:
-            server = Server(pipeline, cipher, verifier, metrics, tasks)
+            server = Server(pipeline, cipher, believed, metrics, tasks)
             for host in directory.hosts.values():
                 server.host(host)
             listen = await _open(server, config, certificates, folder)
@@ -166,7 +178,7 @@ async def assemble(
                 metrics,
                 config.gateway,
                 Info(version=version()),
-                health=lambda: {e.name: _HEALTH.get(e.health, e.health) for e in roster.entries.values()},
+                health=lambda: _health(roster, neighbours),
             )
             stack.push_async_callback(gateway.drain, config.gateway.grace, notice=config.gateway.notice)
             await gateway.start(socket)
@@ -203,6 +215,11 @@ def version() -> str:
 
 _HEALTH: Final = {"up": "ok"}
 """What the gateway calls the health of a plugin, where it differs."""
+
+
+def _health(roster: Roster, neighbours: Neighbours) -> dict[str, str]:
+    neighbours.look()
+    return {e.name: _HEALTH.get(e.health, e.health) for e in roster.entries.values()}
 
 
 async def _follow(verifier: Verifier, role: Role) -> None:

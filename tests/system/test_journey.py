@@ -1,12 +1,18 @@
-"""The way of a person through the platform, over REST, against the real process."""
+"""The way of a person through the platform, over REST, against real processes: one, and several (`--split`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.system.running import PASSWORD, Platform, wait_for
+from tests.system.running import PASSWORD, Platform, platform, wait_for
+
+
+@pytest.fixture(scope="module", params=[("--port", "0"), ("--port", "0", "--split")], ids=["one process", "split"])
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    with platform(tmp_path_factory.mktemp("platform"), *request.param) as one:
+        yield one
 
 
 def test_a_person_signs_up_works_and_is_out_within_a_second_of_leaving(

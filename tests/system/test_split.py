@@ -1,0 +1,257 @@
+"""`acme up --split`: gateway and plugins as processes of their own, and one that looks after them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.system.running import ACME, Person, Platform, call, check_problem, platform, wait_for
+
+SPLIT = ("--port", "0", "--split")
+AGAIN = 15.0
+"""Seconds in which a process that was killed is back."""
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    with platform(tmp_path_factory.mktemp("platform"), *SPLIT) as one:
+        yield one
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Platform]:
+    """A platform for one test; started by the test."""
+    one = Platform(tmp_path / "platform", *SPLIT)
+    yield one
+    one.close()
+
+
+def children(one: Platform) -> dict[str, int]:
+    """Process ids by name, as they were at the start."""
+    return {process["name"]: process["pid"] for process in one.ready["processes"]}
+
+
+def living(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def topology(one: Platform) -> dict[str, dict[str, Any]]:
+    """What `acme topology --json` shows, by process."""
+    command = [ACME, "topology", "--json", "--data", str(one.data)]
+    shown = subprocess.run(command, env=one.environ, capture_output=True, text=True, timeout=30, check=True)
+    return {process["name"]: process for process in json.loads(shown.stdout)["processes"]}
+
+
+def restarts(one: Platform, name: str) -> int:
+    """How often a child was started again and is up."""
+    (child,) = [child for child in topology(one)["supervisor"]["children"] if child["name"] == name]
+    return int(child["restarts"]) if child["state"] == "up" else 0
+
+
+def test_the_line_on_standard_output_names_every_process(running: Platform) -> None:
+    ready = running.ready
+    assert {plugin["name"]: (plugin["placement"], plugin["health"]) for plugin in ready["plugins"]} == {
+        "users": ("process", "up"),
+        "projects": ("process", "up"),
+    }
+    assert (ready["mode"], ready["ready"]) == ("embedded", True)
+    pids = children(running)
+    assert set(pids) == {"gateway", "users", "projects"}
+    assert len({*pids.values(), ready["pid"]}) == 4
+    assert all(living(pid) for pid in pids.values())
+
+
+def test_readiness_names_every_service(running: Platform) -> None:
+    answer = call(running.api, "GET", "/readyz").json
+    assert (answer["ready"], answer["plugins"]) == (True, {"users": "ok", "projects": "ok"})
+
+
+def test_topology_tells_what_runs_where(running: Platform) -> None:
+    running.project(running.join("topology@example.com"), "Seen")
+    seen = topology(running)
+    assert {name: process["pid"] for name, process in seen.items()} == {
+        **children(running),
+        "supervisor": running.ready["pid"],
+    }
+    assert {process["health"] for process in seen.values()} == {"up"}
+    (projects,) = [service for service in seen["projects"]["services"] if service["placement"] == "local"]
+    assert (projects["name"], projects["plugin"], projects["version"]) == (
+        "acme.projects.v1.Projects",
+        "projects",
+        "0.1.0",
+    )
+    assert projects["calls"] > 0
+    assert 0 < projects["p99_seconds"] < 10
+    remote = {service["name"]: service["health"] for service in seen["gateway"]["services"]}
+    assert set(remote.values()) == {"up"}
+    assert "acme.users.v1.Users" in remote
+
+
+def test_topology_for_people_is_a_table(running: Platform) -> None:
+    command = [ACME, "topology", "--data", str(running.data)]
+    shown = subprocess.run(command, env=running.environ, capture_output=True, text=True, timeout=30, check=True).stdout
+    for word in ("supervisor", "gateway", "users", "projects", running.api, "acme.projects.v1.Projects", "0.1.0", "ms"):
+        assert word in shown
+
+
+def test_nothing_is_kept_from_the_owner_and_everything_from_others(running: Platform) -> None:
+    folder = running.data / "run"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in folder.glob("control*.sock")} == {0o600}
+
+
+def test_every_line_of_the_log_names_its_process(running: Platform) -> None:
+    named = [json.loads(line).get("process", "supervisor") for line in running.log().splitlines()]
+    assert {"gateway", "projects"} <= set(named)
+
+
+def test_a_second_start_on_the_folder_is_refused(running: Platform) -> None:
+    second = running.run(*SPLIT)
+    assert second.returncode == 1
+    assert str(running.running.pid) in second.stderr
+    assert call(running.api, "GET", "/readyz").status == 200
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_one_signal_stops_all_gateways_first(own: Platform, how: signal.Signals) -> None:
+    own.start()
+    pids = children(own)
+    assert own.stop(how) == 0
+    assert [name for name, pid in pids.items() if living(pid)] == []
+    assert own.database_processes() == []
+    stopped = [
+        line.get("process", "supervisor")
+        for line in map(json.loads, own.log().splitlines())
+        if line.get("event") == "stopping"
+    ]
+    assert stopped[:2] == ["supervisor", "gateway"]
+    assert sorted(stopped[2:]) == ["projects", "users"]
+    assert not list((own.data / "run").glob("control*"))
+
+
+def kill_the_group(one: Platform) -> None:
+    os.killpg(one.running.pid, signal.SIGKILL)
+    one.wait()
+
+
+@pytest.mark.parametrize("kill", [Platform.kill, kill_the_group], ids=["the supervisor", "the whole group"])
+def test_kill_9_leaves_no_orphan_and_the_next_start_works(own: Platform, kill: Any) -> None:
+    own.start()
+    pids = children(own)
+    person = own.join("orphan@example.com")
+    made = own.project(person, "Kept")
+    kill(own)
+    wait_for("the children's end", lambda: not any(map(living, pids.values())))
+    wait_for("the database's end", lambda: not own.database_processes())
+    own.start()
+    kept = own.call("GET", f"/v1/projects/{made['id']}", token=person.token)
+    assert (kept.status, kept.json) == (200, made)
+    assert own.stop() == 0
+
+
+def answers(one: Platform, person: Person, path: str) -> int:
+    return one.call("GET", path, token=person.token).status
+
+
+def test_a_killed_worker_is_started_again_and_the_others_go_on(own: Platform) -> None:
+    own.start()
+    person = own.join("worker@example.com")
+    made = own.project(person, "Kept")
+    # SIGSTOP first: while it stands still it cannot be started again, and what others do meanwhile can be seen.
+    os.kill(children(own)["projects"], signal.SIGSTOP)
+    assert answers(own, person, "/v1/users/me") == 200
+    os.kill(children(own)["projects"], signal.SIGKILL)
+    wait_for("the worker", lambda: restarts(own, "projects") == 1, limit=AGAIN)
+    wait_for("the route", lambda: answers(own, person, f"/v1/projects/{made['id']}") == 200, limit=AGAIN)
+    assert call(own.api, "GET", "/readyz").json["plugins"] == {"users": "ok", "projects": "ok"}
+    assert restarts(own, "gateway") == restarts(own, "users") == 0
+
+
+def test_connections_wait_while_a_killed_gateway_is_started_again(own: Platform) -> None:
+    own.start()
+    person = own.join("gateway@example.com")
+    os.kill(children(own)["gateway"], signal.SIGKILL)
+    wait_for("the gateway's end", lambda: not living(children(own)["gateway"]))
+    assert answers(own, person, "/v1/users/me") == 200  # the listening socket outlived it
+
+
+def test_two_gateways_and_two_workers_are_one_platform(tmp_path: Path) -> None:
+    environ = {"ACME_SPLIT__GATEWAYS": "2", "ACME_SPLIT__WORKERS": "2"}
+    with platform(tmp_path / "platform", *SPLIT, environ=environ) as one:
+        names = {process["name"]: process["address"] for process in one.ready["processes"]}
+        assert set(names) == {"gateway-1", "gateway-2", "users-1", "users-2", "projects-1", "projects-2"}
+        first, second = names["gateway-1"], names["gateway-2"]
+        assert first == one.api != second
+        person = one.join("two@example.com")
+        made = [
+            call(api, "POST", "/v1/projects", {"name": "Once"}, token=person.token, headers={"Idempotency-Key": "once"})
+            for api in (first, second) * 3
+        ]
+        assert {(reply.status, reply.json["id"]) for reply in made} == {(201, made[0].json["id"])}
+        page = call(first, "GET", "/v1/projects?page_size=1", token=person.token).json
+        assert call(second, "GET", "/v1/projects", token=person.token).json["projects"] == page["projects"]
+        ended = call(first, "DELETE", f"/v1/sessions/{person.tokens['session_id']}", token=person.token)
+        assert ended.status == 204
+        for api in (first, second):
+            wait_for(
+                "401", lambda api=api: call(api, "GET", "/v1/users/me", token=person.token).status == 401, limit=2.0
+            )
+        assert one.stop() == 0
+
+
+def test_a_plugin_that_cannot_start_is_told_and_the_others_run(own: Platform) -> None:
+    own.folder.mkdir()
+    (own.folder / "acme.toml").write_text("[plugins.projects]\ncolour = 'red'\n")
+    own.start()
+    plugins = {plugin["name"]: plugin for plugin in own.ready["plugins"]}
+    assert plugins["projects"]["health"] == "quarantined"
+    assert "plugins.projects.colour" in plugins["projects"]["reason"]
+    person = own.join("quarantine@example.com")
+    check_problem(own.call("GET", "/v1/projects", token=person.token), 503)
+    assert own.call("GET", "/v1/users/me", token=person.token).status == 200
+
+
+def test_a_process_that_cannot_start_ends_the_start_with_its_reason(own: Platform) -> None:
+    own.environ["ACME_DATABASE__URLS__USERS"] = "postgresql://nowhere.invalid/users"
+    own.environ["ACME_MTLS__CERTIFICATE"] = "/missing"
+    ended = own.run(*SPLIT)
+    assert ended.returncode == 1
+    assert "certificate, key and authority are set together" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_data_folder_with_a_long_name_and_spaces_works(tmp_path: Path) -> None:
+    folder = tmp_path / ("a folder with a name " + "x" * 90)
+    with platform(folder, *SPLIT) as one:
+        assert one.project(one.join("long@example.com"), "Long")["name"] == "Long"
+        assert set(topology(one)) == {"supervisor", "gateway", "users", "projects"}
+        assert one.stop() == 0
+
+
+def test_the_block_for_people_names_the_processes(own: Platform) -> None:
+    own.folder.mkdir()
+    command = [ACME, "up", "--data", str(own.data), *SPLIT]
+    shown = own.folder / "shown"
+    with shown.open("wb") as screen, (own.folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=own.folder, env=own.environ, stdout=screen, stderr=log)
+        try:
+            wait_for("the block", lambda: "Ctrl-C" in shown.read_text(), limit=60)
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0
+    block = shown.read_text()
+    assert re.search(r"gateway +process \d+, http://127\.0\.0\.1:\d+", block)
+    assert re.search(r"users +process \d+, grpc\+unix://", block)
+    assert "Mode: split" in block
