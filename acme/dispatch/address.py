@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 _FORMS: Final = "grpc://host:port, grpcs://host:port or grpc+unix:///path"
 _LONGEST: Final = 100
@@ -24,7 +24,7 @@ class Address:
     host: str = ""
     port: int = 0
     path: str = ""
-    """Of a socket; "" for TCP."""
+    """Of a socket, percent-encoded in text only; "" for TCP."""
 
     @property
     def tls(self) -> bool:
@@ -37,7 +37,7 @@ class Address:
 
     def __str__(self) -> str:
         if self.path:
-            return f"{self.scheme}://{self.path}"
+            return f"{self.scheme}://{quote(self.path)}"
         return (
             f"{self.scheme}://[{self.host}]:{self.port}"
             if ":" in self.host
@@ -58,9 +58,10 @@ def parse_one(text: str) -> Address:
         port = None
     strays = parts.query or parts.fragment or parts.username is not None
     if parts.scheme == "grpc+unix" and not parts.netloc and parts.path.startswith("/") and not strays:
-        if len(parts.path.encode()) > _LONGEST:
+        path = unquote(parts.path)
+        if len(path.encode()) > _LONGEST:
             raise ValueError(f"{text}: the path of a socket has at most {_LONGEST} bytes")
-        return Address(parts.scheme, path=parts.path)
+        return Address(parts.scheme, path=path)
     if (
         parts.scheme in ("grpc", "grpcs")
         and parts.hostname

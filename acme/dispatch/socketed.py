@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from acme.dispatch.directory import Directory
 from acme.dispatch.remote import Remote
@@ -27,11 +26,11 @@ async def socketed(
     tokens: Tokens | None,
     metrics: Metrics,
     tasks: Tasks,
-    folder: Path,
+    listen: str,
 ) -> AsyncIterator[tuple[Server, Remote]]:
-    """Lets `directory` host in the placement "grpc" as long as the block lasts. The socket is made in `folder`."""
+    """Lets `directory` host in the placement "grpc" as long as the block lasts. The socket is made at `listen`."""
     server = Server(pipeline, cipher, tokens, metrics, tasks)
-    remote = Remote(await server.start(f"grpc+unix://{folder}/self.sock"), pipeline, cipher, metrics, tasks)
+    remote = Remote(await server.start(listen), pipeline, cipher, metrics, tasks)
     directory.through(server, remote)
     try:
         yield server, remote

@@ -32,8 +32,8 @@ def speaking(
     idempotency_key: str,
     address: str,
 ) -> T:
-    """A client of `stub` whose every call is the principal's, who has the token `token`. `directory` is the one that the gateway holds, `loop` the
-    event loop it lives in."""
+    """A client of `stub` whose every call is the principal's, with `token` to prove it. `directory` is the one that the
+    gateway holds, `loop` the event loop it lives in."""
     return cast(T, _Speaking(directory.client(stub), principal, token, loop, idempotency_key, address))
 
 
