@@ -9,6 +9,7 @@ Everything derived from a contract starts here: routes, OpenAPI, permissions, co
 - `load.py`: descriptor sets → a pool of their own → that data, with the generated classes and the comments.
 - `validate.py`: what a contract must keep to beyond protobuf. Run by `acme/codegen.py`, so that a method without
   permission, `public` or `internal` fails the build, and again at every start, because a plugin may be anybody's.
+- `changes.py`: what breaks those who rely on a contract as it was released.
 """
 
 from acme.contract.load import Contracts, load, package_of

@@ -81,8 +81,9 @@ def load(*packages: str) -> Contracts:
     return pool.contracts(_Generated)
 
 
-def check(sets: Mapping[str, bytes]) -> None:
-    """Reads descriptor sets by import package as `load` does, without any generated class: for the generator itself.
+def check(sets: Mapping[str, bytes]) -> Contracts:
+    """Reads descriptor sets by import package as `load` does, without any generated class: for the generator, and for
+    comparing with what was released.
 
     Raises:
         ContractError: as `load`.
@@ -90,7 +91,7 @@ def check(sets: Mapping[str, bytes]) -> None:
     pool = _Pool()
     for package, content in sets.items():
         pool.add(package, content)
-    pool.contracts(_NotGenerated)
+    return pool.contracts(_NotGenerated)
 
 
 def package_of(stub_or_base: type) -> str:
