@@ -41,7 +41,7 @@ from acme.errors import (
 from acme.ids import new_id
 from acme.pages import Pages, page_size
 from acme.plugin import Delivery, Job, NoSettings, Plugin, Replicas, Resources, TokenProfile
-from acme.ports import Cipher, Clock, Directory, Row, Statements, UniqueViolation
+from acme.ports import Cache, Cipher, Clock, Directory, Row, Statements, UniqueViolation
 from acme.work import Attempt, deliver, events, mail, work
 
 API_VERSION = "1.0"
@@ -50,6 +50,7 @@ API_VERSION = "1.0"
 __all__ = [
     "API_VERSION",
     "Attempt",
+    "Cache",
     "Cipher",
     "Clock",
     "Conflict",

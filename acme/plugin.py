@@ -28,7 +28,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from acme.pages import Pages
-from acme.ports import Cipher, Clock, Directory, Statements
+from acme.ports import Cache, Cipher, Clock, Directory, Statements
 from acme.work import Attempt
 
 SettingsT = TypeVar("SettingsT", covariant=True)
@@ -58,6 +58,9 @@ class Resources(Generic[SettingsT]):
     """`[plugins.NAME]` of the configuration, decoded into the plugin's own type."""
     database: Statements
     """The plugin's own database. Inside a call, statements take part in its unit of work (`acme/work.py`)."""
+    cache: Cache
+    """Bytes for a while, of this plugin alone. It may be empty at any moment, and its store away: see `Cache`. What it holds
+    is not part of a unit of work, so change it after the commit."""
     directory: Directory
     """Clients of other contracts; calls carry this plugin's identity and the principal it acts for."""
     clock: Clock

@@ -130,6 +130,11 @@ class Verifier:
         """Whether revocations are known up to a second ago."""
         return time.monotonic() - self._polled <= FRESH
 
+    @property
+    def position(self) -> tuple[int, int | None]:
+        """How far it has followed the authority: its last change, and the version of its keys."""
+        return self._since, self._key_version
+
     def cached(self, token: str) -> Principal | None:
         """The principal of a token that was verified before; `None` when it was not, or has expired since."""
         principal = self._cache.get(token)

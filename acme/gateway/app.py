@@ -77,7 +77,8 @@ class Exchange:
 class Gateway:
     """Serves the routes of `services` over HTTP/1.1, through clients of `directory`.
 
-    `directory` calls as "gateway". `health` gives each plugin's state: "ok", "quarantined", or what is wrong with it.
+    `directory` calls as "gateway". `health` gives each plugin's state: "ok", "quarantined", or what is wrong with it;
+    `stores` that of what requests can do without, for the details of readiness.
     """
 
     def __init__(
@@ -92,13 +93,14 @@ class Gateway:
         info: Info,
         health: Callable[[], Mapping[str, str]],
         log_to: TextIO | None = None,
+        stores: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         require_c_parser()
         self._services, self._directory = tuple(services), directory
         self._json, self._wire, self._verifier = json, wire, verifier
         self._settings, self._info = settings, info
         self._access = AccessLog((log_to or sys.stderr) if settings.access_log else None)
-        self._readiness = Readiness(verifier, health)
+        self._readiness = Readiness(verifier, health, stores)
         self._routes: Routes[_Target] = Routes()
         self._server: Server | None = None
         self._listener: asyncio.Server | None = None

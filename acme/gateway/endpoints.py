@@ -31,13 +31,19 @@ class Fixed:
 class Readiness:
     """Whether this process should get requests, and if not, why not."""
 
-    def __init__(self, verifier: Verifier, health: Callable[[], Mapping[str, str]]) -> None:
-        self._verifier, self._health = verifier, health
+    def __init__(
+        self,
+        verifier: Verifier,
+        health: Callable[[], Mapping[str, str]],
+        stores: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
+        self._verifier, self._health, self._stores = verifier, health, stores
         self.started = False
         self.draining = False
 
     def checks(self) -> dict[str, Any]:
-        """`ready`, and each check with "ok" or what is wrong."""
+        """`ready`, and each check with "ok" or what is wrong. Requests are served without the stores, so they are shown
+        and decide nothing."""
         plugins = dict(self._health())
         checks = {
             "started": "ok" if self.started else "starting",
@@ -46,7 +52,7 @@ class Readiness:
         }
         ready = all(state == "ok" for state in checks.values())
         ready = ready and all(state != STARTING for state in plugins.values())
-        return {"ready": ready, "checks": checks, "plugins": plugins}
+        return {"ready": ready, "checks": checks, "plugins": plugins, "stores": dict(self._stores())}
 
     def answer(self) -> Answer:
         """200 or 503."""

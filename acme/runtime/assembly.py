@@ -41,13 +41,15 @@ from acme.runtime.databases import CannotStart
 from acme.runtime.discovery import Roster, contracts_of, discover, enlist, settings_of
 from acme.runtime.hosting import Parts, Placement, Running
 from acme.runtime.neighbours import PATIENCE, Neighbours
+from acme.runtime.nudges import Following, Nudges, deliveries_of
 from acme.runtime.roles import WHOLE, Role
 from acme.runtime.runfolder import RunFolder
 from acme.runtime.settings import Config
+from acme.runtime.stores import Stores, open_stores
 from acme.runtime.tls import LOOK_EVERY, Certificates
 from acme.tasks import LoopWatch, Tasks
 from acme.telemetry import Metrics
-from acme.tokens import POLL_EVERY, Verifier
+from acme.tokens import Verifier
 from acme.work import Deliveries
 
 _AGAIN: Final = 0.05
@@ -76,6 +78,8 @@ class Node:
     databases: Mapping[str, Database]
     """The databases of the plugins hosted here, by plugin."""
     deliveries: Mapping[str, Deliveries]
+    stores: Stores
+    """Cache and broadcast."""
     clock: Clock
     mailer: Mailer
     cipher: Cipher
@@ -120,6 +124,8 @@ async def assemble(
             url = listener.url(socket)
         where = await stack.enter_async_context(databases.serve(config.database, config.data, tasks, alone=role.alone))
         clock = _clock(config, stack)
+        stores = await open_stores(config, clock, tasks, metrics, stack)
+        nudges = Nudges(stores.broadcast, tasks)
         cipher = Vault(datafolder.master_key(config.data, config.secrets.master_key, make=role.alone))
         mailer = Mailbox(config.data / "mailbox", clock)
         stack.push_async_callback(mailer.close)
@@ -141,7 +147,23 @@ async def assemble(
         if placement == "grpc":
             own = folder.here(folder.address("self.grpc"))
             await stack.enter_async_context(socketed(directory, pipeline, cipher, believed, metrics, tasks, own))
-        parts = Parts(config, url, where, contracts, wire, directory, placement, clock, mailer, cipher, metrics)
+        following = Following(verifier, nudges)
+        parts = Parts(
+            config=config,
+            url=url,
+            databases=where,
+            contracts=contracts,
+            wire=wire,
+            directory=directory,
+            placement=placement,
+            clock=clock,
+            cache=stores.cache,
+            nudges=nudges,
+            following=following,
+            mailer=mailer,
+            cipher=cipher,
+            metrics=metrics,
+        )
         running: list[Running] = []
         for entry, plugin in roster.usable():
             if not role.hosts(entry.name):
@@ -152,7 +174,9 @@ async def assemble(
         busy = await stack.enter_async_context(Tasks("work", metrics))
         deliveries = {each.plugin.name: each.work(busy, metrics) for each in running}
         await _follow(verifier, role)
-        busy.loop("tokens.poll", verifier.poll, pause=POLL_EVERY)
+        following.start(busy)
+        for name, each_of in deliveries.items():
+            nudges.on(deliveries_of(name), each_of.wake)
 
         server, listen = None, ""
         if not role.alone and role.host:
@@ -179,6 +203,7 @@ async def assemble(
                 config.gateway,
                 Info(version=version()),
                 health=lambda: _health(roster, neighbours),
+                stores=stores.details,
             )
             stack.push_async_callback(gateway.drain, config.gateway.grace, notice=config.gateway.notice)
             await gateway.start(socket)
@@ -187,13 +212,14 @@ async def assemble(
             role=role,
             url=url,
             listen=listen,
-            mode=where.mode,
+            mode=where.mode if role.host is None or role.host else "none",
             roster=roster,
             neighbours=neighbours,
             contracts=contracts,
             directory=directory,
             databases={each.plugin.name: each.pool for each in running},
             deliveries=deliveries,
+            stores=stores,
             clock=clock,
             mailer=mailer,
             cipher=cipher,

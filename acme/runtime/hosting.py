@@ -10,14 +10,16 @@ from typing import Any, Final
 
 from acme.codec.wire import Wire
 from acme.contract import Contracts, Service
+from acme.contracts.authority.v1 import AuthorityStub
 from acme.dispatch import Directory, Host, Placement
 from acme.pages import Pages
 from acme.plugin import Delivery, Job, Plugin, Replicas, Resources, TokenProfile
-from acme.ports import Cipher, Clock, Database, Mailer
+from acme.ports import CacheStore, Cipher, Clock, Database, Mailer
 from acme.runtime.databases import Databases
 from acme.runtime.discovery import Entry, Roster, Unusable
 from acme.runtime.leases import Lease, Singleton
 from acme.runtime.migrations import migrate
+from acme.runtime.nudges import Following, Nudges, deliveries_of
 from acme.runtime.settings import Config
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
@@ -76,6 +78,9 @@ class Parts:
     directory: Directory
     placement: Placement
     clock: Clock
+    cache: CacheStore
+    nudges: Nudges
+    following: Following
     mailer: Mailer
     cipher: Cipher
     metrics: Metrics
@@ -100,6 +105,7 @@ class Parts:
                     clock=self.clock,
                     metrics=self.metrics,
                     kinds=[delivery.kind for delivery in plugin.deliveries],
+                    told=self._told(plugin),
                 )
                 resources = self._resources(plugin, units, settings)
                 with units.outside():
@@ -117,6 +123,7 @@ class Parts:
             name=plugin.name,
             settings=settings,
             database=units.database,
+            cache=self.cache.space(plugin.name),
             directory=self.directory.named(plugin.name),
             clock=self.clock,
             cipher=self.cipher,
@@ -125,6 +132,20 @@ class Parts:
             region=self.config.platform.region,
             public_url=self.config.platform.public_url or self.url,
         )
+
+    def _told(self, plugin: Plugin) -> Callable[[bool], None]:
+        """Who is told of the plugin's commits: processes that carry out its deliveries, and those that verify tokens."""
+        authority = self.contracts.service_of(AuthorityStub)
+        keeps_authority = any(self.contracts.service_of(base) is authority for base in plugin.contracts)
+        topic = deliveries_of(plugin.name)
+
+        def told(deliveries: bool) -> None:
+            if deliveries:
+                self.nudges.send(topic)
+            if keeps_authority:
+                self.following.committed()
+
+        return told
 
     def _handlers(self, plugin: Plugin, resources: Resources[Any]) -> Mapping[str, Handler]:
         return {

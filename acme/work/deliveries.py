@@ -6,7 +6,8 @@ tried again after a growing pause, and given up after its kind's number of attem
 `acme_deliveries_total{outcome="given_up"}` is the alarm. When a worker is killed the lease runs out, and the next one
 claims it: the number of the attempt tells them apart, so the slower one decides nothing any more.
 
-The loop is woken by a commit in its own process, and looks once a second otherwise.
+The loop is woken by a commit in its own process, by `wake` when another process says so, and looks once a second
+otherwise.
 """
 
 from __future__ import annotations
@@ -101,6 +102,10 @@ class Deliveries:
         plugin = self._service.plugin
         self._tasks.loop(f"{plugin}.deliveries", self._turn, pause=0.0)
         self._tasks.loop(f"{plugin}.housekeeping", self._sweep_all, pause=SWEEP)
+
+    def wake(self) -> None:
+        """There may be something to do: looks at once."""
+        self._service.wake.set()
 
     async def pass_once(self) -> int:
         """Claims what is due, up to `AT_ONCE`, and carries it out; says how much it claimed."""

@@ -84,8 +84,10 @@ class UnitFactory:
         clock: Clock,
         metrics: Metrics,
         kinds: Collection[str] = (),
+        told: Callable[[bool], None] = lambda _: None,
     ) -> None:
-        """`kinds` are the deliveries that the plugin declares; "mail" is always one."""
+        """`kinds` are the deliveries that the plugin declares; "mail" is always one. `told` is called after every commit,
+        with whether it asked for deliveries; it must not raise."""
         ends = metrics.counter("acme_units_of_work_total", "Units of work by their end.", ("plugin", "end"))
         replays = metrics.counter("acme_idempotent_replays_total", "Calls answered from a stored outcome.", ("plugin",))
         self.service: Final = Service(
@@ -96,6 +98,7 @@ class UnitFactory:
             outbox=Outbox(contracts, wire),
             kinds=frozenset({"mail", *kinds}),
             wake=asyncio.Event(),
+            told=told,
             committed=ends.bind(plugin, "committed"),
             rolled_back=ends.bind(plugin, "rolled_back"),
         )

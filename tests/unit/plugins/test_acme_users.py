@@ -13,7 +13,9 @@ from acme_users.signing import LONGEST_LIFE, SPAN
 
 from acme import Pages, Plugin, Resources, TokenProfile
 from acme.drivers.clock import SystemClock
+from acme.drivers.memory import open_cache
 from acme.drivers.vault import Vault
+from acme.telemetry import Metrics
 from acme.testing.databases import FreshDatabase
 from acme.tokens import TokenSettings
 
@@ -91,6 +93,7 @@ async def test_the_purge_deletes_what_has_expired_however_much_it_is_and_nothing
         name="users",
         settings=Settings(),
         database=database,
+        cache=open_cache("memory:", clock=clock, metrics=Metrics()).space("users"),
         directory=_nobody,
         clock=clock,
         cipher=vault,
