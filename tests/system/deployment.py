@@ -1,0 +1,186 @@
+"""Processes of `acme serve`, as the system tests put a platform together from them."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import secrets
+import selectors
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from acme.testing import Server
+from tests.system.running import ACME, PASSWORD, Person, Reply, call
+
+PLUGINS: Final = ("users", "projects")
+READY: Final = 60.0
+"""Seconds for a process to be ready."""
+
+
+def free_port() -> int:
+    """A port of this machine that nobody has at the moment."""
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Process:
+    """One process of `acme serve`."""
+
+    name: str
+    running: subprocess.Popen[bytes]
+    log_file: Path
+    ready: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def api(self) -> str:
+        return str(self.ready["api"])
+
+    @property
+    def listen(self) -> str:
+        return str(self.ready["listen"])
+
+    def log(self) -> str:
+        return self.log_file.read_text(errors="replace")
+
+    def wait_until_ready(self) -> None:
+        """Returns when it says so."""
+        assert self.running.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.running.stdout, selectors.EVENT_READ)
+            assert selector.select(READY), f"{self.name} is not ready:\n{self.log()}"
+        line = self.running.stdout.readline()
+        assert line, f"{self.name} ended without being ready ({self.running.wait()}):\n{self.log()}"
+        self.ready = json.loads(line)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM, limit: float = 30.0) -> int:
+        """Asks it to end and returns its exit status."""
+        self.running.send_signal(how)
+        return self.wait(limit)
+
+    def wait(self, limit: float = 30.0) -> int:
+        status = self.running.wait(limit)
+        if self.running.stdout is not None:
+            self.running.stdout.close()
+        return status
+
+    def kill(self) -> None:
+        """Ends it, however it stands."""
+        if self.running.poll() is None:
+            self.running.kill()
+        self.wait()
+
+
+class Deployment:
+    """One platform: databases, a master key, a folder; processes come and go."""
+
+    def __init__(self, folder: Path, server: str, urls: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("ACME_")},
+            "NO_COLOR": "1",
+            "ACME_PLATFORM__DATA": str(folder / "data"),
+            "ACME_PLATFORM__PUBLIC_URL": "http://acme.test",
+            "ACME_DATABASE__URL": server,
+            "ACME_DATABASE__CONNECTIONS": "4",
+            "ACME_SECRETS__MASTER_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
+            "ACME_GATEWAY__ACCESS_LOG": "false",
+            **{f"ACME_DATABASE__URLS__{name.upper()}": url for name, url in urls.items()},
+        }
+        self.processes: list[Process] = []
+
+    def begin(self, name: str, *options: str, environ: Mapping[str, str] | None = None) -> Process:
+        """Starts a process, and does not wait for it."""
+        log = self.folder / f"{name}.log"
+        with log.open("ab") as output:
+            running = subprocess.Popen(
+                [ACME, "serve", "--json", "--name", name, *options],
+                cwd=self.folder,
+                env=self._with(environ),
+                stdout=subprocess.PIPE,
+                stderr=output,
+                start_new_session=True,
+            )
+        process = Process(name, running, log)
+        self.processes.append(process)
+        return process
+
+    def start(self, name: str, *options: str, environ: Mapping[str, str] | None = None) -> Process:
+        """Starts a process and returns when it is ready."""
+        process = self.begin(name, *options, environ=environ)
+        process.wait_until_ready()
+        return process
+
+    def run(
+        self, *options: str, environ: Mapping[str, str] | None = None, limit: float = 60.0
+    ) -> subprocess.CompletedProcess[str]:
+        """Starts one in the expectation that it ends by itself."""
+        return subprocess.run(
+            [ACME, "serve", "--json", *options],
+            cwd=self.folder,
+            env=self._with(environ),
+            capture_output=True,
+            text=True,
+            timeout=limit,
+            check=False,
+        )
+
+    def _with(self, environ: Mapping[str, str] | None) -> dict[str, str]:
+        """The platform's environment with another over it, in which "" takes a variable away."""
+        merged = {**self.environ, **(environ or {})}
+        return {name: value for name, value in merged.items() if value}
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.kill()
+
+
+def services(**addresses: str) -> dict[str, str]:
+    """`[services]` as environment."""
+    return {f"ACME_SERVICES__{name.upper()}": address for name, address in addresses.items()}
+
+
+@contextlib.asynccontextmanager
+async def _databases(server: Server) -> Any:
+    async with contextlib.AsyncExitStack() as stack:
+        yield {name: server.url(await stack.enter_async_context(server.database())) for name in PLUGINS}
+
+
+@contextlib.contextmanager
+def deployment(folder: Path, server: Server) -> Iterator[Deployment]:
+    """A platform without processes yet, on fresh databases; all of it is gone afterwards."""
+    import asyncio
+
+    with asyncio.Runner() as runner:
+        context = _databases(server)
+        urls = runner.run(context.__aenter__())
+        one = Deployment(folder, server.url("postgres"), urls)
+        try:
+            yield one
+        finally:
+            one.close()
+            runner.run(context.__aexit__(None, None, None))
+
+
+def join(api: str, email: str) -> Person:
+    """Signs somebody up and logs in."""
+    account = {"email": email, "password": PASSWORD, "display_name": "Ada"}
+    assert call(api, "POST", "/v1/users", account).status == 202
+    reply = call(api, "POST", "/v1/sessions", {"email": email, "password": PASSWORD})
+    assert reply.status == 201, reply.body
+    return Person(email, reply.json)
+
+
+def create(api: str, person: Person, name: str, key: str = "") -> Reply:
+    """Makes a project."""
+    headers = {"Idempotency-Key": key} if key else {}
+    return call(api, "POST", "/v1/projects", {"name": name}, token=person.token, headers=headers)
