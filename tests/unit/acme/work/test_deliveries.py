@@ -15,9 +15,9 @@ from acme.contracts.projects.v1 import ProjectCreated
 from acme.drivers.mailbox import Mailbox, mails
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
-from acme.work import Attempt, Deliveries, Handler, send_mail
+from acme.work import Attempt, Deliveries, Handler, UnitFactory, send_mail
 from acme.work.deliveries import LONGEST_PAUSE, POLL, pause
-from tests.services import Stage
+from tests.services import CONTRACTS, Stage
 
 
 class Broken(Exception):
@@ -197,6 +197,57 @@ async def test_the_loop_finds_what_other_processes_asked_for(stage: Stage) -> No
                 deliver("ping", b"hello")
         await until(lambda: stage.value("SELECT count(*) FROM acme.deliveries WHERE done_at IS NOT NULL"))
     assert len(handled.attempts) == 1
+
+
+async def test_a_loop_that_is_woken_does_not_wait_for_its_time(stage: Stage) -> None:
+    handled = Handled()
+    async with Tasks("loop", Metrics()) as tasks:
+        deliveries = worker(stage, handled, tasks=tasks)
+        deliveries.start()
+        other = UnitFactory(
+            "things",
+            stage.pool,
+            contracts=CONTRACTS,
+            wire=stage.wire,
+            cipher=stage.cipher,
+            clock=stage.clock,
+            metrics=Metrics(),
+            kinds=["ping"],
+            told=lambda asked: deliveries.wake() if asked else None,
+        )
+        started = time.monotonic()
+        for number in range(1, 6):
+            with other.outside():
+                async with work():
+                    deliver("ping", b"hello")
+            await until(lambda: stage.value("SELECT bool_and(done_at IS NOT NULL) FROM acme.deliveries"))
+            assert len(handled.attempts) == number
+        assert time.monotonic() - started < 4 * POLL, "it was the poll that found them"
+
+
+async def test_every_commit_is_told_with_whether_it_asked_for_deliveries(stage: Stage) -> None:
+    told: list[bool] = []
+    units = UnitFactory(
+        "things",
+        stage.pool,
+        contracts=CONTRACTS,
+        wire=stage.wire,
+        cipher=stage.cipher,
+        clock=stage.clock,
+        metrics=Metrics(),
+        kinds=["ping"],
+        told=told.append,
+    )
+    with units.outside():
+        async with work():
+            deliver("ping", b"hello")
+        async with work():
+            await units.database.execute("SELECT 1")
+        with pytest.raises(Broken):
+            async with work():
+                deliver("ping", b"never")
+                raise Broken
+    assert told == [True, False]
 
 
 async def test_a_stuck_delivery_does_not_hold_up_the_others(stage: Stage) -> None:
