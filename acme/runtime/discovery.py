@@ -169,16 +169,24 @@ def settings_of(roster: Roster, sections: Mapping[str, Section], disabled: Colle
     return decoded
 
 
+def covers(api: str, version: str) -> bool:
+    """Whether a version range such as ">=1,<2" holds a version.
+
+    Raises:
+        Unusable: it is no version range.
+    """
+    try:
+        return version in SpecifierSet(api)
+    except InvalidSpecifier:
+        raise Unusable(f"api = {api!r} is not a version range, such as '>=1,<2'") from None
+
+
 def _declared(point: importlib.metadata.EntryPoint) -> Plugin:
     plugin = point.load()
     if not isinstance(plugin, Plugin):
         raise Unusable(f"{point.value} is of type {type(plugin).__name__}; an acme.Plugin is expected")
     if plugin.name != point.name:
         raise Unusable(f"the entry point is named {point.name}, the plugin {plugin.name}")
-    try:
-        works = API_VERSION in SpecifierSet(plugin.api)
-    except InvalidSpecifier:
-        raise Unusable(f"api = {plugin.api!r} is not a version range, such as '>=1,<2'") from None
-    if not works:
+    if not covers(plugin.api, API_VERSION):
         raise Unusable(f"it is made for plugin API {plugin.api}; this platform has {API_VERSION}")
     return plugin

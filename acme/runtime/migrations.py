@@ -70,8 +70,11 @@ class Migration:
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
-async def migrate(database: Database, plugin: str, package: str, clock: Clock, *, limit: float = 300.0) -> Applied:
-    """Applies what is missing. Several processes may call it at once: one applies, the others wait up to `limit` seconds.
+async def migrate(
+    database: Database, plugin: str, package: str, clock: Clock, *, limit: float = 300.0, last: int | None = None
+) -> Applied:
+    """Applies what is missing, or no more than the `last` of the plugin's own. Several processes may call it at once: one
+    applies, the others wait up to `limit` seconds.
 
     Raises:
         MigrationError: numbers with a gap or twice, a file that changed after it was applied, a database newer than the
@@ -79,7 +82,7 @@ async def migrate(database: Database, plugin: str, package: str, clock: Clock, *
         acme.errors.Unavailable: the database cannot be reached.
         Exception: the driver's, when a statement fails; a note names the file, and nothing of that file was done.
     """
-    platform, own = read(PLATFORM), read(package)
+    platform, own = read(PLATFORM), read(package)[:last]
     async with database.connection() as connection:
         await _lock(connection, limit)
         try:
