@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import random
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from tests.system.running import ACME, Person, Platform, call, check_problem, platform, wait_for
+from tests.system.test_crash import WRITERS, Ledger, Writer, all_projects
 
+KILLS = 6
 SPLIT = ("--port", "0", "--split")
 AGAIN = 15.0
 """Seconds in which a process that was killed is back."""
@@ -177,6 +183,43 @@ def test_a_killed_worker_is_started_again_and_the_others_go_on(own: Platform) ->
     wait_for("the route", lambda: answers(own, person, f"/v1/projects/{made['id']}") == 200, limit=AGAIN)
     assert call(own.api, "GET", "/readyz").json["plugins"] == {"users": "ok", "projects": "ok"}
     assert restarts(own, "gateway") == restarts(own, "users") == 0
+
+
+async def test_a_worker_killed_under_load_loses_and_doubles_nothing(
+    own: Platform, record_property: Callable[[str, object], None]
+) -> None:
+    own.environ |= {"ACME_LOG__LEVEL": "warning", "ACME_SPLIT__WORKERS": "2", "ACME_GATEWAY__ACCESS_LOG": "false"}
+    await asyncio.to_thread(own.start)
+    person = await asyncio.to_thread(own.join, "ledger@example.com")
+    ledger, stop = Ledger(), asyncio.Event()
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as client:
+        writers = [Writer(f"Writer {number}", own, person.token, ledger, stop) for number in range(WRITERS)]
+        async with asyncio.timeout(240), asyncio.TaskGroup() as group:
+            for writer in writers:
+                group.create_task(writer.run(client))
+            for number in range(KILLS):
+                await ledger.grow(by=random.randint(20, 80), limit=60)
+                await kill_child(own, f"projects-{number % 2 + 1}")
+            await ledger.grow(by=10, limit=60)
+            stop.set()
+    kept = await all_projects(own, person.token)
+    assert [name for name, times in Counter(name for name, _ in kept).items() if times > 1] == []
+    assert dict(kept) == ledger.acknowledged
+    record_property("acknowledged writes", len(ledger.acknowledged))
+    record_property("writes that were retried", len(ledger.retries))
+    assert await asyncio.to_thread(own.stop) == 0
+
+
+async def kill_child(one: Platform, name: str) -> None:
+    """Kill -9, as soon as it is up."""
+    async with asyncio.timeout(AGAIN):
+        while True:
+            seen = await asyncio.to_thread(topology, one)
+            (child,) = [child for child in seen["supervisor"]["children"] if child["name"] == name]
+            if child["state"] == "up":
+                os.kill(child["pid"], signal.SIGKILL)
+                return
+            await asyncio.sleep(0.05)
 
 
 def test_connections_wait_while_a_killed_gateway_is_started_again(own: Platform) -> None:
