@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from acme.dispatch import Directory, Pipeline
+from acme.dispatch.place import Settings
 from acme.dispatch.remote import Remote, View
 from acme.plugin import Plugin
 from acme.ports import Cipher
@@ -22,6 +23,9 @@ log: Final = logger(__name__)
 
 PATIENCE: Final = 10.0
 """Seconds that a start waits for the neighbours. Who is not there by then is waited for while the process runs."""
+
+LONGEST_PAUSE: Final = 1.0
+"""Seconds between two attempts to reach an address at most: a neighbour that was started again is found within them."""
 
 UP: Final = "up"
 UNREACHABLE: Final = "unreachable"
@@ -97,7 +101,15 @@ class Neighbours:
         """Begins to connect, and sends the calls of the plugin's services there."""
         address = ",".join(self._folder.here(one) for one in addresses)
         tls = self._tls if any(one.startswith("grpcs:") for one in addresses) else None
-        remote = Remote(address, self._pipeline, self._cipher, self._metrics, self._tasks, tls)
+        remote = Remote(
+            address,
+            self._pipeline,
+            self._cipher,
+            self._metrics,
+            self._tasks,
+            tls,
+            settings=Settings(most=LONGEST_PAUSE),
+        )
         services = [self._pipeline.contracts.service_of(base) for base in plugin.contracts]
         for service in services:
             self._directory.connect(service, remote)
