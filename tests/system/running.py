@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -103,8 +103,16 @@ class Platform:
     """
 
     def __init__(
-        self, folder: Path, *options: str, data: str = "data", environ: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        *options: str,
+        data: str = "data",
+        environ: Mapping[str, str] | None = None,
+        program: Sequence[str] = (ACME,),
+        user: int | None = None,
     ) -> None:
+        """`program` with `user` (a uid, for root only) runs it as somebody else."""
+        self.program, self.user = list(program), user
         self.folder, self.options = folder, options
         self.data = folder / data
         self.environ = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200", **(environ or {})}
@@ -115,10 +123,25 @@ class Platform:
         """Starts it and returns when it says that it is ready."""
         folder = self.folder
         folder.mkdir(parents=True, exist_ok=True)
-        command = [ACME, "up", "--json", "--data", str(self.data), *(options or self.options or ("--port", "0"))]
+        command = [
+            *self.program,
+            "up",
+            "--json",
+            "--data",
+            str(self.data),
+            *(options or self.options or ("--port", "0")),
+        ]
         with (folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                command, cwd=folder, env=self.environ, stdout=subprocess.PIPE, stderr=log, start_new_session=True
+                command,
+                cwd=folder,
+                env=self.environ,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+                user=self.user,
+                group=self.user,
+                extra_groups=None if self.user is None else [],
             )
         line = self._line(limit)
         assert line, f"acme up ended without being ready ({self.process.wait()}):\n{self.log()}"

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import pwd
 import re
 import signal
 import socket
 import subprocess
+import sys
+import tempfile
 import textwrap
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -261,6 +265,44 @@ def test_a_folder_that_only_its_owner_may_enter_is_enough(tmp_path: Path) -> Non
         assert one.stop() == 0
     assert closed.stat().st_mode & 0o777 == 0o700
     assert tmp_path.stat().st_mode & 0o777 == 0o700
+
+
+def pythons() -> list[str]:
+    """Interpreters of this version that an ordinary user may run."""
+    minor = f"python3.{sys.version_info.minor}"
+    found = [os.path.realpath(sys.executable), f"/usr/bin/{minor}", f"/usr/local/bin/{minor}"]
+    may = [path for path in found if os.access(path, os.X_OK)]
+    return [path for path in may if all(folder.stat().st_mode & 0o001 for folder in Path(path).parents)]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="not root: all other tests show that an ordinary user can run it")
+@pytest.mark.skipif(not pythons(), reason="no Python of this version that an ordinary user may run")
+def test_an_ordinary_user_can_run_it() -> None:
+    nobody = pwd.getpwnam("nobody").pw_uid
+    with tempfile.TemporaryDirectory() as name:
+        os.chown(name, nobody, nobody)
+        one = Platform(
+            Path(name),
+            environ={
+                "PYTHONPATH": os.pathsep.join(path for path in sys.path if "lib/python" not in path or "site-" in path)
+            },
+            program=[pythons()[0], "-c", "from acme.cli import main; main()"],
+            user=nobody,
+        )
+        try:
+            one.start()
+            assert {Path(f"/proc/{pid}").stat().st_uid for pid in one.database_processes()} == {nobody}
+            one.project(one.join("ordinary@example.com"), "Ordinary")
+            assert one.stop() == 0
+            assert one.database_processes() == []
+        finally:
+            one.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="not root")
+def test_root_runs_the_database_as_somebody_else(running: Platform) -> None:
+    owners = {Path(f"/proc/{pid}").stat().st_uid for pid in running.database_processes()}
+    assert owners == {pwd.getpwnam("nobody").pw_uid}
 
 
 def test_secrets_are_for_the_owner_alone(running: Platform) -> None:
