@@ -32,6 +32,11 @@ SHOWS_OUR_INSIDE: Final = re.compile(
 """What no answer may hold: stack traces, SQL, paths."""
 
 
+def path_with(folder: Path) -> dict[str, str]:
+    """The environment that puts `folder` on Python's path, before what is there already."""
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))}
+
+
 def wait_for(what: str, condition: Callable[[], Any], limit: float = 10.0) -> float:
     """Seconds until `condition()` was true.
 

@@ -20,7 +20,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.running import ACME, Platform, call, check_problem, connect, platform, until_waiting, wait_for
+from tests.system.running import (
+    ACME,
+    Platform,
+    call,
+    check_problem,
+    connect,
+    path_with,
+    platform,
+    until_waiting,
+    wait_for,
+)
 
 
 @pytest.fixture
@@ -244,7 +254,7 @@ def install(folder: Path, name: str, code: str) -> Path:
 )
 def test_a_broken_plugin_is_quarantined_and_named_and_the_others_serve(tmp_path: Path, code: str, reason: str) -> None:
     path = install(tmp_path / "site", "weather", code)
-    with platform(tmp_path / "platform", environ={"PYTHONPATH": str(path)}) as one:
+    with platform(tmp_path / "platform", environ=path_with(path)) as one:
         plugins = {plugin["name"]: plugin for plugin in one.ready["plugins"]}
         assert {name: plugin["health"] for name, plugin in plugins.items()} == {
             "users": "up",
