@@ -8,15 +8,24 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import structlog
 
+from acme import work
 from acme.context import ANONYMOUS, Call, IdempotencyKey, Kind, Principal
 from acme.contracts.projects.v1 import CreateProjectRequest, Project, ProjectsStub
-from acme.contracts.users.v1 import CreateUserRequest, RefreshSessionRequest, SessionsStub, SessionTokens, UsersStub
+from acme.contracts.users.v1 import (
+    CreateUserReply,
+    CreateUserRequest,
+    RefreshSessionRequest,
+    SessionsStub,
+    SessionTokens,
+    UsersStub,
+)
 from acme.errors import Conflict, Fault, Invalid, NotFound, Refused
 from acme.ports import Connection
 from acme.work import store
 from acme.work.idempotency import LIMIT, Idempotency, Key
-from tests.services import ANN, Stage, calling, finished, refusal
+from tests.services import ANN, INSERT, Stage, calling, finished, refusal
 
 
 @pytest.fixture
@@ -294,3 +303,16 @@ async def test_a_key_is_ignored_where_nobody_owns_it(stage: Stage) -> None:
             await stage.client(UsersStub).create_user(request)
     assert len(served) == 2
     assert (await stage.counts())[3] == 0
+
+
+async def test_a_manual_method_that_forgets_its_last_unit_is_told_so_in_the_log(stage: Stage) -> None:
+    async def script(message: Any) -> CreateUserReply:
+        async with work():
+            await stage.units.database.execute(INSERT, "one")
+        return CreateUserReply()
+
+    stage.users.script = script
+    with structlog.testing.capture_logs() as logs:
+        await stage.sign_up("k1")
+    assert [line["method"] for line in logs] == ["acme.users.v1.Users/CreateUser"]
+    assert "work(last=True)" in logs[0]["event"]
