@@ -85,6 +85,29 @@ def test_what_was_committed_is_there_after_the_process_was_killed(own: Platform)
     assert own.database_processes() == []
 
 
+def test_a_database_that_dies_is_started_again_and_nothing_committed_is_lost(own: Platform) -> None:
+    own.start()
+    person = own.join("database@example.com")
+    made = own.project(person, "Kept")
+    path = f"/v1/projects/{made['id']}"
+    server = int((own.data / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+    os.kill(server, signal.SIGKILL)
+    wait_for("the server's end", lambda: server not in own.database_processes())
+    answers = [own.call("GET", path, token=person.token).status]
+
+    def serves_again() -> bool:
+        answers.append(own.call("GET", path, token=person.token).status)
+        return answers[-1] == 200
+
+    wait_for("the database", serves_again, limit=30)
+    assert set(answers) <= {200, 503}
+    assert own.call("GET", path, token=person.token).json == made
+    assert own.project(person, "Afterwards")["name"] == "Afterwards"
+    wait_for("readiness", lambda: own.call("GET", "/readyz").status == 200, limit=30)
+    assert own.stop() == 0
+    assert own.database_processes() == []
+
+
 def test_a_start_right_after_a_kill_waits_for_the_old_database_to_go(own: Platform) -> None:
     own.start()
     person = own.join("again@example.com")
