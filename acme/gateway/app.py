@@ -22,8 +22,8 @@ from acme.context import ANONYMOUS, CALL, Call, Principal
 from acme.contract import Method, Route, Service
 from acme.errors import DeadlineExceeded, NotFound, Refused
 from acme.gateway import openapi
-from acme.gateway.access import AccessLog, Entry
-from acme.gateway.auth import authenticate
+from acme.gateway.access import AccessLog
+from acme.gateway.auth import authenticate, known
 from acme.gateway.binding import Bound, Lazy
 from acme.gateway.deadlines import Deadlines
 from acme.gateway.endpoints import Fixed, Readiness, endpoints
@@ -33,6 +33,7 @@ from acme.gateway.routing import Leaf, Routes
 from acme.gateway.server import (
     JSON,
     PROBLEM,
+    Connection,
     Reply,
     Server,
     check_size,
@@ -67,8 +68,7 @@ class Exchange:
         self.request, self.request_id, self.task = request, request_id, task
         self.started = time.monotonic()
         self.headers = request.headers
-        # The peer's address. Forwarded headers are believed from nobody.
-        self.address = (request.remote or "").removeprefix("::ffff:")
+        self.address = cast(Connection, request.protocol).address
         self.route = ""
         self.bound: Bound | None = None
         self.principal: Principal = ANONYMOUS
@@ -156,7 +156,8 @@ class Gateway:
             return self._reply(exchange, *target.answer())
         exchange.bound = bound = target.bound or target.bind()
         if bound.permission:
-            exchange.principal = await authenticate(headers, self._verifier, bound.permission)
+            principal = known(headers, self._verifier, bound.permission)
+            exchange.principal = principal or await authenticate(headers, self._verifier, bound.permission)
         seconds = timeout(headers, self._settings)
         alarm = self._deadlines.start(exchange.task, seconds)
         try:
@@ -223,16 +224,8 @@ class Gateway:
     # ---- answers ------------------------------------------------------------------------------------------------
 
     def _reply(self, exchange: Exchange, status: int, content_type: str, body: bytes, lines: bytes = b"") -> Reply:
-        return Reply(
-            exchange.request,
-            exchange.request_id,
-            status,
-            content_type,
-            body,
-            headers=lines,
-            keep_alive=not self._readiness.draining,
-            write_timeout=self._settings.write_timeout,
-        )
+        keep, wait = not self._readiness.draining, self._settings.write_timeout
+        return Reply(exchange.request, exchange.request_id, status, content_type, body, lines, keep, wait)
 
     def _refusal(self, exchange: Exchange, refusal: Refused) -> Reply:
         bound = exchange.bound
@@ -259,18 +252,7 @@ class Gateway:
         path = route if bound is not None and bound.private else request.raw_path.partition("?")[0]
         principal = exchange.principal.id
         self._access.add(
-            Entry(
-                time.time(),
-                method,
-                route,
-                path,
-                status,
-                seconds,
-                size,
-                exchange.request_id,
-                principal,
-                exchange.address,
-            )
+            (time.time(), method, route, path, status, seconds, size, exchange.request_id, principal, exchange.address)
         )
 
     # ---- life ---------------------------------------------------------------------------------------------------

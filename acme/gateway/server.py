@@ -92,30 +92,25 @@ class Reply:
         status: int,
         content_type: str,
         body: bytes,
-        *,
-        headers: bytes = b"",
-        keep_alive: bool = True,
-        write_timeout: float = 30.0,
+        lines: bytes,
+        may_keep: bool,
+        write_timeout: float,
     ) -> None:
-        self.status, self.body_length, self.write_timeout = status, len(body), write_timeout
+        """`lines` are headers beyond the constant ones; `may_keep` says whether the connection may go on."""
+        self.status, self.write_timeout = status, write_timeout
         # A body that nobody has read cannot be told from the next request: the connection ends with this answer.
-        keep = keep_alive and request.keep_alive and request.content.is_eof()
-        self.keep_alive = keep
+        self.keep_alive = keep = may_keep and request.keep_alive and request.content.is_eof()
         if not keep:
-            headers += b"Connection: close\r\n"
-        elif request.version != HttpVersion11:
-            headers += b"Connection: keep-alive\r\n"
+            lines += b"Connection: close\r\n"
+        elif request.version is not HttpVersion11:
+            lines += b"Connection: keep-alive\r\n"
         if status != 204:
-            headers += b"Content-Length: %d\r\n" % len(body)
+            lines += b"Content-Length: %d\r\n" % len(body)
         if request.method == "HEAD":
-            body, self.body_length = b"", 0
-        self._data = b"%b%bX-Request-Id: %b\r\n%b\r\n%b" % (
-            _HEADS[status, content_type],
-            _DATE.line(),
-            request_id.encode(),
-            headers,
-            body,
-        )
+            body = b""
+        self.body_length = len(body)
+        head = _HEADS[status, content_type]
+        self._data = b"%b%bX-Request-Id: %b\r\n%b\r\n%b" % (head, _DATE.line(), request_id.encode(), lines, body)
 
     async def prepare(self, request: web.BaseRequest) -> None:
         """Sends it; a client that has gone gets nothing."""
@@ -194,11 +189,18 @@ def _too_large(settings: GatewaySettings) -> TooLarge:
 class Connection(RequestHandler):
     """One client connection."""
 
-    __slots__ = ("_answer",)
+    __slots__ = ("_answer", "address")
 
     def __init__(self, manager: Server, answer: Callable[[web.BaseRequest, Refused], Reply], **options: Any) -> None:
         super().__init__(manager, **options)
         self._answer = answer
+        self.address = ""
+        """IP address of the peer. Forwarded headers are believed from nobody."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        self.address = peer[0].removeprefix("::ffff:") if peer else ""
 
     @property
     def idle(self) -> bool:
