@@ -1,7 +1,7 @@
 """Metrics come out in Prometheus' text format, under the names they were declared with."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import structlog
@@ -60,15 +60,17 @@ def test_a_name_declared_twice_is_one_family_and_of_one_kind() -> None:
 
 
 @pytest.fixture
-def configured(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
+def configure() -> Iterator[Callable[[], None]]:
+    """Called in the test itself: its stderr is not that of its fixtures."""
     before = structlog.get_config()
-    configure_logs(json=True)
-    yield
+    yield lambda: configure_logs(json=True)
     structlog.configure(**before)
 
 
-@pytest.mark.usefixtures("configured")
-def test_a_line_written_while_a_call_is_served_names_its_request(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_written_while_a_call_is_served_names_its_request(
+    configure: Callable[[], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure()
     token = CALL.set(Call("a.B/C", ANONYMOUS, "req_1", 0.0))
     try:
         logger("test").info("inside")
@@ -80,8 +82,10 @@ def test_a_line_written_while_a_call_is_served_names_its_request(capsys: pytest.
     assert "request_id" not in outside
 
 
-@pytest.mark.usefixtures("configured")
-def test_a_traceback_in_a_log_shows_no_values(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_traceback_in_a_log_shows_no_values(
+    configure: Callable[[], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure()
     secret = "pass" + "word"
     try:
         raise RuntimeError(len(secret))
