@@ -99,7 +99,8 @@ class Reply:
         """`lines` are headers beyond the constant ones; `may_keep` says whether the connection may go on."""
         self.status, self.write_timeout = status, write_timeout
         # A body that nobody has read cannot be told from the next request: the connection ends with this answer.
-        self.keep_alive = keep = may_keep and request.keep_alive and request.content.is_eof()
+        read = not request.body_exists or request.content.is_eof()
+        self.keep_alive = keep = may_keep and read and request.keep_alive
         if not keep:
             lines += b"Connection: close\r\n"
         elif request.version is not HttpVersion11:
@@ -175,9 +176,9 @@ async def read_body(request: web.BaseRequest, settings: GatewaySettings) -> byte
     return b"".join(chunks)
 
 
-def check_size(request: web.BaseRequest, settings: GatewaySettings) -> None:
+def check_size(headers: Headers, settings: GatewaySettings) -> None:
     """Refuses by Content-Length alone, before anything of the body is read (413)."""
-    length = request.headers.get("Content-Length")
+    length = headers.get("Content-Length")
     if length is not None and int(length) > settings.max_body:
         raise _too_large(settings)
 
@@ -261,4 +262,4 @@ class Server(web.Server):
         """Ends the connections that wait for a next request. Those in use end with their answer."""
         for connection in self.connections:
             if isinstance(connection, Connection) and connection.idle:
-                connection.close()
+                connection.force_close()  # what was written still leaves; close() alone would keep the socket open
