@@ -20,7 +20,7 @@ from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 from multidict import CIMultiDictProxy
 
 from acme.errors import Refused, TooLarge
-from acme.gateway.problems import Rejected
+from acme.gateway.problems import TITLES, Rejected
 from acme.gateway.settings import LONGEST_LINE, MOST_HEADERS, GatewaySettings
 
 Headers = CIMultiDictProxy[str]
@@ -43,7 +43,7 @@ def require_c_parser() -> None:
 
 
 def _head(status: int, content_type: str) -> bytes:
-    phrase = "Client Closed Request" if status == 499 else HTTPStatus(status).phrase
+    phrase = TITLES[status] if status >= 400 else HTTPStatus(status).phrase
     kind = f"Content-Type: {content_type}\r\n" if content_type else ""
     return (
         f"HTTP/1.1 {status} {phrase}\r\n{kind}Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
