@@ -23,7 +23,6 @@ from tests.bench.load import CONNECTIONS, Load, load, request_bytes
 from tests.bench.serving import Cores, bare, cpu_seconds, install_stranger, pin, platform
 from tests.system.running import Platform
 
-STARTS: Final = 5
 PER_REPLY: Final = {"content-length", "date", "server", "connection"}
 """Headers that a server writes by itself."""
 
@@ -174,11 +173,11 @@ def in_process() -> list[Floor]:
     return [Floor("in-process call beyond a direct await", figures["beyond it"], 6, at_least=False, unit=" µs")]
 
 
-def starts(folder: Path) -> list[Floor]:
+def starts(folder: Path, times: int) -> list[Floor]:
     """CPU seconds of the platform's own process from start to ready, without PostgreSQL's init and start."""
     cpu: dict[str, list[float]] = {"first start (tables made)": [], "start again": []}
     wall: dict[str, list[float]] = {name: [] for name in cpu}
-    for number in range(STARTS):
+    for number in range(times):
         one = Platform(folder / f"start-{number}")
         try:
             for name in cpu:
@@ -190,7 +189,7 @@ def starts(folder: Path) -> list[Floor]:
                     raise RuntimeError(f"acme up did not end well:\n{one.log()[-4000:]}")
         finally:
             one.close()
-    print(f"\nStart to ready, {STARTS} times, medians: CPU seconds of our process without PostgreSQL's, and wall:\n")
+    print(f"\nStart to ready, {times} times, medians: CPU seconds of our process without PostgreSQL's, and wall:\n")
     for name, figures in cpu.items():
         spread = f"{min(figures):.2f} – {max(figures):.2f}"
         print(f"{statistics.median(figures):10.2f} CPU-s ({spread}) {statistics.median(wall[name]):8.2f} s  {name}")
@@ -203,10 +202,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="rounds of every kind of request (5)")
     parser.add_argument("--seconds", type=float, default=3.0, help="seconds a round (3)")
+    parser.add_argument("--starts", type=int, default=5, help="times the platform is started (5)")
     options = parser.parse_args()
     floors = [*codecs(), *in_process()]
     with tempfile.TemporaryDirectory(prefix="acme-bench-", ignore_cleanup_errors=True) as folder:
-        floors += starts(Path(folder))
+        floors += starts(Path(folder), options.starts)
         floors += under_load(Path(folder), options.rounds, options.seconds)
     print("\nFloors:\n")
     for floor in floors:

@@ -108,7 +108,7 @@ async def test_a_write_that_was_acknowledged_survives_kill_9_and_is_there_once(
                 for writer in writers:
                     group.create_task(writer.run(client))
                 for _ in range(KILLS):
-                    await ledger.grow(by=random.randint(10, 60), limit=60)
+                    await ledger.grow(by=random.randint(30, 200), limit=60)
                     await asyncio.to_thread(kill, one)
                     await asyncio.to_thread(one.start, "--port", port)
                 await ledger.grow(by=10, limit=60)
