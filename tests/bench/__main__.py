@@ -135,7 +135,7 @@ def under_load(folder: Path, rounds: int, seconds: float) -> list[Floor]:
         "Load generator: tests/bench/load.py (raw sockets on uvloop). Busy is the server's share of its core: well below"
     )
     print("100%, PostgreSQL or other programs were the limit, and CPU µs a request say more than requests/s.")
-    print("(a) and (b) answer with the same body and headers.\n")
+    print("(a) answers with the body and headers of (b); aiohttp adds its Server header.\n")
     print(f"{'':34} {'req/s':>8} {'least':>8} – {'most':<8}{'CPU µs':>8} {'busy':>7} {'generator':>9}", end=" ")
     print(f"{'p50 ms':>8} {'p99 ms':>8} {'bytes':>7}")
     for scenario in found:
