@@ -39,6 +39,7 @@ from acme.gateway.server import (
     header_lines,
     read_body,
     require_c_parser,
+    task_of,
 )
 from acme.gateway.settings import GatewaySettings
 from acme.ports import Directory
@@ -70,7 +71,7 @@ class Exchange:
         self.request_id = ids.of(headers)
         connection: Any = request.protocol  # a Connection, which server.py makes
         self.address: str = connection.address
-        self.task: Any = asyncio.current_task()  # aiohttp runs each request in one of its own
+        self.task: Any = task_of(request)
         self.route = ""
         self.bound: Bound | None = None
         self.principal: Principal = ANONYMOUS
@@ -165,13 +166,14 @@ class Gateway:
             exchange.principal = principal or await authenticate(headers, self._verifier, bound.permission)
         seconds = timeout(headers, self._settings)
         alarm = self._deadlines.start(exchange.task, seconds)
+        outside = None
         try:
             body = b""
             if has_body:
                 check_content(headers)
                 body = await read_body(request, self._settings)
             message = bound.request(values, query, headers, body)
-            CALL.set(
+            outside = CALL.set(
                 Call(
                     "",
                     exchange.principal,
@@ -191,6 +193,8 @@ class Gateway:
             raise
         finally:
             alarm.stop()
+            if outside is not None:
+                CALL.reset(outside)  # the task may serve the connection's next request too
         content, lines = bound.reply(reply)
         return self._reply(exchange, bound.status, JSON if content else "", content, lines)
 

@@ -7,11 +7,13 @@ here: routing, middlewares, its response classes (a pre-built head and one write
 from __future__ import annotations
 
 import asyncio
+import operator
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from aiohttp import http_parser, web
 from aiohttp.http import HttpVersion11
@@ -24,6 +26,7 @@ from acme.gateway.problems import TITLES, Rejected
 from acme.gateway.settings import LONGEST_LINE, MOST_HEADERS, GatewaySettings
 
 Headers = CIMultiDictProxy[str]
+T = TypeVar("T")
 
 LINGER: Final = 2.0
 """Seconds in which what a refused client still sends is read and thrown away, so that it gets to read the answer."""
@@ -50,33 +53,26 @@ def _head(status: int, content_type: str) -> bytes:
     ).encode()
 
 
-class _Heads(dict[tuple[int, str], bytes]):
-    """Status line and constant headers, built at first use."""
+class _Heads:
+    """Status line, constant headers and Date, built at first use and afresh each second."""
 
-    def __missing__(self, key: tuple[int, str]) -> bytes:
-        self[key] = made = _head(*key)
-        return made
+    __slots__ = ("_made", "_second")
+
+    def __init__(self) -> None:
+        self._second, self._made = 0, dict[tuple[int, str], bytes]()
+
+    def of(self, status: int, content_type: str) -> bytes:
+        second = int(time.time())
+        if second != self._second:
+            self._second, self._made = second, {}
+        head = self._made.get((status, content_type))
+        if head is None:
+            date = formatdate(second, usegmt=True)
+            head = self._made[status, content_type] = b"%bDate: %b\r\n" % (_head(status, content_type), date.encode())
+        return head
 
 
 _HEADS: Final = _Heads()
-
-
-class _Date:
-    """The Date header, formatted once a second."""
-
-    __slots__ = ("_line", "_second")
-
-    def __init__(self) -> None:
-        self._second, self._line = 0, b""
-
-    def line(self) -> bytes:
-        second = int(time.time())
-        if second != self._second:
-            self._second, self._line = second, f"Date: {formatdate(second, usegmt=True)}\r\n".encode()
-        return self._line
-
-
-_DATE: Final = _Date()
 
 
 class Reply:
@@ -110,8 +106,8 @@ class Reply:
         if request.method == "HEAD":
             body = b""
         self.body_length = len(body)
-        head = _HEADS[status, content_type]
-        self._data = b"%b%bX-Request-Id: %b\r\n%b\r\n%b" % (head, _DATE.line(), request_id.encode(), lines, body)
+        head = _HEADS.of(status, content_type)
+        self._data = b"%bX-Request-Id: %b\r\n%b\r\n%b" % (head, request_id.encode(), lines, body)
 
     async def prepare(self, request: web.BaseRequest) -> None:
         """Sends it; a client that has gone gets nothing."""
@@ -187,6 +183,35 @@ def _too_large(settings: GatewaySettings) -> TooLarge:
     return TooLarge(f"The body may have at most {settings.max_body} bytes.")
 
 
+class _InOneTask:
+    """The event loop as a connection sees it, except that a task is the coroutine itself.
+
+    aiohttp runs each request in a task of its own, within the connection's, and awaits it at once. Python 3.12 starts
+    such a task eagerly; on 3.11 it takes another turn of the loop, and 8 of 223 thousand instructions a request (perf
+    stat, a no-op through the whole pipeline). There requests are served in the connection's task: a cancellation of
+    either was passed on to the other anyway.
+    """
+
+    __slots__ = ("_loop", "call_at", "create_future", "time")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.call_at, self.create_future, self.time = loop.call_at, loop.create_future, loop.time
+
+    @staticmethod
+    def create_task(request: T) -> T:
+        return request
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+
+task_of: Final[Callable[[web.BaseRequest], Any]] = (
+    operator.attrgetter("task") if sys.version_info < (3, 12) else lambda _request: asyncio.current_task()
+)
+"""The task that serves a request, asked from within."""
+
+
 class Connection(RequestHandler):
     """One client connection."""
 
@@ -202,6 +227,9 @@ class Connection(RequestHandler):
         super().connection_made(transport)
         peer = transport.get_extra_info("peername")
         self.address = peer[0].removeprefix("::ffff:") if peer else ""
+        if sys.version_info < (3, 12):
+            # The connection's own task has been made, and has not begun.
+            self._loop = cast(asyncio.AbstractEventLoop, _InOneTask(self._loop))
 
     @property
     def idle(self) -> bool:
