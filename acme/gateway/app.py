@@ -257,9 +257,7 @@ class Gateway:
         series.observe(seconds)
         path = route if bound is not None and bound.private else request.raw_path.partition("?")[0]
         principal = exchange.principal.id
-        self._access.add(
-            (time.time(), method, route, path, status, seconds, size, exchange.request_id, principal, exchange.address)
-        )
+        self._access.add(method, route, path, status, seconds, size, exchange.request_id, principal, exchange.address)
 
     # ---- life ---------------------------------------------------------------------------------------------------
 
