@@ -143,7 +143,11 @@ class Exhausted(Refused):
 
 
 class Unavailable(Refused):
-    """Not now; `retry_after` is set."""
+    """Not now; `retry_after` is set.
+
+    The reason "unreachable" says that the callee was not reached at all, and comes from what carries calls alone: a service
+    that gives it, or passes it on, is heard as "unavailable".
+    """
 
     code = Code.UNAVAILABLE
 

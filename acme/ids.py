@@ -17,10 +17,14 @@ _SHAPE: Final = re.compile(r"[a-z]{1,16}_[0-7][0-9a-hjkmnp-tv-z]{25}")
 
 
 def new_id(prefix: str, clock: Clock) -> str:
-    """A new id with `prefix` (1 to 16 lower-case letters). 74 bits are random."""
-    random = int.from_bytes(os.urandom(10), "big")
-    stamp = int(clock.time() * 1000)
-    number = stamp << 80 | 0x7 << 76 | (random >> 68 & 0xFFF) << 64 | 0b10 << 62 | random & (1 << 62) - 1
+    """A new id with `prefix` (1 to 16 lower-case letters). 62 bits are random.
+
+    The 12 bits after the milliseconds are their fraction (RFC 9562, section 6.2, method 3): ids made one after the other
+    sort in that order, down to 0.24 µs.
+    """
+    ticks = int(clock.time() * 4_096_000)
+    random = int.from_bytes(os.urandom(8), "big") & (1 << 62) - 1
+    number = ticks >> 12 << 80 | 0x7 << 76 | (ticks & 0xFFF) << 64 | 0b10 << 62 | random
     pairs = _PAIRS
     text = "".join([pairs[number >> shift & 0x3FF] for shift in range(120, -1, -10)])
     return f"{prefix}_{text}"

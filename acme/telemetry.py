@@ -5,7 +5,8 @@ A family is declared once, a series is bound once (at start-up for known labels)
 `observe` on the bound series: prometheus_client's own histogram costs 2 to 3 µs an observation, ours 0.4 µs. Names follow
 OpenTelemetry's semantic conventions in their Prometheus form (dots become underscores, seconds as unit).
 
-Logs go through structlog: `log = logger(__name__)`, key-value pairs, one line each, to stderr. Secrets and `pii` fields
+Logs go through structlog: `log = logger(__name__)`, key-value pairs, one line each, to stderr, with the request id of the
+call that is being served. Secrets and `pii` fields
 never reach a label or a log.
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 import logging
 import sys
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any, Final, Protocol
 
 import structlog
@@ -26,6 +27,8 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.exposition import generate_latest
+
+from acme.context import CALL
 
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 """Bounds of a duration histogram, in seconds (OpenTelemetry's advice for HTTP and RPC, and two finer ones)."""
@@ -57,7 +60,7 @@ def configure_logs(*, json: bool, level: str = "info") -> None:
         shown = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            _of_the_call,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *shown,
@@ -66,6 +69,14 @@ def configure_logs(*, json: bool, level: str = "info") -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def _of_the_call(_logger: Any, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Every line written while a call is served says which request it belongs to."""
+    call = CALL.get(None)
+    if call is not None:
+        line.setdefault("request_id", call.request_id)
+    return line
 
 
 class Counter:

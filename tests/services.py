@@ -7,6 +7,7 @@ internal and NONE.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from acme import authorise, events, mail, work
 from acme.codec.rules import Checks
 from acme.codec.wire import Wire
 from acme.context import CALL, Call, IdempotencyKey, Kind, Principal
@@ -25,6 +27,7 @@ from acme.contracts.projects.v1 import (
     ListProjectsReply,
     ListProjectsRequest,
     Project,
+    ProjectCreated,
     ProjectsBase,
     ProjectsStub,
 )
@@ -35,6 +38,7 @@ from acme.contracts.users.v1 import (
     SessionsBase,
     SessionTokens,
     UsersBase,
+    UsersStub,
 )
 from acme.dispatch import Directory, Host, Pipeline, Placement
 from acme.drivers import postgres
@@ -56,6 +60,9 @@ ANN: Final = Principal(
 )
 PROJECT: Final = "prj_01m821mp30er1rnjnb3atkr46z"
 """An id of a project, as the rules want it."""
+INSERT: Final = "INSERT INTO things (id) VALUES ($1)"
+SIGN_UP: Final = CreateUserRequest(email="ann@example.com", password="correct horse battery", display_name="Ann")
+"""A request of the MANUAL method."""
 CONTRACTS: Final[Contracts] = load("acme.contracts")
 
 
@@ -162,6 +169,58 @@ class Stage:
         with calling(key=key, fingerprint=request.encode()):
             return await self.client(ProjectsStub, placement).create_project(CreateProjectRequest(name=request))
 
+    def writes(self, reply: Project | Refused | None = None) -> list[str]:
+        """Lets the AUTO method write a thing, an event and a mail; returns the names of the requests it has served."""
+        served: list[str] = []
+
+        async def script(message: CreateProjectRequest) -> Project:
+            served.append(message.name)
+            authorise.own("projects.create")
+            await self.units.database.execute(INSERT, f"{message.name}{len(served)}")
+            events.add(ProjectCreated(project_id="prj_1"))
+            mail.add(to="ann@example.com", subject="Made", text="It is made.")
+            if isinstance(reply, Refused):
+                raise reply
+            return reply or Project(id=f"prj_{len(served)}", name=message.name, labels={"a": "b"})
+
+        self.projects.script = script
+        return served
+
+    def signs_up(self, *, error: Exception | None = None, inside: bool = False) -> list[str]:
+        """Lets the MANUAL method write one thing in each of two units, the second of which is the last."""
+        served: list[str] = []
+
+        async def script(message: CreateUserRequest) -> CreateUserReply:
+            served.append(message.email)
+            async with work():
+                await self.units.database.execute(INSERT, f"attempt {len(served)}")
+            async with work(last=True):
+                await self.units.database.execute(INSERT, message.email)
+                events.add(ProjectCreated(project_id="prj_1"))
+                if error is not None and inside:
+                    raise error
+            if error is not None:
+                raise error
+            return CreateUserReply()
+
+        self.users.script = script
+        return served
+
+    async def sign_up(self, key: str = "") -> CreateUserReply:
+        with calling(key=key):
+            return await self.client(UsersStub).create_user(SIGN_UP)
+
+    async def quiet(self) -> None:
+        """Waits until no statement and no transaction of anybody else's is left, and every connection works."""
+        deadline = time.monotonic() + 5
+        while await self.value(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND state <> 'idle'"
+        ):
+            assert time.monotonic() < deadline, "something is still running"
+            await asyncio.sleep(0.002)
+        assert await asyncio.gather(*(self.value("SELECT 1") for _ in range(8))) == [1] * 8
+
     async def sql(self, sql: str, *args: Any) -> list[Row]:
         """A statement of the test's own."""
         async with self.pool.connection() as connection:
@@ -193,6 +252,11 @@ class Stage:
             if line.startswith(name + "{") and all(f'{label}="{value}"' in line for label, value in labels.items()):
                 total += float(line.rpartition(" ")[2])
         return total
+
+
+async def finished(work: Awaitable[Any]) -> None:
+    """For `Tasks.spawn`."""
+    await work
 
 
 @asynccontextmanager

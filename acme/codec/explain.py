@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import json
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -42,8 +43,7 @@ class _Object(dict[str, Any]):
 
 
 def _repeated(keys: Iterable[str]) -> tuple[str, ...]:
-    seen: set[str] = set()
-    return tuple(dict.fromkeys(key for key in keys if key in seen or seen.add(key)))  # type: ignore[func-returns-value]
+    return tuple(key for key, times in Counter(keys).items() if times > 1)
 
 
 def explain(body: bytes, m: Message, exclude: frozenset[str] = frozenset()) -> tuple[Fault, ...]:

@@ -61,7 +61,7 @@ class Json:
         The encoder raises ValueError for what JSON cannot say: NaN, an infinity, an integer beyond ±(2^53 - 1), a time
         without a zone, half of a surrogate pair.
         """
-        self._own(m)
+        self._contracts.require(m)
         write, encode = self._writers.function(m), msgspec.json.Encoder().encode
         return lambda message: encode(write(message))
 
@@ -76,7 +76,7 @@ class Json:
             Malformed: not JSON, or not UTF-8.
             Invalid: JSON that is not this message, with every fault; `acme/codec/__init__.py` has their codes.
         """
-        self._own(m)
+        self._contracts.require(m)
         refused = exclude | ({mask} if mask else frozenset())
         if refused:
             shadow = self._shadows.without(m, refused)
@@ -113,10 +113,6 @@ class Json:
         The parser raises ValueError with a sentence that says what is allowed.
         """
         return text.parser(f)
-
-    def _own(self, m: Message) -> None:
-        if self._contracts.messages.get(m.name) is not m:
-            raise KeyError(f"{m.name} is a message of other contracts")
 
 
 def _is_plain(body: bytes, may_be_deep: bool) -> bool:

@@ -50,7 +50,7 @@ class Wire:
         members of a oneof, a value of the wrong type, None in a field without presence, a time without a zone. The text
         names the field and never the value.
         """
-        self._own(m)
+        self._contracts.require(m)
         fill, make, copy = self._filler.function(m), GetMessageClass(m.descriptor), self.copier(m)
 
         def encode(message: Any) -> bytes:
@@ -68,7 +68,7 @@ class Wire:
 
     def decoder(self, m: Message) -> Callable[[bytes], Any]:
         """Bytes → message. The decoder raises ValueError for bytes that are none, or hold a time beyond the year 9999."""
-        self._own(m)
+        self._contracts.require(m)
         take, parse = self._taker.function(m), GetMessageClass(m.descriptor).FromString
 
         def decode(data: bytes) -> Any:
@@ -84,7 +84,7 @@ class Wire:
 
         The copier raises ValueError for what the encoder refuses, and drops what the wire drops.
         """
-        self._own(m)
+        self._contracts.require(m)
         copy = self._copier.function(m)
 
         def checked(message: Any) -> Any:
@@ -94,10 +94,6 @@ class Wire:
                 raise _unfit(m) from None
 
         return checked
-
-    def _own(self, m: Message) -> None:
-        if self._contracts.messages.get(m.name) is not m:
-            raise KeyError(f"{m.name} is a message of other contracts")
 
 
 _UNFIT: Final = (TypeError, AttributeError, OverflowError, RecursionError)

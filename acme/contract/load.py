@@ -64,6 +64,11 @@ class Contracts:
         """The message whose generated class is `cls`. KeyError when it is not loaded."""
         return self._by_message[cls]
 
+    def require(self, message: Message) -> None:
+        """Raises KeyError when a message is of another load: its name may be equal, its types are not."""
+        if self.messages.get(message.name) is not message:
+            raise KeyError(f"{message.name} is a message of other contracts")
+
 
 def load(*packages: str) -> Contracts:
     """The contracts of import packages that hold a `descriptors.binpb`, ours before those that build on them.

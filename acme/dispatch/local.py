@@ -23,12 +23,14 @@ def place(pipeline: Pipeline, host: Host, method: Method) -> Serve:
 
 
 def _copier(pipeline: Pipeline, message: Message, what: str) -> Callable[[Any], Any]:
-    copy = pipeline.wire.copier(message)
-    exceeds = pipeline.sizes.exceeds(message, MESSAGE_LIMIT, pipeline.wire.encoder(message))
+    copy, encode = pipeline.wire.copier(message), pipeline.wire.encoder(message)
+    if not message.fields:
+        return copy
+    bound = pipeline.sizes.function(message)
 
     def limited(value: Any) -> Any:
         copied = copy(value)
-        if exceeds(copied):
+        if bound(copied) > MESSAGE_LIMIT and len(encode(copied)) > MESSAGE_LIMIT:
             raise too_large(what)
         return copied
 

@@ -19,10 +19,24 @@ from google.rpc.status_pb2 import Status as Details  # type: ignore[import-untyp
 from grpclib import GRPCError
 from grpclib.const import Status
 
-from acme import errors
 from acme.context import Call
 from acme.contract import Method
-from acme.errors import Code, Fault, Refused
+from acme.errors import (
+    Code,
+    Conflict,
+    DeadlineExceeded,
+    Denied,
+    Exhausted,
+    Fault,
+    Invalid,
+    Malformed,
+    NotFound,
+    Refused,
+    Stale,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+)
 from acme.ports import SerializationFailure
 from acme.telemetry import HistogramFamily, logger
 
@@ -70,17 +84,17 @@ DOMAIN: Final = "acme"
 _CLASSES: Final[Mapping[Code, type[Refused]]] = {
     kind.code: kind
     for kind in (
-        errors.Malformed,
-        errors.Invalid,
-        errors.Unauthenticated,
-        errors.Denied,
-        errors.NotFound,
-        errors.Conflict,
-        errors.Stale,
-        errors.TooLarge,
-        errors.Exhausted,
-        errors.Unavailable,
-        errors.DeadlineExceeded,
+        Malformed,
+        Invalid,
+        Unauthenticated,
+        Denied,
+        NotFound,
+        Conflict,
+        Stale,
+        TooLarge,
+        Exhausted,
+        Unavailable,
+        DeadlineExceeded,
     )
 }
 

@@ -133,14 +133,26 @@ class EmbeddedPostgres:
                 self._log_path.replace(self._log_path.with_suffix(".log.1"))
             if not self._folder.exists():
                 await self._create(programs, account, limit)
-            await self._outlive_former(15.0)
-            _permit(self._folder, account)
-            await self._serve(programs, account, limit)
+            await self._run(programs, account, limit)
         except BaseException as error:
             await self.stop()
             if isinstance(error, binaries.NoBinaries):
                 raise StartFailed(str(error)) from None
             raise
+
+    async def revive(self, *, limit: float = 60.0) -> bool:
+        """Starts the server again when it has ended without being asked to (killed, out of memory); says whether it did.
+
+        Raises:
+            StartFailed: with what PostgreSQL had to say.
+        """
+        process = self._process
+        if process is None or process.poll() is None:
+            return False
+        account = _account(self._folder)
+        copy_to = None if account.uid is None else binaries.CACHE
+        await self._run(binaries.find(self._postgres_bin, copy_to=copy_to), account, limit)
+        return True
 
     async def create_database(self, name: str, *, template: str | None = None) -> None:
         """Creates the database `name`, as a copy of `template` if given, unless it is there already."""
@@ -217,6 +229,11 @@ class EmbeddedPostgres:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    async def _run(self, programs: Path, account: _Account, limit: float) -> None:
+        await self._outlive_former(15.0)
+        _permit(self._folder, account)
+        await self._serve(programs, account, limit)
 
     async def _outlive_former(self, limit: float) -> None:
         """Waits for the processes of a server whose launcher was killed; they are ending already.

@@ -1,83 +1,88 @@
 """The access log: one JSON line a request.
 
-Lines are put together by hand, since a request is worth 2 µs of logging and not 20, and in batches: at most 100 ms after
-the request, and at the drain. The query string is left out, and so is the path of a route that carries
-personal data in it: the template stands for it.
+Lines are encoded by msgspec and written in batches, since a request is worth 1 µs of logging and not 20: at most 100 ms
+after the request, and at the drain. The query string is left out, and so is the path of a route that carries personal data
+in it: the template stands for it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-from functools import lru_cache
-from typing import Final, NamedTuple, TextIO
+from typing import Final, TextIO
 
 import msgspec
 
 EVERY: Final = 0.1
 """Seconds a line waits at most."""
 _LONGEST: Final = 500
-_SAFE: Final = re.compile(r"[A-Za-z0-9/._~!$&'()*+,;=:@%-]*")
 
 
-class Entry(NamedTuple):
-    """One request. All but `path` are of our own making, or checked."""
+class Line(msgspec.Struct, frozen=True, gc=False):
+    """A request as it is logged, in this order."""
 
-    time: float
-    """Seconds since the Unix epoch, at the end of the request."""
+    time: str
+    """When it ended: RFC 3339, UTC, milliseconds."""
     method: str
     route: str
+    """Template of the route; "" when none matched."""
     path: str
+    """Without the query."""
     status: int
-    seconds: float
-    size: int
-    """Bytes of the body sent."""
+    duration_ms: float
+    bytes: int
+    """Of the body sent."""
     request_id: str
     principal: str
+    """Id of who asked, "" for nobody."""
     address: str
 
 
 class AccessLog:
-    """Keeps entries, and writes them to `stream`; `None` logs nothing."""
+    """Keeps lines, and writes them to `stream`; `None` logs nothing."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
-        self._entries: list[Entry] = []
+        self._lines: list[Line] = []
+        self._encode = msgspec.json.Encoder().encode_lines
+        self._millis, self._stamp = -1, ""
 
-    def add(self, entry: Entry) -> None:
-        """One request more."""
+    def add(
+        self,
+        method: str,
+        route: str,
+        path: str,
+        status: int,
+        seconds: float,
+        size: int,
+        request_id: str,
+        principal: str,
+        address: str,
+    ) -> None:
+        """A request that has ended just now and took `seconds`."""
         if self._stream is None:
             return
-        self._entries.append(entry)
-        if len(self._entries) == 1:
+        millis = int(time.time() * 1000)
+        if millis != self._millis:
+            self._millis, self._stamp = millis, _stamp(millis)
+        if not path.isascii() or len(path) > _LONGEST:
+            path = path[:_LONGEST].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        lines = self._lines
+        lines.append(
+            Line(
+                self._stamp, method, route, path, status, round(seconds * 1000, 3), size, request_id, principal, address
+            )
+        )
+        if len(lines) == 1:
             asyncio.get_running_loop().call_later(EVERY, self.flush)
 
     def flush(self) -> None:
         """Writes what is buffered."""
-        if self._entries and self._stream is not None:
-            entries, self._entries = self._entries, []
-            self._stream.write("".join(map(_line, entries)))
+        if self._lines and self._stream is not None:
+            lines, self._lines = self._lines, []
+            self._stream.write(self._encode(lines).decode())
             self._stream.flush()
 
 
-def _line(entry: Entry) -> str:
-    moment, method, route, path, status, seconds, size, request_id, principal, address = entry
-    if len(path) > _LONGEST or _SAFE.fullmatch(path) is None:
-        path = _escape(path[:_LONGEST])
-    second = int(moment)
-    return (
-        f'{{"time":"{_stamp(second)}.{int((moment - second) * 1000):03d}Z","method":"{method}","route":"{route}",'
-        f'"path":"{path}","status":{status},"duration_ms":{seconds * 1000:.3f},"bytes":{size},'
-        f'"request_id":"{request_id}","principal":"{principal}","address":"{address}"}}\n'
-    )
-
-
-@lru_cache(maxsize=4)
-def _stamp(second: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-
-
-def _escape(path: str) -> str:
-    plain = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return msgspec.json.encode(plain).decode()[1:-1]
+def _stamp(millis: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(millis // 1000)) + f".{millis % 1000:03d}Z"

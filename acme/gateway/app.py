@@ -12,9 +12,9 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TextIO, cast
+from typing import Any, Final, TextIO
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from acme.codec.json import Json
 from acme.codec.wire import Wire
@@ -22,8 +22,8 @@ from acme.context import ANONYMOUS, CALL, Call, Principal
 from acme.contract import Method, Route, Service
 from acme.errors import DeadlineExceeded, NotFound, Refused
 from acme.gateway import openapi
-from acme.gateway.access import AccessLog, Entry
-from acme.gateway.auth import authenticate, bearer
+from acme.gateway.access import AccessLog
+from acme.gateway.auth import authenticate, bearer, known
 from acme.gateway.binding import Bound, Lazy
 from acme.gateway.deadlines import Deadlines
 from acme.gateway.endpoints import Fixed, Readiness, endpoints
@@ -39,6 +39,7 @@ from acme.gateway.server import (
     header_lines,
     read_body,
     require_c_parser,
+    task_of,
 )
 from acme.gateway.settings import GatewaySettings
 from acme.ports import Directory
@@ -63,12 +64,14 @@ class Exchange:
 
     __slots__ = ("address", "bound", "headers", "principal", "request", "request_id", "route", "started", "task")
 
-    def __init__(self, request: web.BaseRequest, request_id: str, task: asyncio.Task[Any]) -> None:
-        self.request, self.request_id, self.task = request, request_id, task
+    def __init__(self, request: web.BaseRequest, ids: RequestIds) -> None:
+        self.request = request
         self.started = time.monotonic()
-        self.headers = request.headers
-        # The peer's address. Forwarded headers are believed from nobody.
-        self.address = (request.remote or "").removeprefix("::ffff:")
+        self.headers = headers = request.headers
+        self.request_id = ids.of(headers)
+        connection: Any = request.protocol  # a Connection, which server.py makes
+        self.address: str = connection.address
+        self.task: Any = task_of(request)
         self.route = ""
         self.bound: Bound | None = None
         self.principal: Principal = ANONYMOUS
@@ -150,24 +153,29 @@ class Gateway:
         self._hosts.check(headers)
         leaf, values, query = self._find(request)
         exchange.route = leaf.template
-        target = leaf.targets.get("GET" if request.method == "HEAD" else request.method)
+        method = request.method
+        target = leaf.targets.get("GET" if method == "HEAD" else method)
         if target is None:
             raise Rejected(405, "method_not_allowed", f"Allowed here: {leaf.allow}.", Allow=leaf.allow)
-        check_size(request, self._settings)
+        has_body = request.body_exists
+        if has_body:
+            check_size(headers, self._settings)
         if isinstance(target, Fixed):
             return self._reply(exchange, *target.answer())
         exchange.bound = bound = target.bound or target.bind()
         if bound.permission:
-            exchange.principal = await authenticate(headers, self._verifier, bound.permission)
+            principal = known(headers, self._verifier, bound.permission)
+            exchange.principal = principal or await authenticate(headers, self._verifier, bound.permission)
         seconds = timeout(headers, self._settings)
         alarm = self._deadlines.start(exchange.task, seconds)
+        outside = None
         try:
             body = b""
-            if request.body_exists:
+            if has_body:
                 check_content(headers)
                 body = await read_body(request, self._settings)
             message = bound.request(values, query, headers, body)
-            CALL.set(
+            outside = CALL.set(
                 Call(
                     "",
                     exchange.principal,
@@ -188,12 +196,14 @@ class Gateway:
             raise
         finally:
             alarm.stop()
+            if outside is not None:
+                CALL.reset(outside)  # the task may serve the connection's next request too
         content, lines = bound.reply(reply)
         return self._reply(exchange, bound.status, JSON if content else "", content, lines)
 
     async def handle(self, request: web.BaseRequest) -> Reply:
         """Answers one request, and accounts for it."""
-        exchange = self._exchange(request)
+        exchange = Exchange(request, self._ids)
         self._active += 1
         try:
             reply = await caught(self._serve, exchange, exchange.request_id)
@@ -219,23 +229,11 @@ class Gateway:
             raise NotFound("There is no such route: /v1/openapi.json lists them.", reason="route_not_found")
         return *found, query
 
-    def _exchange(self, request: web.BaseRequest) -> Exchange:
-        task = cast("asyncio.Task[Any]", asyncio.current_task())  # aiohttp runs each request in one of its own
-        return Exchange(request, self._ids.of(request.headers), task)
-
     # ---- answers ------------------------------------------------------------------------------------------------
 
     def _reply(self, exchange: Exchange, status: int, content_type: str, body: bytes, lines: bytes = b"") -> Reply:
-        return Reply(
-            exchange.request,
-            exchange.request_id,
-            status,
-            content_type,
-            body,
-            headers=lines,
-            keep_alive=not self._readiness.draining,
-            write_timeout=self._settings.write_timeout,
-        )
+        keep, wait = not self._readiness.draining, self._settings.write_timeout
+        return Reply(exchange.request, exchange.request_id, status, content_type, body, lines, keep, wait)
 
     def _refusal(self, exchange: Exchange, refusal: Refused) -> Reply:
         bound = exchange.bound
@@ -246,7 +244,7 @@ class Gateway:
 
     def _unreadable(self, request: web.BaseRequest, refusal: Refused) -> Reply:
         """The answer to what the HTTP parser refuses, when there is no request to speak of."""
-        exchange = self._exchange(request)
+        exchange = Exchange(request, self._ids)
         reply = self._refusal(exchange, refusal)
         self._account(exchange, reply.status, reply.body_length)
         return reply
@@ -257,24 +255,12 @@ class Gateway:
         seconds = time.monotonic() - exchange.started
         series = self._series.get((method, route, status))
         if series is None:
-            series = self._series[method, route, status] = self._durations.bind(method, route, str(status))
+            label = method if method in hdrs.METH_ALL else "_OTHER"
+            series = self._series[method, route, status] = self._durations.bind(label, route, str(status))
         series.observe(seconds)
         path = route if bound is not None and bound.private else request.raw_path.partition("?")[0]
         principal = exchange.principal.id
-        self._access.add(
-            Entry(
-                time.time(),
-                method,
-                route,
-                path,
-                status,
-                seconds,
-                size,
-                exchange.request_id,
-                principal,
-                exchange.address,
-            )
-        )
+        self._access.add(method, route, path, status, seconds, size, exchange.request_id, principal, exchange.address)
 
     # ---- life ---------------------------------------------------------------------------------------------------
 

@@ -80,7 +80,11 @@ class Bound:
         """Whether the path itself is nobody's business."""
         self._places = {f"/{text.name}": text.place for text in texts}
         self._encode = json.encoder(method.reply)
-        self._sent = tuple((f.header, f.attr, _is_version(f, "ETag")) for f in method.reply.fields if f.header)
+        self._sent = tuple(
+            (f.header, f.attr, f'{f.header}: "%d"\r\n'.encode() if _is_version(f, "ETag") else b"")
+            for f in method.reply.fields
+            if f.header
+        )
 
     def call(self, message: Any) -> Awaitable[Any]:
         """Calls the service. The method is taken from the client each time: its service may have moved since."""
@@ -123,7 +127,7 @@ class Bound:
         for name, attr, version in self._sent:
             value = getattr(message, attr)
             if version:
-                lines += b'%b: "%d"\r\n' % (name.encode(), value)
+                lines += version % value
             elif value not in (None, ""):
                 lines += header_lines({name: str(value)})
         return (b"" if self.status == 204 else self._encode(message)), lines

@@ -26,6 +26,20 @@ CREATE TABLE acme.idempotency (
 );
 CREATE INDEX idempotency_created_at ON acme.idempotency (created_at);
 
+-- Makes a key the transaction's own, if nobody has it, and then looks what is kept for it. A function, because only there
+-- the look comes after the lock with a snapshot of its own: in one plain statement, whoever gets the lock that a commit has
+-- just set free would not see what that commit wrote.
+CREATE FUNCTION acme.claim_key(
+    of_principal text, of_method text, named text, since timestamptz, lock bigint,
+    OUT free boolean, OUT fingerprint bytea, OUT outcome bytea
+) LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    free := pg_try_advisory_xact_lock(lock);
+    SELECT kept.fingerprint, kept.outcome INTO fingerprint, outcome FROM acme.idempotency AS kept
+    WHERE kept.principal = of_principal AND kept.method = of_method AND kept.key = named AND kept.created_at > since;
+END
+$$;
+
 -- What must reach the outside world after the commit that asked for it, such as mail.
 CREATE TABLE acme.deliveries (
     id text PRIMARY KEY,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -16,6 +17,12 @@ from acme.drivers.embedded import DataFolderInUse, EmbeddedPostgres, StartFailed
 from acme.runtime import datafolder
 from acme.runtime.settings import DatabaseSettings
 from acme.tasks import Tasks
+from acme.telemetry import logger
+
+log: Final = logger(__name__)
+
+REVIVE_EVERY: Final = 0.25
+"""Seconds between two looks at whether our PostgreSQL lives."""
 
 SESSIONS: Final = 100
 """Sessions that the embedded PostgreSQL has room for, unless asked for more."""
@@ -98,4 +105,12 @@ async def serve(
         except OSError as error:
             raise CannotStart(f"the data folder {data} cannot be used: {error}") from error
         stack.push_async_callback(server.stop)
+        watch = tasks.loop("postgres.revive", partial(_revive, server), pause=REVIVE_EVERY)
+        stack.callback(watch.cancel)
         yield Databases(settings, server, tasks)
+
+
+async def _revive(server: EmbeddedPostgres) -> None:
+    """What was acknowledged is in the WAL; requests meanwhile are answered 503, and clients come back."""
+    if await server.revive():
+        log.error("PostgreSQL had ended by itself and was started again; its log says why")

@@ -46,10 +46,12 @@ class Applied:
     current: int
     """Number of the plugin's last migration, 0 for none."""
     applied: tuple[str, ...]
-    """Files applied just now, in order, as `package/migrations/NNNN_name.sql`."""
+    """Files applied just now, the platform's first, in order, as `package/migrations/NNNN_name.sql`."""
+    new: int
+    """How many of them are the plugin's own."""
 
     def __str__(self) -> str:
-        return f"{self.current}" + (f" ({len(self.applied)} new)" if self.applied else "")
+        return f"{self.current}" + (f" ({self.new} new)" if self.new else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +89,12 @@ async def migrate(
         await _lock(connection, limit)
         try:
             await connection.execute(_TABLE)
-            applied = await _apply(connection, PLATFORM, platform, clock)
-            applied += await _apply(connection, plugin, own, clock)
+            ours = await _apply(connection, PLATFORM, platform, clock)
+            theirs = await _apply(connection, plugin, own, clock)
         finally:
             # A failure, or a cancellation, may have left a transaction open, in which no other statement would work.
             await connection.execute(f"ROLLBACK; SELECT pg_advisory_unlock({_LOCK})")
-    return Applied(len(own), tuple(applied))
+    return Applied(len(own), (*ours, *theirs), len(theirs))
 
 
 def read(package: str) -> list[Migration]:

@@ -10,14 +10,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
+from acme.codec.wire import Wire
 from acme.context import Call
 from acme.contract import Contracts, Work
 from acme.errors import Refused, Unavailable
 from acme.ports import Cipher, Clock, Database, Row, SerializationFailure, Statements
-from acme.telemetry import Metrics
+from acme.telemetry import Metrics, logger
 from acme.work.idempotency import Idempotency, Key, in_flight
-from acme.work.outbox import Outbox, Wire
+from acme.work.outbox import Outbox
 from acme.work.unit import HERE, KeyTaken, Scope, Service, Unit
+
+log: Final = logger(__name__)
 
 T = TypeVar("T")
 Here = TypeVar("Here", Unit, Scope)
@@ -160,7 +163,10 @@ class UnitFactory:
         if key is not None:
             scope.claim = partial(self._claim_last, key)
         try:
-            return await self._settle(scope, perform, key, carrier)
+            reply = await self._settle(scope, perform, key, carrier)
+            if key is not None and scope.opened and scope.pending is None:
+                log.error("a MANUAL method wrote without work(last=True): its key protects nothing", method=call.method)
+            return reply
         except KeyTaken:
             pass
         except BaseException as error:

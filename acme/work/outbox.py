@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 
+from acme.codec.wire import Wire
 from acme.context import Call, Kind
-from acme.contract import Contracts, Message
+from acme.contract import Contracts
 from acme.work import store
-
-
-class Wire(Protocol):
-    """What is used of `acme.codec.wire.Wire`."""
-
-    def encoder(self, message: Message) -> Callable[[Any], bytes]: ...
 
 
 class Outbox:

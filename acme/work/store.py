@@ -33,11 +33,8 @@ SELECT fingerprint, outcome FROM acme.idempotency
 WHERE principal = $1 AND method = $2 AND key = $3 AND created_at > $4
 """
 
-# Taken until the transaction ends. Whoever finds it taken and no record is a repetition of a request still being served.
-_CLAIM: Final = f"""
-SELECT pg_try_advisory_xact_lock($5) AS free, found.*
-FROM (VALUES (1)) AS one LEFT JOIN ({_FIND}) AS found ON true
-"""  # noqa: S608 - a constant of this module
+# Held until the transaction ends. Whoever finds it taken and no record repeats a request that is still being served.
+_CLAIM: Final = "SELECT free, fingerprint, outcome FROM acme.claim_key($1, $2, $3, $4, $5)"
 
 _DUE: Final = """
 UPDATE acme.deliveries AS delivery

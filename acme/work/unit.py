@@ -225,7 +225,7 @@ _ENDED: Final = "this unit of work has ended"
 class Scope:
     """Where statements stand alone: around the units of a MANUAL call, a job or a delivery; all of a NONE call."""
 
-    __slots__ = ("call", "claim", "pending", "service", "work")
+    __slots__ = ("call", "claim", "opened", "pending", "service", "work")
 
     def __init__(self, service: Service, work: Work, call: Call | None = None) -> None:
         self.service: Final = service
@@ -233,6 +233,8 @@ class Scope:
         self.call: Final = call
         self.claim: Callable[[Unit], Awaitable[None]] | None = None
         """What the last unit of a call with an Idempotency-Key begins with: nobody else may be about to do the same."""
+        self.opened = False
+        """Whether a unit was opened in it."""
         self.pending: Unit | None = None
         """The unit that `work(last=True)` left, to be committed with the reply."""
 
@@ -240,6 +242,7 @@ class Scope:
         """A unit inside of it."""
         if self.work is Work.NONE:
             raise RuntimeError(READING)
+        self.opened = True
         return Unit(self.service, self.call, "a unit of work cannot be opened inside another")
 
 

@@ -23,7 +23,6 @@ from tests.bench.load import CONNECTIONS, Load, load, request_bytes
 from tests.bench.serving import Cores, bare, cpu_seconds, install_stranger, pin, platform
 from tests.system.running import Platform
 
-STARTS: Final = 5
 PER_REPLY: Final = {"content-length", "date", "server", "connection"}
 """Headers that a server writes by itself."""
 
@@ -136,7 +135,7 @@ def under_load(folder: Path, rounds: int, seconds: float) -> list[Floor]:
         "Load generator: tests/bench/load.py (raw sockets on uvloop). Busy is the server's share of its core: well below"
     )
     print("100%, PostgreSQL or other programs were the limit, and CPU µs a request say more than requests/s.")
-    print("(a) and (b) answer with the same body and headers.\n")
+    print("(a) answers with the body and headers of (b); aiohttp adds its Server header.\n")
     print(f"{'':34} {'req/s':>8} {'least':>8} – {'most':<8}{'CPU µs':>8} {'busy':>7} {'generator':>9}", end=" ")
     print(f"{'p50 ms':>8} {'p99 ms':>8} {'bytes':>7}")
     for scenario in found:
@@ -174,11 +173,11 @@ def in_process() -> list[Floor]:
     return [Floor("in-process call beyond a direct await", figures["beyond it"], 6, at_least=False, unit=" µs")]
 
 
-def starts(folder: Path) -> list[Floor]:
+def starts(folder: Path, times: int) -> list[Floor]:
     """CPU seconds of the platform's own process from start to ready, without PostgreSQL's init and start."""
     cpu: dict[str, list[float]] = {"first start (tables made)": [], "start again": []}
     wall: dict[str, list[float]] = {name: [] for name in cpu}
-    for number in range(STARTS):
+    for number in range(times):
         one = Platform(folder / f"start-{number}")
         try:
             for name in cpu:
@@ -190,7 +189,7 @@ def starts(folder: Path) -> list[Floor]:
                     raise RuntimeError(f"acme up did not end well:\n{one.log()[-4000:]}")
         finally:
             one.close()
-    print(f"\nStart to ready, {STARTS} times, medians: CPU seconds of our process without PostgreSQL's, and wall:\n")
+    print(f"\nStart to ready, {times} times, medians: CPU seconds of our process without PostgreSQL's, and wall:\n")
     for name, figures in cpu.items():
         spread = f"{min(figures):.2f} – {max(figures):.2f}"
         print(f"{statistics.median(figures):10.2f} CPU-s ({spread}) {statistics.median(wall[name]):8.2f} s  {name}")
@@ -203,10 +202,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="rounds of every kind of request (5)")
     parser.add_argument("--seconds", type=float, default=3.0, help="seconds a round (3)")
+    parser.add_argument("--starts", type=int, default=5, help="times the platform is started (5)")
     options = parser.parse_args()
     floors = [*codecs(), *in_process()]
     with tempfile.TemporaryDirectory(prefix="acme-bench-", ignore_cleanup_errors=True) as folder:
-        floors += starts(Path(folder))
+        floors += starts(Path(folder), options.starts)
         floors += under_load(Path(folder), options.rounds, options.seconds)
     print("\nFloors:\n")
     for floor in floors:

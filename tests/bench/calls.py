@@ -18,7 +18,7 @@ from acme.codec.json import Json
 from acme.codec.rules import Checks
 from acme.codec.wire import Wire
 from acme.context import CALL, Call, Kind, Principal
-from acme.contract import Contracts, Method, load
+from acme.contract import Method, load
 from acme.contracts.projects.v1 import (
     GetProjectRequest,
     ListProjectsReply,
@@ -29,6 +29,7 @@ from acme.contracts.projects.v1 import (
 from acme.dispatch import Directory, Host, Pipeline
 from acme.dispatch.calls import caller
 from acme.dispatch.drive import Driven
+from acme.dispatch.serve import MESSAGE_LIMIT
 from acme.dispatch.status import guarded
 from acme.drivers.clock import SystemClock
 from acme.telemetry import Metrics
@@ -118,7 +119,8 @@ async def _call_parts() -> dict[str, float]:
     wire, checks, metrics, clock = Wire(contracts), Checks(contracts), Metrics(), SystemClock()
     service = contracts.service_of(ProjectsStub)
     method = next(one for one in service.methods if one.attr == "get_project")
-    directory = Directory(Pipeline(contracts, wire, checks, metrics, clock))
+    pipeline = Pipeline(contracts, wire, checks, metrics, clock)
+    directory = Directory(pipeline)
     instance = Projects()
     directory.host(Host(service, instance, "projects"))
     client = directory.named("gateway").client(ProjectsStub)
@@ -129,7 +131,7 @@ async def _call_parts() -> dict[str, float]:
 
     direct = await awaited(lambda: instance.get_project(request))
     through = await awaited(lambda: client.get_project(request))
-    parts = _parts(contracts, method, wire, checks, request)
+    parts = _parts(pipeline, method, request)
     empty = contextvars.Context()
 
     async def in_context() -> Any:
@@ -148,17 +150,20 @@ async def _call_parts() -> dict[str, float]:
     return {"direct await": direct, "beyond it": beyond, **parts}
 
 
-def _parts(
-    contracts: Contracts, method: Method, wire: Wire, checks: Checks, request: GetProjectRequest
-) -> dict[str, float]:
+def _parts(pipeline: Pipeline, method: Method, request: GetProjectRequest) -> dict[str, float]:
     """The parts that need no event loop."""
+    wire, check = pipeline.wire, pipeline.checks.check(method.request)
     receive, answer = wire.copier(method.request), wire.copier(method.reply)
+    asked, answered = (
+        pipeline.sizes.exceeds(message, MESSAGE_LIMIT, wire.encoder(message))
+        for message in (method.request, method.reply)
+    )
     reply = project()
     found = {
         "copy of the request": timed(lambda: receive(request)),
         "copy of the reply (11 fields)": timed(lambda: answer(reply)),
+        "size of both": timed(lambda: asked(request)) + timed(lambda: answered(reply)),
     }
-    check = checks.check(method.request)
     if check is not None:
         found["rules of the request"] = timed(lambda: check(request))
     return found

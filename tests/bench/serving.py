@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.system.running import Platform
+from tests.system.running import Platform, path_with
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _STRANGER: Final = Path(__file__).with_name("stranger")
@@ -63,7 +63,7 @@ def install_stranger(folder: Path) -> Mapping[str, str]:
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: bench-plugin\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text("[acme.plugins]\nbench = bench_plugin:plugin\n")
-    return {"PYTHONPATH": str(folder)}
+    return path_with(folder)
 
 
 @contextlib.contextmanager

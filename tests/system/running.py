@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -30,6 +30,11 @@ SHOWS_OUR_INSIDE: Final = re.compile(
     r'Traceback|File "|\.py\b|line \d+, in|SELECT |INSERT |UPDATE .* SET|DELETE FROM|asyncpg|relation "|/tmp/|/proc/'
 )
 """What no answer may hold: stack traces, SQL, paths."""
+
+
+def path_with(folder: Path) -> dict[str, str]:
+    """The environment that puts `folder` on Python's path, before what is there already."""
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))}
 
 
 def wait_for(what: str, condition: Callable[[], Any], limit: float = 10.0) -> float:
@@ -103,8 +108,16 @@ class Platform:
     """
 
     def __init__(
-        self, folder: Path, *options: str, data: str = "data", environ: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        *options: str,
+        data: str = "data",
+        environ: Mapping[str, str] | None = None,
+        program: Sequence[str] = (ACME,),
+        user: int | None = None,
     ) -> None:
+        """`program` with `user` (a uid, for root only) runs it as somebody else."""
+        self.program, self.user = list(program), user
         self.folder, self.options = folder, options
         self.data = folder / data
         self.environ = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200", **(environ or {})}
@@ -115,10 +128,25 @@ class Platform:
         """Starts it and returns when it says that it is ready."""
         folder = self.folder
         folder.mkdir(parents=True, exist_ok=True)
-        command = [ACME, "up", "--json", "--data", str(self.data), *(options or self.options or ("--port", "0"))]
+        command = [
+            *self.program,
+            "up",
+            "--json",
+            "--data",
+            str(self.data),
+            *(options or self.options or ("--port", "0")),
+        ]
         with (folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                command, cwd=folder, env=self.environ, stdout=subprocess.PIPE, stderr=log, start_new_session=True
+                command,
+                cwd=folder,
+                env=self.environ,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+                user=self.user,
+                group=self.user,
+                extra_groups=None if self.user is None else [],
             )
         line = self._line(limit)
         assert line, f"acme up ended without being ready ({self.process.wait()}):\n{self.log()}"
@@ -255,7 +283,13 @@ def check_problem(reply: Reply, status: int, code: str = "") -> dict[str, Any]:
 
 async def connect(one: Platform, database: str) -> asyncpg.Connection:
     """A session in one of the platform's databases, beside those it has itself."""
-    return await asyncpg.connect(host=str(one.data / "postgres"), user="acme", database=database)
+    folder = os.open(
+        one.data / "postgres", os.O_RDONLY
+    )  # by its number: a socket's path is short, a test's folder long
+    try:
+        return await asyncpg.connect(host=f"/proc/self/fd/{folder}", user="acme", database=database)
+    finally:
+        os.close(folder)
 
 
 async def until_waiting(connection: asyncpg.Connection, sessions: int, limit: float = 10.0) -> None:

@@ -11,12 +11,14 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from tests.system.running import Platform
+from acme.drivers.clock import MovableClock
+from tests.system.running import PASSWORD, Platform, wait_for
 
 KILLS = 10
 WRITERS = 8
@@ -92,7 +94,7 @@ async def all_projects(one: Platform, token: str) -> list[tuple[str, str]]:
     "kill", [Platform.kill, Platform.kill_everything], ids=["the gateway's process", "the whole process group"]
 )
 async def test_a_write_that_was_acknowledged_survives_kill_9_and_is_there_once(
-    kill: Callable[[Platform], None], tmp_path: Path, record_property: Callable[[str, object], None]
+    kill: Callable[[Platform], None], tmp_path: Path, measured: Callable[[str, object], None]
 ) -> None:
     one = Platform(tmp_path / "platform", environ={"ACME_LOG__LEVEL": "warning"})
     await asyncio.to_thread(one.start)
@@ -106,7 +108,7 @@ async def test_a_write_that_was_acknowledged_survives_kill_9_and_is_there_once(
                 for writer in writers:
                     group.create_task(writer.run(client))
                 for _ in range(KILLS):
-                    await ledger.grow(by=random.randint(10, 60), limit=60)
+                    await ledger.grow(by=random.randint(30, 200), limit=60)
                     await asyncio.to_thread(kill, one)
                     await asyncio.to_thread(one.start, "--port", port)
                 await ledger.grow(by=10, limit=60)
@@ -114,10 +116,30 @@ async def test_a_write_that_was_acknowledged_survives_kill_9_and_is_there_once(
         kept = await all_projects(one, person.token)
         assert [name for name, times in Counter(name for name, _ in kept).items() if times > 1] == []
         assert dict(kept) == ledger.acknowledged
-        record_property("acknowledged writes", len(ledger.acknowledged))
-        record_property("writes that were retried", len(ledger.retries))
+        measured("acknowledged writes", len(ledger.acknowledged))
+        measured("writes that were retried", len(ledger.retries))
         assert ledger.retries, "no kill met a write: nothing was tested"
         assert await asyncio.to_thread(one.stop) == 0
     finally:
         one.close()
     assert one.database_processes() == []
+
+
+def test_a_mail_that_was_promised_arrives_once_although_the_process_is_killed_at_once(tmp_path: Path) -> None:
+    clock = MovableClock(tmp_path / "clock")
+    one = Platform(tmp_path / "platform", environ={"ACME_CLOCK__URL": f"movable:{tmp_path / 'clock'}"})
+    addresses = [f"mail{number}@example.com" for number in range(4)]
+    try:
+        one.start()
+        for address in addresses:
+            account = {"email": address, "password": PASSWORD, "display_name": "Mail"}
+            assert one.call("POST", "/v1/users", account).status == 202
+            one.kill()
+            one.start()
+        clock.advance(timedelta(minutes=1))  # whoever was killed while sending held the mail for 30 s
+        wait_for("all mails", lambda: len(one.mails()) >= len(addresses), limit=20)
+        assert one.stop() == 0
+        assert sorted(mail["to"] for mail in one.mails()) == addresses
+    finally:
+        one.close()
+        clock.close()

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import pwd
 import re
 import signal
 import socket
 import subprocess
+import sys
+import tempfile
 import textwrap
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +20,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.running import ACME, Platform, call, check_problem, connect, platform, until_waiting, wait_for
+from tests.system.running import (
+    ACME,
+    Platform,
+    call,
+    check_problem,
+    connect,
+    path_with,
+    platform,
+    until_waiting,
+    wait_for,
+)
 
 
 @pytest.fixture
@@ -67,6 +81,29 @@ def test_what_was_committed_is_there_after_the_process_was_killed(own: Platform)
     own.start()
     kept = own.call("GET", f"/v1/projects/{made['id']}", token=person.token)
     assert (kept.status, kept.json) == (200, made)
+    assert own.stop() == 0
+    assert own.database_processes() == []
+
+
+def test_a_database_that_dies_is_started_again_and_nothing_committed_is_lost(own: Platform) -> None:
+    own.start()
+    person = own.join("database@example.com")
+    made = own.project(person, "Kept")
+    path = f"/v1/projects/{made['id']}"
+    server = int((own.data / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+    os.kill(server, signal.SIGKILL)
+    wait_for("the server's end", lambda: server not in own.database_processes())
+    answers = [own.call("GET", path, token=person.token).status]
+
+    def serves_again() -> bool:
+        answers.append(own.call("GET", path, token=person.token).status)
+        return answers[-1] == 200
+
+    wait_for("the database", serves_again, limit=30)
+    assert set(answers) <= {200, 503}
+    assert own.call("GET", path, token=person.token).json == made
+    assert own.project(person, "Afterwards")["name"] == "Afterwards"
+    wait_for("readiness", lambda: own.call("GET", "/readyz").status == 200, limit=30)
     assert own.stop() == 0
     assert own.database_processes() == []
 
@@ -240,7 +277,7 @@ def install(folder: Path, name: str, code: str) -> Path:
 )
 def test_a_broken_plugin_is_quarantined_and_named_and_the_others_serve(tmp_path: Path, code: str, reason: str) -> None:
     path = install(tmp_path / "site", "weather", code)
-    with platform(tmp_path / "platform", environ={"PYTHONPATH": str(path)}) as one:
+    with platform(tmp_path / "platform", environ=path_with(path)) as one:
         plugins = {plugin["name"]: plugin for plugin in one.ready["plugins"]}
         assert {name: plugin["health"] for name, plugin in plugins.items()} == {
             "users": "up",
@@ -261,6 +298,44 @@ def test_a_folder_that_only_its_owner_may_enter_is_enough(tmp_path: Path) -> Non
         assert one.stop() == 0
     assert closed.stat().st_mode & 0o777 == 0o700
     assert tmp_path.stat().st_mode & 0o777 == 0o700
+
+
+def pythons() -> list[str]:
+    """Interpreters of this version that an ordinary user may run."""
+    minor = f"python3.{sys.version_info.minor}"
+    found = [os.path.realpath(sys.executable), f"/usr/bin/{minor}", f"/usr/local/bin/{minor}"]
+    may = [path for path in found if os.access(path, os.X_OK)]
+    return [path for path in may if all(folder.stat().st_mode & 0o001 for folder in Path(path).parents)]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="not root: all other tests show that an ordinary user can run it")
+@pytest.mark.skipif(not pythons(), reason="no Python of this version that an ordinary user may run")
+def test_an_ordinary_user_can_run_it() -> None:
+    nobody = pwd.getpwnam("nobody").pw_uid
+    with tempfile.TemporaryDirectory() as name:
+        os.chown(name, nobody, nobody)
+        one = Platform(
+            Path(name),
+            environ={
+                "PYTHONPATH": os.pathsep.join(path for path in sys.path if "lib/python" not in path or "site-" in path)
+            },
+            program=[pythons()[0], "-c", "from acme.cli import main; main()"],
+            user=nobody,
+        )
+        try:
+            one.start()
+            assert {Path(f"/proc/{pid}").stat().st_uid for pid in one.database_processes()} == {nobody}
+            one.project(one.join("ordinary@example.com"), "Ordinary")
+            assert one.stop() == 0
+            assert one.database_processes() == []
+        finally:
+            one.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="not root")
+def test_root_runs_the_database_as_somebody_else(running: Platform) -> None:
+    owners = {Path(f"/proc/{pid}").stat().st_uid for pid in running.database_processes()}
+    assert owners == {pwd.getpwnam("nobody").pw_uid}
 
 
 def test_secrets_are_for_the_owner_alone(running: Platform) -> None:

@@ -58,7 +58,7 @@ async def test_fifty_refreshes_of_one_token_have_one_successor_and_the_family_li
 
 
 def test_an_older_token_that_comes_back_ends_the_family_within_a_second_and_for_good(
-    running: Platform, record_property: Callable[[str, object], None]
+    running: Platform, measured: Callable[[str, object], None]
 ) -> None:
     person = running.join("replay@example.com")
     oldest = person.tokens["refresh_token"]
@@ -72,7 +72,7 @@ def test_an_older_token_that_comes_back_ends_the_family_within_a_second_and_for_
     assert replayed.status == 401
 
     seconds = wait_for("401", lambda: running.call("GET", "/v1/users/me", token=person.token).status == 401, limit=1.0)
-    record_property("seconds until the family was dead", round(seconds, 3))
+    measured("seconds until the family was dead", round(seconds, 3))
     newest = {"refresh_token": person.tokens["refresh_token"]}
     assert running.call("POST", "/v1/sessions:refresh", newest).status == 401
 

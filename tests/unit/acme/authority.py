@@ -6,9 +6,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from joserfc import jws
 from joserfc.jwk import ECKey
@@ -24,6 +25,8 @@ from acme.contracts.authority.v1 import (
     KeysRequest,
 )
 from acme.errors import DeadlineExceeded, Unavailable
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -152,7 +155,7 @@ class Direct(AuthorityStub):
         return await _within(timeout, self._authority.changes(message))
 
 
-async def _within(timeout: float | None, call: Any) -> Any:
+async def _within(timeout: float | None, call: Awaitable[T]) -> T:
     try:
         async with asyncio.timeout(timeout):
             return await call

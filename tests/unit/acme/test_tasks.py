@@ -85,6 +85,20 @@ async def test_settle_waits_without_cancelling() -> None:
         assert finished == [True]
 
 
+async def test_work_that_is_recorded_as_failed_hands_its_error_back() -> None:
+    metrics = Metrics()
+
+    async def breaks() -> None:
+        raise KeyError("x")
+
+    async def works() -> None: ...
+
+    async with Tasks("test", metrics) as tasks:
+        assert isinstance(await tasks.outcome("work", breaks()), KeyError)
+        assert await tasks.outcome("work", works()) is None
+    assert failures(metrics, "work") == 1
+
+
 async def test_a_blocked_loop_is_counted_and_the_culprit_named(capsys: pytest.CaptureFixture[str]) -> None:
     metrics = Metrics()
     watch = LoopWatch(metrics, limit=0.05, beat=0.01)

@@ -28,7 +28,7 @@ REPORT = Report(
     asked_port=8080,
     data="/home of/ada/.acme",
     data_bytes=45_000_000,
-    plugins=(PluginReport("users", "0.1.0", "local", "up", "1 (2 new)", ""),),
+    plugins=(PluginReport("users", "0.1.0", "local", "up", "1 (1 new)", ""),),
 )
 
 
@@ -47,7 +47,7 @@ def test_the_block_says_what_is_where() -> None:
     assert "ready after 0.90 s" in text
     assert "acme reset --data '/home of/ada/.acme'" in text
     assert [word for line in text.splitlines() if "users" in line and "0.1.0" in line for word in line.split()] == [
-        "users", "0.1.0", "local", "up", "1", "(2", "new)",
+        "users", "0.1.0", "local", "up", "1", "(1", "new)",
     ]  # fmt: skip
 
 

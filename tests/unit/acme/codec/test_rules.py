@@ -95,7 +95,9 @@ def test_a_message_that_keeps_the_rules_has_no_faults(check: Check, ruled: Messa
         ("maybe_number", None, [("/maybe_number", "required")]),
     ],
 )
-def test_each_rule(check: Check, ruled: Message, field: str, value: Any, expected: list[tuple[str, str]]) -> None:
+def test_each_rule_has_its_fault(
+    check: Check, ruled: Message, field: str, value: Any, expected: list[tuple[str, str]]
+) -> None:
     assert found(check, right(ruled, **{field: value})) == expected
 
 
@@ -153,7 +155,7 @@ def test_every_rule_of_ours_compiles() -> None:
 @pytest.mark.parametrize(
     "address", ["a@example.com", "a+b@müller.de", "ä@example.com", "a@sub.example.org", "a@acme.test"]
 )
-def test_addresses(address: str) -> None:
+def test_addresses_are_taken_for_what_they_are(address: str) -> None:
     assert is_email(address)
 
 
@@ -175,5 +177,5 @@ def test_addresses(address: str) -> None:
         "a" * 64 + "@" + "b" * 63 + ".com" + "m" * 200,
     ],
 )
-def test_what_is_no_address(address: str) -> None:
+def test_anything_else_is_no_address(address: str) -> None:
     assert not is_email(address)

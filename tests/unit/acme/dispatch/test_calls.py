@@ -14,13 +14,12 @@ from acme import authorise, current, work
 from acme.context import CALL, Call, IdempotencyKey, Kind
 from acme.contracts.authority.v1 import AuthorityStub, ChangesReply, ChangesRequest
 from acme.contracts.projects.v1 import CreateProjectRequest, GetProjectRequest, Project, ProjectsStub
-from acme.contracts.users.v1 import CreateUserReply, CreateUserRequest, UsersStub
+from acme.contracts.users.v1 import CreateUserReply, UsersStub
 from acme.dispatch.calls import LIMIT, within
 from acme.errors import Code, DeadlineExceeded, Refused
-from tests.services import ANN, PROJECT, Stage, calling
+from tests.services import ANN, PROJECT, SIGN_UP, Stage, calling
 
 GET = GetProjectRequest(id=PROJECT)
-SIGN_UP = CreateUserRequest(email="ann@example.com", password="correct horse battery", display_name="Ann")
 pytestmark = pytest.mark.parametrize("placement", ["local", "loopback"])
 
 

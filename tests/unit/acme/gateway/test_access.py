@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from acme.gateway.access import AccessLog, Entry
+from acme.gateway.access import AccessLog
 
 
 def add(log: AccessLog, path: str = "/v1/projects") -> None:
-    log.add(Entry(time.time(), "GET", "/v1/projects", path, 200, 0.0012345, 42, "r-1", "usr_1", "127.0.0.1"))
+    log.add("GET", "/v1/projects", path, 200, 0.0012345, 42, "r-1", "usr_1", "127.0.0.1")
 
 
 async def test_a_line_says_all_that_is_known_of_a_request() -> None:

@@ -109,7 +109,7 @@ async def test_a_refusal_is_handed_on_and_a_value_too() -> None:
     assert await caught(answers, "x", "r1") == "x"
 
 
-async def test_cancellation_passes() -> None:
+async def test_cancellation_passes_through() -> None:
     async def step(exchange: str) -> str:
         raise asyncio.CancelledError
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from acme.errors import Unavailable
+from acme.ports import Database
 from acme.runtime.databases import CannotStart, serve
 from acme.runtime.settings import DatabaseSettings
 from acme.tasks import Tasks
@@ -62,3 +68,30 @@ async def test_a_data_folder_that_cannot_be_made_is_told(tmp_path: Path, tasks: 
     with pytest.raises(CannotStart, match="data folder"):
         async with serve(DatabaseSettings(), tmp_path / "file/data", tasks):
             pass
+
+
+async def test_a_database_server_that_was_killed_comes_back_with_what_was_committed(
+    tmp_path: Path, tasks: Tasks
+) -> None:
+    async with serve(DatabaseSettings(), tmp_path / "data", tasks) as databases:
+        pool = await databases.open("users")
+        async with pool.connection() as connection:
+            await connection.execute("CREATE TABLE kept AS SELECT 42 AS number")
+            former = await connection.fetchval("SELECT pg_postmaster_start_time()")
+        server = int((tmp_path / "data" / "postgres" / "postmaster.pid").read_text().split()[0])
+        os.kill(server, signal.SIGKILL)
+        async with asyncio.timeout(20):
+            while (found := await _start_and_number(pool)) is None or found[0] == former:  # noqa: ASYNC110 - polls SQL
+                await asyncio.sleep(0.01)
+        assert found[1] == 42
+        await pool.close()
+
+
+async def _start_and_number(pool: Database) -> tuple[datetime, int] | None:
+    """When the server was started that answers, and the number it kept; None while there is none."""
+    try:
+        async with pool.connection() as connection:
+            row = await connection.fetchrow("SELECT pg_postmaster_start_time(), number FROM kept")
+    except Unavailable:
+        return None
+    return None if row is None else (row[0], row[1])

@@ -9,13 +9,10 @@ import pytest
 
 from acme import Conflict, NotFound, authorise, deliver, events, mail, work
 from acme.contracts.projects.v1 import CreateProjectRequest, GetProjectRequest, Project, ProjectCreated, ProjectsStub
-from acme.contracts.users.v1 import CreateUserReply, CreateUserRequest, UsersStub
+from acme.contracts.users.v1 import CreateUserReply, UsersStub
 from acme.errors import Refused
 from acme.ports import Mail
-from tests.services import PROJECT, Stage, calling
-
-INSERT = "INSERT INTO things (id) VALUES ($1)"
-SIGN_UP = CreateUserRequest(email="ann@example.com", password="correct horse battery", display_name="Ann")
+from tests.services import INSERT, PROJECT, SIGN_UP, Stage, calling
 
 
 async def said_inside(stage: Stage, method: str, say: Any) -> list[str]:

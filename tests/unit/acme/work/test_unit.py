@@ -11,9 +11,7 @@ from acme.contract import Work
 from acme.contracts.projects.v1 import Project, ProjectCreated
 from acme.errors import Unavailable
 from acme.work.unit import Scope, Unit
-from tests.services import Stage
-
-INSERT = "INSERT INTO things (id) VALUES ($1)"
+from tests.services import INSERT, Stage
 
 
 def unit_of(stage: Stage) -> Unit:

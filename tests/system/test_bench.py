@@ -1,0 +1,32 @@
+"""The bench runs: a figure that nobody can measure any more is a promise that nobody keeps."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.house.tree import ROOT
+
+
+@pytest.fixture(scope="module")
+def report() -> str:
+    """What the shortest bench prints."""
+    command = [sys.executable, "-m", "tests.bench", "--rounds", "1", "--seconds", "0.2", "--starts", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("request_kind", ["(a) bare", "(b) no-op", "(c) GET", "(d) list 50", "(e) POST"])
+def test_every_kind_of_request_is_measured(report: str, request_kind: str) -> None:
+    assert request_kind in report
+
+
+@pytest.mark.parametrize(
+    "floor", ["JSON of a list of 50", "in-process call", "start to ready", "(b) / (a) by requests/s"]
+)
+def test_every_floor_is_told_as_reached_or_missed(report: str, floor: str) -> None:
+    told = [line for line in report.partition("Floors:")[2].splitlines() if floor in line]
+    assert [line.split()[0] in ("reached", "MISSED") for line in told] == [True]

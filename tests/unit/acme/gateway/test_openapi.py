@@ -1,0 +1,95 @@
+"""The document is valid, complete, and says what the gateway does."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from acme.gateway.openapi import document
+from acme.gateway.settings import GatewaySettings
+from tests.unit.acme.gateway.rig import CONTRACTS, Rig
+
+
+@pytest.fixture(scope="module")
+def spec() -> dict[str, Any]:
+    return document(CONTRACTS.services.values(), GatewaySettings(), "Acme Platform", "0.1.0")
+
+
+def test_it_is_valid(spec: dict[str, Any]) -> None:
+    assert spec["openapi"] == "3.1.0"
+    OpenAPIV31SpecValidator(spec).validate()
+
+
+def test_it_has_every_route_and_no_other(spec: dict[str, Any]) -> None:
+    said = {(verb.upper(), path) for path, item in spec["paths"].items() for verb in item}
+    routes = [(r.verb, r.template) for s in CONTRACTS.services.values() for m in s.methods for r in m.routes]
+    assert said == set(routes)
+
+
+def test_comments_and_permissions_come_from_the_contract(spec: dict[str, Any]) -> None:
+    operation = spec["paths"]["/v1/projects/{id}"]["patch"]
+    assert operation["summary"] == "Changes a project"
+    assert "archived project cannot be changed" in operation["description"]
+    assert operation["security"] == [{"bearer": ["projects.update"]}]
+    assert spec["paths"]["/v1/users"]["post"]["security"] == []
+    assert [tag["name"] for tag in spec["tags"]] == ["Projects", "Users", "Sessions", "Organizations"] or len(
+        spec["tags"]
+    ) == 4
+
+
+def test_what_comes_from_path_and_headers_is_no_part_of_the_body(spec: dict[str, Any]) -> None:
+    operation = spec["paths"]["/v1/projects/{id}"]["patch"]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert schema["properties"].keys() == {"name", "description", "labels"}
+    assert schema["additionalProperties"] is False
+    named = {parameter["name"]: parameter for parameter in operation["parameters"] if "name" in parameter}
+    assert named.keys() == {"id", "If-Match"}
+    assert named["id"]["schema"]["pattern"].startswith("^prj_")
+    assert re.fullmatch(named["If-Match"]["schema"]["pattern"][1:-1], '"7"')
+
+
+def test_rules_are_keywords(spec: dict[str, Any]) -> None:
+    body = spec["paths"]["/v1/projects"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert body["required"] == ["name"]
+    assert (body["properties"]["name"]["minLength"], body["properties"]["name"]["maxLength"]) == (1, 100)
+    assert body["properties"]["labels"]["maxProperties"] == 64
+    assert body["properties"]["labels"]["propertyNames"]["pattern"] == "^(?:[a-z][a-z0-9_-]{0,62})$"
+
+
+def test_a_key_is_offered_where_it_means_something(spec: dict[str, Any]) -> None:
+    def offers(path: str, verb: str) -> bool:
+        return "Idempotency-Key" in str(spec["paths"][path][verb]["parameters"])
+
+    assert offers("/v1/projects", "post")
+    assert offers("/v1/sessions/{id}", "delete")
+    assert not offers("/v1/projects", "get")
+    assert not offers("/v1/sessions", "post")  # public, and its reply is a secret
+
+
+def test_every_operation_says_how_it_can_fail(spec: dict[str, Any]) -> None:
+    for item in spec["paths"].values():
+        for operation in item.values():
+            assert {"400", "401", "500", "503", "504"} <= operation["responses"].keys()
+            if operation["security"]:
+                assert "403" in operation["responses"]
+            if "requestBody" in operation:
+                assert {"408", "413", "415", "422"} <= operation["responses"].keys()
+    problem = spec["components"]["responses"]["422"]["content"]["application/problem+json"]["schema"]
+    assert problem == {"$ref": "#/components/schemas/Problem"}
+
+
+def test_an_etag_is_a_header_of_the_answer(spec: dict[str, Any]) -> None:
+    assert "ETag" in spec["paths"]["/v1/projects"]["post"]["responses"]["201"]["headers"]
+    assert "content" not in spec["paths"]["/v1/sessions/{id}"]["delete"]["responses"]["204"]
+
+
+async def test_the_gateway_serves_the_routes_it_has(rig: Rig) -> None:
+    answer = await rig.ask("GET", "/v1/openapi.json", bearer=None)
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("application/vnd.oai.openapi+json")
+    assert answer.json["info"]["title"] == "Acme Platform"
+    assert "/v1/projects/{id}:archive" in answer.json["paths"]
+    assert "/v1/users/me" not in answer.json["paths"]  # nobody hosts it here
