@@ -163,9 +163,11 @@ class Gateway:
         if isinstance(target, Fixed):
             return self._reply(exchange, *target.answer())
         exchange.bound = bound = target.bound or target.bind()
+        token = ""
         if bound.permission:
-            principal = known(headers, self._verifier, bound.permission)
-            exchange.principal = principal or await authenticate(headers, self._verifier, bound.permission)
+            token = bearer(headers)
+            principal = known(token, self._verifier, bound.permission)
+            exchange.principal = principal or await authenticate(token, self._verifier, bound.permission)
         seconds = timeout(headers, self._settings)
         alarm = self._deadlines.start(exchange.task, seconds)
         outside = None
@@ -185,7 +187,7 @@ class Gateway:
                     exchange.address,
                     trace(headers),
                     idempotency(headers, bound, message),
-                    credentials=bearer(headers) if bound.permission else "",
+                    credentials=token,
                 )
             )
             reply = await bound.call(message)

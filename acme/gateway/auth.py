@@ -19,16 +19,6 @@ from acme.tokens import Verifier
 _AUTHORIZATION: Final = istr("Authorization")
 
 
-def known(headers: Headers, verifier: Verifier, permission: str) -> Principal | None:
-    """What `authenticate` would return, when that is already known: the token was verified before, and nothing is wrong."""
-    given = headers.getall(_AUTHORIZATION, None)
-    if given is not None and len(given) == 1 and given[0][:7] == "Bearer " and verifier.fresh:
-        principal = verifier.cached(given[0][7:])
-        if principal is not None and principal.covers(permission):
-            return principal
-    return None
-
-
 def bearer(headers: Headers) -> str:
     """The token of a request.
 
@@ -40,22 +30,27 @@ def bearer(headers: Headers) -> str:
     if given is not None:
         if len(given) > 1:
             raise Rejected(400, "malformed_request", "Send one Authorization header.")
-        scheme, _, token = given[0].partition(" ")
-        if token and (scheme == "Bearer" or scheme.lower() == "bearer"):
-            return token.strip(" ")
+        if given[0][:7] == "Bearer " or given[0][:7].lower() == "bearer ":
+            token = given[0][7:].strip(" ")
+            if token:
+                return token
     raise Unauthenticated("Send an access token: Authorization: Bearer …", reason="token_missing")
 
 
-async def authenticate(headers: Headers, verifier: Verifier, permission: str) -> Principal:
-    """The principal of the request's token, whose scopes cover `permission`.
+def known(token: str, verifier: Verifier, permission: str) -> Principal | None:
+    """What `authenticate` would return, when that is already known: the token was verified before, and nothing is wrong."""
+    principal = verifier.cached(token) if verifier.fresh else None
+    return principal if principal is not None and principal.covers(permission) else None
+
+
+async def authenticate(token: str, verifier: Verifier, permission: str) -> Principal:
+    """The principal of a token, whose scopes cover `permission`.
 
     Raises:
-        Unauthenticated: no token, or one that proves nothing (401).
+        Unauthenticated: it proves nothing (401).
         Denied: the scope is too small (403, `insufficient_scope`).
         Unavailable: revocations are not known right now (503): never 401, for the client would throw its token away.
-        Rejected: two Authorization headers (400).
     """
-    token = bearer(headers)
     if not verifier.fresh:
         raise Unavailable("Access tokens cannot be checked right now: try again.", reason="tokens_unavailable")
     principal = verifier.cached(token) or await verifier.verify(token)
