@@ -35,7 +35,7 @@ class Rig:
         """A client: a connection of its own, or the same one where it is this process' own."""
         if self.url.startswith("memory:") and self._only is not None:
             return self._only
-        self._only = drivers.open_broadcast(self.url, tasks=self._tasks, metrics=metrics or Metrics())
+        self._only = drivers.open_broadcast(self.url, tasks=self._tasks, metrics=metrics or Metrics(), timeout=TURN)
         self._stack.push_async_callback(self._only.close)
         return self._only
 

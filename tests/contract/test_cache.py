@@ -22,6 +22,8 @@ from tests.waiting import until
 
 Opener = Callable[..., CacheStore]
 LONG = 60.0
+PATIENT = 5.0
+"""Seconds an operation may take: a busy machine is not what these tests are about."""
 
 
 class Rig:
@@ -42,7 +44,7 @@ class Rig:
         if self.moves and self._only is not None:
             return self._only
         store = drivers.open_cache(
-            self.url, clock=self.clock, tasks=self._tasks, metrics=metrics or Metrics(), **settings
+            self.url, clock=self.clock, tasks=self._tasks, metrics=metrics or Metrics(), timeout=PATIENT, **settings
         )
         self._stack.push_async_callback(store.close)
         self._only = store
