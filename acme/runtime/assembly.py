@@ -173,7 +173,7 @@ async def assemble(
 
         busy = await stack.enter_async_context(Tasks("work", metrics))
         deliveries = {each.plugin.name: each.work(busy, metrics) for each in running}
-        await _follow(verifier, role)
+        await _follow(verifier, PATIENCE if contracts.service_of(AuthorityStub).name in directory.remotes else 0.0)
         following.start(busy)
         for name, each_of in deliveries.items():
             nudges.on(deliveries_of(name), each_of.wake)
@@ -248,12 +248,12 @@ def _health(roster: Roster, neighbours: Neighbours) -> dict[str, str]:
     return {e.name: _HEALTH.get(e.health, e.health) for e in roster.entries.values()}
 
 
-async def _follow(verifier: Verifier, role: Role) -> None:
+async def _follow(verifier: Verifier, patience: float) -> None:
     """Asks the authority for the first time. One that is elsewhere may be starting as well: whoever answers others
     before it knows what was revoked would refuse all that bears a token."""
     await verifier.poll()
-    until = time.monotonic() + PATIENCE
-    while not (verifier.fresh or role.alone) and time.monotonic() < until:
+    until = time.monotonic() + patience
+    while not verifier.fresh and time.monotonic() < until:
         await asyncio.sleep(_AGAIN)
         await verifier.poll()
 

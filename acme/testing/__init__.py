@@ -31,19 +31,20 @@ pytest-asyncio, and tests that share a module's platform run in the module's eve
 `database`   the database of the only one of `plugins`, migrated and empty: for tests of a store
 `postgres`   the run's server (`Server`), for everything else
 
-Three placements, one meaning
------------------------------
+Four placements, one meaning
+----------------------------
 "local" copies messages as the wire would change them, "loopback" sends them through the wire's bytes, "grpc" through a
-socket with all that a call to another process has: proof of identity, a token verified again, HTTP/2. A plugin cannot
-tell, and its tests should not either; the kit itself reaches services through contracts, HTTP, files and the database only,
-so that it works the same when they are processes of their own.
+socket with all that a call to another process has: proof of identity, a token verified again, HTTP/2. In
+"process" each plugin is in a process of its own, as with `acme serve` (one set of processes a test process, shared by all
+its platforms; for installed plugins only). A plugin cannot tell, and its tests should not either: the kit reaches services
+through contracts, HTTP, files and the database only.
 
 The options `--acme-placements` and `--acme-faults` ("all", or names with commas) repeat every test that has a platform, as
 `acme plugin test` does. `--acme-report FILE` notes how each went, in JSON.
 
 What is where: `platform.py` (Platform) · `client.py` (HTTP) · `people.py` (who calls) · `stubs.py` (calls by contract) ·
 `vouched.py` · `outbox.py` (events) · `faults.py` · `mailbox.py` · `loops.py` · `server.py` and `holder.py` (PostgreSQL) ·
-`databases.py` (templates).
+`databases.py` (templates) · `workers.py` and `worker.py` (processes).
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FAULTS", "PASSWORD", "PLACEMENTS", "Client", "Platform", "Reply", "Server", "User", "lease", "somebody"]
 
-PLACEMENTS: Final = ("local", "loopback", "grpc")
+PLACEMENTS: Final = ("local", "loopback", "grpc", "process")
 """Every placement of services that tests can run in."""
 
 FAULTS: Final = ("clean", "duplicated", "slow", "crash")

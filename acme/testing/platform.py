@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 from urllib.parse import parse_qs, quote, urlsplit
 
 from acme.context import ANONYMOUS, Principal
@@ -17,7 +17,8 @@ from acme.drivers.clock import MovableClock
 from acme.plugin import Plugin
 from acme.runtime.assembly import Node, assemble
 from acme.runtime.discovery import contracts_of, discover, enlist
-from acme.runtime.hosting import Placement
+from acme.runtime.hosting import Placement as Within
+from acme.runtime.roles import WHOLE, Role
 from acme.runtime.settings import load
 from acme.testing import faults
 from acme.testing.client import Client
@@ -30,8 +31,12 @@ from acme.testing.people import PASSWORD, User, principal_of, somebody
 from acme.testing.server import Server, lease
 from acme.testing.stubs import speaking
 from acme.testing.vouched import Vouched, vouch
+from acme.testing.workers import Workers
 
 T = TypeVar("T")
+
+Placement: TypeAlias = Within | Literal["process"]
+"""Where services run, and how they are called: in this process, or each plugin in one of its own."""
 
 REGION: Final = "local"
 """The region of every platform of the kit."""
@@ -63,8 +68,11 @@ class Platform:
         fault: Fault = "clean",
         settings: Mapping[str, Any] | None = None,
         server: Server | None = None,
+        workers: Workers | None = None,
     ) -> AsyncIterator[Platform]:
         """Hosts `plugins` (all that are installed, when `None`) on fresh databases, behind a gateway on a free port.
+
+        In the placement "process" each is in a process of its own, of `workers` if given.
 
         `fault` is what happens to calls on their way, once all are up (`faults.py`). `settings` go over the kit's: nested
         tables, as in `acme.toml`. `server` is the PostgreSQL to use; the fixture
@@ -83,10 +91,16 @@ class Platform:
             stack.callback(clock.close)
             databases = {plugin.name: await stack.enter_async_context(migrated(server, plugin)) for plugin in hosted}
             urls = {name: server.url(database) for name, database in databases.items()}
-            config = load(
-                values=_merged(_defaults(data, server.url("postgres"), urls), settings or {}), name="the test"
+            values = _merged(_defaults(data, server.url("postgres"), urls), settings or {})
+            role, within = WHOLE, placement
+            if within == "process":
+                workers = workers or stack.enter_context(Workers())
+                values["services"] = await stack.enter_async_context(workers.hosting(hosted, values, data))
+                role, within = Role(gateway=True, host=frozenset(), alone=False), "local"
+            config = load(values=values, name="the test")
+            node = await stack.enter_async_context(
+                assemble(config, hosted, role=role, placement=within, tokens=Vouched)
             )
-            node = await stack.enter_async_context(assemble(config, hosted, placement=placement, tokens=Vouched))
             down = [f"{e.name}: {e.reason}" for e in node.roster.entries.values() if e.health != "up"]
             if down:
                 raise AssertionError("not every plugin came up: " + "; ".join(down))

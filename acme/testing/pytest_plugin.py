@@ -19,11 +19,11 @@ from acme.testing import FAULTS, PLACEMENTS
 
 if TYPE_CHECKING:
     from acme import Plugin
-    from acme.runtime.hosting import Placement
     from acme.testing.databases import FreshDatabase
     from acme.testing.faults import Fault
-    from acme.testing.platform import Platform
+    from acme.testing.platform import Placement, Platform
     from acme.testing.server import Server
+    from acme.testing.workers import Workers
 
 try:
     import pytest_asyncio
@@ -148,9 +148,19 @@ def fault(request: pytest.FixtureRequest) -> Fault:
     return chosen
 
 
+@pytest.fixture(scope="session")
+def workers() -> Iterator[Workers]:
+    """The processes of the placement "process": none until a platform needs them."""
+    from acme.testing.workers import Workers
+
+    with Workers() as running:
+        yield running
+
+
 @_asynchronous
 async def platform(
     postgres: Server,
+    workers: Workers,
     plugins: Sequence[Plugin] | None,
     placement: Placement,
     fault: Fault,
@@ -159,7 +169,10 @@ async def platform(
     """A running platform."""
     from acme.testing.platform import Platform
 
-    async with Platform.start(plugins, placement=placement, fault=fault, settings=settings, server=postgres) as running:
+    start = Platform.start(
+        plugins, placement=placement, fault=fault, settings=settings, server=postgres, workers=workers
+    )
+    async with start as running:
         yield running
 
 
