@@ -64,7 +64,6 @@ async def test_every_bare_method_field_and_setting_is_named(made: Made) -> None:
     made.edit(made.proto, "  // The user who owns it.\n  string owner_id", "  string keeper")
     made.edit(f"{made.name}/settings.py", '    """Entries on a page when a request does not say."""\n', "")
     made.edit(f"{made.name}/service.py", "owner_id=authorise", "keeper=authorise")
-    made.edit(f"{made.name}/store.py", "owner_id=row", "keeper=row")
     file = made.proto.removeprefix("protos/")
     assert await review(made.point) == [
         f"{file}: {made.name}.v1.{made.name.capitalize()}.Get{one}: the method has no comment",

@@ -1,0 +1,181 @@
+"""The README's chapter for authors works as it stands, in an empty folder and a venv with nothing but the built wheel.
+
+Slow, and slow on purpose: about a minute, half of it pip installing what requirements.lock pins. It is the only test that
+asks a package index, which is pip's own, and it is skipped where there is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.house.tree import ROOT, text
+from tests.system.running import Platform, connect
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("curl") is None, reason="the README's lines need curl"),
+]
+
+LIMIT = 180.0
+"""Seconds that one step may take on a busy machine."""
+
+
+@dataclass
+class Author:
+    """Somebody who follows the README in an empty folder."""
+
+    folder: Path
+    seconds: dict[str, float] = field(default_factory=dict)
+    """How long each step took."""
+    said: dict[str, str] = field(default_factory=dict)
+    """What each step printed."""
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """Without anything of this run's own; pip builds with what the venv has, and asks no index."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("ACME_", "PYTHON", "VIRTUAL_ENV", "PYTEST_"))}
+        return kept | {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "COLUMNS": "200", "NO_COLOR": "1"}
+
+    def run(self, step: str, *command: str, cwd: Path | None = None, environ: Mapping[str, str] | None = None) -> str:
+        """Runs a command that has to succeed."""
+        started = time.monotonic()
+        done = subprocess.run(
+            command,
+            cwd=cwd or self.folder,
+            env=self.environ | dict(environ or {}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=LIMIT,
+        )
+        self.seconds[step] = time.monotonic() - started
+        self.said[step] = done.stdout
+        assert done.returncode == 0, f"{step} ended with {done.returncode}:\n{done.stdout}"
+        return done.stdout
+
+    def paste(self, step: str, lines: str, **environ: str) -> None:
+        """Pastes a block of the README into a terminal."""
+        self.run(step, "bash", "-eu", "-o", "pipefail", "-c", lines, environ=environ)
+
+
+def blocks(kind: str) -> list[str]:
+    """The code blocks of the chapter, of one kind."""
+    chapter = text("README.md").split("\n## Writing a plugin\n")[1].split("\n## ")[0]
+    return re.findall(rf"^```{kind}\n(.*?)^```", chapter, re.M | re.S)
+
+
+@pytest.fixture(scope="module")
+def author(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Author]:
+    """An author who has done it all."""
+    somebody = Author(tmp_path_factory.mktemp("author"))
+    make, check, call, change = blocks("bash")
+    (diff,) = blocks("diff")
+    install(somebody, tmp_path_factory.mktemp("wheel"))
+    somebody.paste("make", make)
+    somebody.paste("check", check)
+    platform = Platform(somebody.folder, data=".acme", program=(str(somebody.folder / ".venv/bin/acme"),))
+    try:
+        platform.start()
+        somebody.paste("call", call, API=platform.api)
+        somebody.said["events"] = asyncio.run(events(platform))
+        assert platform.stop() == 0
+    finally:
+        platform.close()
+    (somebody.folder / "amount.diff").write_text(diff)
+    somebody.run("edit", "git", "apply", "../amount.diff", cwd=somebody.folder / "invoices")
+    somebody.paste("change", change)
+    yield somebody
+    print("seconds:", {step: round(seconds, 1) for step, seconds in somebody.seconds.items()})
+
+
+def install(author: Author, wheels: Path) -> None:
+    """A venv with the built wheel, and what requirements.lock pins."""
+    author.run("build", sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(wheels), cwd=ROOT)
+    author.run("venv", sys.executable, "-m", "venv", ".venv")
+    (wheel,) = wheels.glob("*.whl")
+    pip = [".venv/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    lock = str(ROOT / "requirements.lock")
+    started = time.monotonic()
+    done = subprocess.run(
+        [*pip, "--require-hashes", "-r", lock], cwd=author.folder, capture_output=True, text=True, timeout=LIMIT
+    )
+    author.seconds["dependencies"] = time.monotonic() - started
+    if re.search(r"No matching distribution|NewConnectionError|Could not find a version", done.stderr):
+        pytest.skip("pip finds no package index here, and the test needs a venv of its own")
+    assert done.returncode == 0, done.stderr
+    author.run("wheel", *pip, str(wheel))
+    assert author.run("where", ".venv/bin/python", "-c", "import acme; print(acme.__file__)").startswith(
+        str(author.folder)
+    )
+
+
+async def events(platform: Platform) -> str:
+    """The types of the events in the plugin's outbox."""
+    connection = await connect(platform, "invoices")
+    try:
+        return ",".join(row["type"] for row in await connection.fetch("SELECT type FROM acme.outbox ORDER BY id"))
+    finally:
+        await connection.close()
+
+
+def test_it_is_made_installed_and_listed(author: Author) -> None:
+    assert "Wrote invoices." in author.said["make"]
+    assert re.search(r"^invoices +0\.1\.0 +invoices +>=1\.0,<2 +ok +invoices\.v1\.Invoices$", author.said["make"], re.M)
+
+
+def test_its_tests_pass_in_every_placement_with_every_fault(author: Author) -> None:
+    said = author.said["check"]
+    rows = {row[0]: row[1:] for row in re.findall(r"^(\w+)" + r"  +(\d+) pass" * 4 + r"$", said, re.M)}
+    assert {"local", "loopback", "grpc"} <= rows.keys(), said
+    assert {count for row in rows.values() for count in row} == {"12"}
+    assert re.search(r"^Placement +clean +duplicated +slow +crash$", said, re.M)
+
+
+def test_the_check_finds_nothing_before_and_after_the_change(author: Author) -> None:
+    assert "invoices: nothing found" in author.said["check"]
+    assert "invoices: nothing found" in author.said["change"]
+
+
+def test_it_is_called_over_rest(author: Author) -> None:
+    *_, made, listed = [json.loads(line) for line in re.findall(r"\{[^\n]*?\}(?=\{|\n|$)", author.said["call"])]
+    assert made["name"] == "March"
+    assert made["id"].startswith("invoice_")
+    assert listed["invoices"] == [made]
+
+
+def test_the_event_is_in_its_own_outbox(author: Author) -> None:
+    assert author.said["events"] == "invoices.v1.InvoiceCreated"
+
+
+def test_a_change_that_breaks_the_release_is_found_in_the_words_of_the_readme(author: Author) -> None:
+    proto = author.folder / "invoices/protos/invoices/v1/invoices.proto"
+    proto.write_text(proto.read_text().replace("max_length: 100", "max_length: 50"))
+    author.paste("break", blocks("bash")[-1].split("\n", 2)[0] + "\n" + blocks("bash")[-1].split("\n")[1])
+    done = subprocess.run(
+        ["../.venv/bin/acme", "plugin", "check", "."],
+        cwd=author.folder / "invoices",
+        env=author.environ,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert done.returncode == 1
+    (finding,) = done.stdout.splitlines()
+    assert f"`{finding}`" in text("README.md")
+
+
+def test_what_was_made_is_typed_strictly(author: Author) -> None:
+    author.run("mypy", "../.venv/bin/python", "-m", "mypy", cwd=author.folder / "invoices")
+    author.run("ruff", "../.venv/bin/python", "-m", "ruff", "check", ".", cwd=author.folder / "invoices")
