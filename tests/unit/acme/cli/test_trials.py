@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from acme.cli.trials import Line, as_text, run
+from tests.made import Made
 
 TEST = """
 import pytest
@@ -43,6 +44,46 @@ def test_tests_run_in_what_was_asked_for_and_each_is_noted(tmp_path: Path) -> No
     }
     assert [line.outcome for line in lines if "test_other" in line.test] == ["skipped"] * 4
     assert [(line.placement, line.fault) for line in lines if "test_alone" in line.test] == [("", "")]
+
+
+def test_what_is_kept_outside_of_the_transaction_is_found_by_the_crash(tmp_path: Path) -> None:
+    """A service that remembers names in its memory says "taken" when the call is repeated, and passes all clean tests."""
+    made = Made(tmp_path)
+    service, one = f"{made.name}/service.py", made.name.removesuffix("es")
+    made.edit(
+        service,
+        "settings = store, clock, pages, settings",
+        "settings = store, clock, pages, settings\n        self._taken: set[tuple[str, str]] = set()",
+    )
+    made.edit(
+        service,
+        f"        await self._store.insert({one})",
+        f"""        if ({one}.owner_id, {one}.name) in self._taken:
+            raise NotFound("taken")
+        self._taken.add(({one}.owner_id, {one}.name))
+        await self._store.insert({one})""",
+    )
+    status, lines = run(
+        made.folder, ["local"], ["clean", "duplicated", "crash"], ["-p", "no:cacheprovider", "-k", "announced"]
+    )
+    assert status == 1
+    assert {line.fault: line.outcome for line in lines} == {
+        "clean": "passed",
+        "duplicated": "passed",
+        "crash": "failed",
+    }
+
+
+def test_a_method_that_is_not_idempotent_as_it_says_is_found_by_the_duplicate(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    made.edit(
+        made.proto, "option (acme.options.v1.success_status) = 201;", "option (acme.options.v1.idempotent) = true;"
+    )
+    status, lines = run(
+        made.folder, ["local"], ["clean", "duplicated", "slow"], ["-p", "no:cacheprovider", "-k", "announced"]
+    )
+    assert status == 1
+    assert {line.fault: line.outcome for line in lines} == {"clean": "passed", "duplicated": "failed", "slow": "passed"}
 
 
 def test_an_unknown_fault_is_told_by_pytest(tmp_path: Path) -> None:

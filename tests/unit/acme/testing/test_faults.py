@@ -24,7 +24,8 @@ from acme.contracts.projects.v1 import (
     ProjectsStub,
 )
 from acme.errors import Conflict, NotFound, Unavailable
-from acme.testing import Platform, Server
+from acme.runtime.hosting import Placement
+from acme.testing import PLACEMENTS, Platform, Server
 from acme.testing.faults import DELAY, REPEATS, Fault, around, crashes
 from tests.services import ANN, CONTRACTS
 
@@ -163,8 +164,9 @@ async def test_repeating_has_an_end() -> None:
     assert len(callee.calls) == REPEATS
 
 
-async def test_every_change_crashes_once_and_happens_once(postgres: Server) -> None:
-    async with Platform.start([projects_plugin], fault="crash", server=postgres) as platform:
+@pytest.mark.parametrize("carried", PLACEMENTS)
+async def test_every_change_crashes_once_and_happens_once(postgres: Server, carried: Placement) -> None:
+    async with Platform.start([projects_plugin], placement=carried, fault="crash", server=postgres) as platform:
         projects = platform.stub(ProjectsStub, as_=platform.somebody())
         made = [await projects.create_project(CreateProjectRequest(name=str(number))) for number in range(3)]
         listed = await projects.list_projects(ListProjectsRequest())
