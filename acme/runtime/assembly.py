@@ -45,12 +45,14 @@ from acme.runtime.nudges import Following, Nudges, deliveries_of
 from acme.runtime.roles import WHOLE, Role
 from acme.runtime.runfolder import RunFolder
 from acme.runtime.settings import Config
-from acme.runtime.stores import Stores, open_stores
+from acme.runtime.stores import Stores, open_stores, shared_by_processes
 from acme.runtime.tls import LOOK_EVERY, Certificates
 from acme.tasks import LoopWatch, Tasks
-from acme.telemetry import Metrics
+from acme.telemetry import Metrics, logger
 from acme.tokens import Verifier
 from acme.work import Deliveries
+
+log: Final = logger(__name__)
 
 _AGAIN: Final = 0.05
 """Seconds between two looks for an authority that is starting."""
@@ -125,6 +127,8 @@ async def assemble(
         where = await stack.enter_async_context(databases.serve(config.database, config.data, tasks, alone=role.alone))
         clock = _clock(config, stack)
         stores = await open_stores(config, clock, tasks, metrics, stack)
+        if not role.alone and (told := shared_by_processes(config).get("broadcast")):
+            log.info("broadcast stays in this process", why=told)
         nudges = Nudges(stores.broadcast, tasks)
         cipher = Vault(datafolder.master_key(config.data, config.secrets.master_key, make=role.alone))
         mailer = Mailbox(config.data / "mailbox", clock)

@@ -11,20 +11,15 @@ to guess where a call goes. `check` says so before anything is started.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from acme.config import ConfigError
 from acme.runtime.settings import Config
+from acme.runtime.stores import shared_by_processes
 
-LOCAL: Final[Mapping[str, Mapping[str, str]]] = {
-    "database": {
-        "embedded:": "starts PostgreSQL inside one process, and ends it with that process. Give the address of a server that"
-        ' outlives each of them: [database] url = "postgresql://user@host:5432/" (ACME_DATABASE__URL)',
-    },
-}
-"""Port → scheme of a driver that lives in one process → why two cannot share it, and what to do."""
+EMBEDDED: Final = "embedded:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +98,18 @@ def _unknown(role: Role, config: Config, plugins: Collection[str]) -> Iterable[s
 
 def _shared(role: Role, config: Config) -> Iterable[str]:
     """What two processes cannot share, in a process that is one of several."""
-    if role.host:
-        unnamed = sorted(plugin for plugin in role.host if plugin not in config.database.urls)
-        for scheme, why in LOCAL["database"].items():
-            if config.database.url == scheme and unnamed:
-                yield f'database.url: "{scheme}" cannot be shared by the processes of `acme serve`: it {why}'
-        if not role.gateway and not config.platform.public_url:
-            yield (
-                "platform.public_url: links in mails need the gateway's origin, and the gateway is another process: set"
-                ' it, such as "https://acme.example"'
-            )
+    if not role.host:
+        return
+    if config.database.url == EMBEDDED and not role.host <= config.database.urls.keys():
+        yield (
+            f'database.url: "{EMBEDDED}" starts PostgreSQL inside one process and ends it with that process, so the'
+            " processes of `acme serve` cannot share it: give the address of a server that outlives each of them,"
+            ' [database] url = "postgresql://user@host:5432/" (ACME_DATABASE__URL)'
+        )
+    if config.worker.replicas > 1 and (told := shared_by_processes(config).get("cache")):
+        yield f"{told}, or host each plugin in one process ([worker] replicas = 1)"
+    if not role.gateway and not config.platform.public_url:
+        yield (
+            "platform.public_url: links in mails need the gateway's origin, and the gateway is another process: set it,"
+            ' such as "https://acme.example"'
+        )

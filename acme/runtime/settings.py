@@ -78,8 +78,9 @@ class WorkerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Address to listen on; port 0 is any free one. grpcs: needs [mtls]."""
     grace: Grace = 10.0
     """Seconds that calls under way have to end after Ctrl-C or SIGTERM."""
-    notice: Grace = 0.0
-    """Seconds between the health service saying no and the end of the listener."""
+    replicas: Several = 1
+    """How many processes host the same plugins as this one, itself counted. With more than one, a driver that keeps
+    everything within one process is refused."""
 
 
 class MtlsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -99,7 +99,7 @@ async def _supervise(
             planned = plan(config, names, environ, files, folder, where.url, sockets)
             children = Children(tasks, write)
             for group, grace in (
-                (planned.workers, config.worker.grace + config.worker.notice),
+                (planned.workers, config.worker.grace),
                 (planned.gateways, config.gateway.grace + config.gateway.notice),
             ):
                 stack.push_async_callback(children.stop, group, grace + MARGIN)
@@ -140,6 +140,7 @@ def plan(
     shared = {
         "ACME_DATABASE__URL": database,
         "ACME_PLATFORM__DATA": str(config.data),
+        "ACME_WORKER__REPLICAS": str(config.split.workers),
         "ACME_PLATFORM__PUBLIC_URL": config.platform.public_url or listener.url(sockets[0]),
     }
 

@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.redis_server import RedisServer
 from tests.system.running import ACME, Person, Platform, call, check_problem, platform, wait_for
 from tests.system.test_crash import WRITERS, Ledger, Writer, all_projects
 
@@ -38,6 +39,14 @@ def own(tmp_path: Path) -> Iterator[Platform]:
     one = Platform(tmp_path / "platform", *SPLIT)
     yield one
     one.close()
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    one = RedisServer(tmp_path_factory.mktemp("redis"))
+    one.start()
+    yield one
+    one.kill()
 
 
 def children(one: Platform) -> dict[str, int]:
@@ -186,9 +195,10 @@ def test_a_killed_worker_is_started_again_and_the_others_go_on(own: Platform) ->
 
 
 async def test_a_worker_killed_under_load_loses_and_doubles_nothing(
-    own: Platform, record_property: Callable[[str, object], None]
+    own: Platform, redis: RedisServer, record_property: Callable[[str, object], None]
 ) -> None:
-    own.environ |= {"ACME_LOG__LEVEL": "warning", "ACME_SPLIT__WORKERS": "2", "ACME_GATEWAY__ACCESS_LOG": "false"}
+    own.environ |= {"ACME_LOG__LEVEL": "warning", "ACME_GATEWAY__ACCESS_LOG": "false"}
+    own.environ |= {"ACME_SPLIT__WORKERS": "2", "ACME_CACHE__URL": redis.url()}
     await asyncio.to_thread(own.start)
     person = await asyncio.to_thread(own.join, "ledger@example.com")
     ledger, stop = Ledger(), asyncio.Event()
@@ -234,8 +244,8 @@ def refused(api: str, person: Person) -> int:
     return call(api, "GET", "/v1/users/me", token=person.token).status
 
 
-def test_two_gateways_and_two_workers_are_one_platform(tmp_path: Path) -> None:
-    environ = {"ACME_SPLIT__GATEWAYS": "2", "ACME_SPLIT__WORKERS": "2"}
+def test_two_gateways_and_two_workers_are_one_platform(tmp_path: Path, redis: RedisServer) -> None:
+    environ = {"ACME_SPLIT__GATEWAYS": "2", "ACME_SPLIT__WORKERS": "2", "ACME_CACHE__URL": redis.url()}
     with platform(tmp_path / "platform", *SPLIT, environ=environ) as one:
         names = {process["name"]: process["address"] for process in one.ready["processes"]}
         assert set(names) == {"gateway-1", "gateway-2", "users-1", "users-2", "projects-1", "projects-2"}
@@ -268,12 +278,14 @@ def test_a_plugin_that_cannot_start_is_told_and_the_others_run(own: Platform) ->
 
 
 def test_a_process_that_cannot_start_ends_the_start_with_its_reason(own: Platform) -> None:
-    own.environ["ACME_DATABASE__URLS__USERS"] = "postgresql://nowhere.invalid/users"
-    own.environ["ACME_MTLS__CERTIFICATE"] = "/missing"
+    own.environ["ACME_SPLIT__WORKERS"] = "2"  # and no Redis for what two workers share
     ended = own.run(*SPLIT)
     assert ended.returncode == 1
-    assert "certificate, key and authority are set together" in ended.stderr
+    told = ended.stderr[ended.stderr.rindex("acme: ") :]
+    assert "did not start" in told
+    assert [word for word in ("cache.url", "memory:", "redis://", "ACME_CACHE__URL") if word not in told] == []
     assert "Traceback" not in ended.stderr
+    assert own.database_processes() == []
 
 
 def test_a_data_folder_with_a_long_name_and_spaces_works(tmp_path: Path) -> None:
