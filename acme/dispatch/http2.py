@@ -32,7 +32,7 @@ from h2.events import (
     StreamReset,
     TrailersReceived,
 )
-from h2.exceptions import ProtocolError
+from h2.exceptions import FrameTooLargeError, ProtocolError
 from h2.settings import SettingCodes, Settings
 from hpack import Encoder, NeverIndexedHeaderTuple
 from hyperframe.frame import GoAwayFrame
@@ -116,12 +116,22 @@ def framed(message: bytes) -> bytes:
 
 
 class _Connection(H2Connection):
-    """h2's connection without two habits: it forgets everything at a GOAWAY, where exchanges may yet finish, and spends
-    more on Huffman codes than the bytes are worth inside a data centre."""
+    """h2's connection without three habits: it forgets everything at a GOAWAY, where exchanges may yet finish; it gathers
+    a frame before it finds it too large; and it spends more on Huffman codes than the bytes are worth in a data centre."""
 
     def __init__(self, config: H2Configuration) -> None:
         super().__init__(config)
         self.encoder = _Plain()
+
+    def check_frame_begun(self) -> None:
+        """Refuses a frame that is too large by its head: h2 gathers it first.
+
+        Raises:
+            FrameTooLargeError: it is.
+        """
+        begun = self.incoming_buffer._data
+        if len(begun) > 3 and int.from_bytes(begun[:3], "big") > self.max_inbound_frame_size:
+            raise FrameTooLargeError("a frame is too large")
 
     def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Any], list[Event]]:
         state, pending = self.state_machine.state, bytes(self._data_to_send)
@@ -148,7 +158,7 @@ class Link(asyncio.Protocol):
             header_encoding=None,
             validate_outbound_headers=False,
             normalize_outbound_headers=False,
-            validate_inbound_headers=True,
+            validate_inbound_headers=False,  # h2 ends the whole connection for one blank too many
             normalize_inbound_headers=False,
         )
         self.h2: Final = _Connection(config)
@@ -201,10 +211,8 @@ class Link(asyncio.Protocol):
         self.heard, self.pinged = time.monotonic(), 0.0
         try:
             events = self.h2.receive_data(data)
-        except ProtocolError as error:
-            self.abort(f"the peer does not speak HTTP/2: {type(error).__name__}")
-            return
-        except (ValueError, KeyError, IndexError) as error:  # hpack's and hyperframe's, where h2 forgets them
+            self.h2.check_frame_begun()
+        except (ProtocolError, ValueError, KeyError, IndexError) as error:  # the latter where h2 forgets them
             self.abort(f"the peer does not speak HTTP/2: {type(error).__name__}")
             return
         for event in events:

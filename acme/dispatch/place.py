@@ -31,7 +31,7 @@ class State(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Times of a connection, in seconds."""
+    """What is expected of an address. Times are in seconds."""
 
     connect: float = 1.0
     """To connect and to be told what is served."""
@@ -49,8 +49,10 @@ class Settings:
     """`quiet` and `dead` of workers of other makes: many take more pings for an attack."""
     tick: float = 0.25
     """Between two looks."""
+    troubles: int = 3
+    """How many exchanges in a row may bring no answer before the address counts as failing."""
     kick: float = 0.5
-    """At least, between two attempts while calls ask for one."""
+    """Seconds at least, between two attempts while calls ask for one."""
 
 
 class Place:
@@ -79,6 +81,8 @@ class Place:
         self._tls, self._settings, self._describe, self._changed = tls, settings, describe, changed
         self._tasks = tasks
         self._failures = 0
+        self._troubles = 0
+        self._useful = False
         self._tried = 0.0
         self._woken = asyncio.Event()
         self._retired = False
@@ -114,6 +118,16 @@ class Place:
         """Whether the peer owes us an answer to a ping."""
         pinged = self.link.pinged if self.link is not None else 0.0
         return pinged != 0.0 and time.monotonic() - pinged > self._settings.silent
+
+    def answered(self) -> None:
+        """An exchange ended as it should, whatever the answer."""
+        self._troubles, self._useful = 0, True
+
+    def troubled(self, why: str) -> None:
+        """An exchange brought no answer. Several in a row, and the address is left out for a while."""
+        self._troubles += 1
+        if self._troubles >= self._settings.troubles and self.link is not None:
+            self.link.abort(why)
 
     def kick(self) -> None:
         """Somebody needs this address now: the pause before the next attempt is cut short."""
@@ -151,11 +165,12 @@ class Place:
             except (OSError, Lost, Refused, TimeoutError) as error:
                 await self._failed(str(error) or type(error).__name__)
                 continue
-            began = time.monotonic()
+            began, self._useful = time.monotonic(), False
             self._set(State.READY, link=link)
             why = await self._until_lost(link)
-            if time.monotonic() - began < settings.dead:  # it connects and does not hold
-                self.link = None
+            idle = not (self._useful or link.exchanges) and time.monotonic() - began < settings.dead
+            if idle or self._troubles >= settings.troubles:
+                self.link, self._troubles = None, 0  # it connects, and that is all
                 await self._failed(why)
             else:
                 self._failures = 0
@@ -210,12 +225,15 @@ class Place:
         strange = self.services is None
         quiet, dead = (settings.stranger, settings.stranger) if strange else (settings.quiet, settings.dead)
         while not self._ended.is_set():
+            looked = time.monotonic()
             try:
                 async with asyncio.timeout(settings.tick):
                     await self._ended.wait()
             except TimeoutError:
                 now = time.monotonic()
-                if link.pinged:
+                if now - looked > 2 * settings.tick:
+                    pass  # it was we who were not there: what came meanwhile has yet to be read
+                elif link.pinged:
                     if now - link.pinged > dead:
                         link.abort("the peer does not answer")
                 elif link.exchanges and now - max(link.heard, link.began) > quiet:

@@ -32,7 +32,7 @@ import ssl
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from grpclib.const import Status
 
@@ -56,6 +56,8 @@ from acme.tasks import Tasks
 from acme.telemetry import Metrics, logger
 
 log: Final = logger(__name__)
+
+T = TypeVar("T")
 
 LOOK_UP: Final = 5.0
 """Seconds between two look-ups of the names."""
@@ -282,8 +284,8 @@ class Remote:
 
     # ---- a call -------------------------------------------------------------------------------------------------
 
-    async def call(self, service: Service, method: Method, call: Call, request: bytes) -> bytes:
-        """The reply's bytes.
+    async def call(self, service: Service, method: Method, call: Call, request: bytes, read: Callable[[bytes], T]) -> T:
+        """The reply, as `read` makes it of bytes; it raises ValueError for those that are none.
 
         Raises:
             Refused: the callee's refusal, or `Unavailable` for a failure on the way (see the module).
@@ -291,16 +293,22 @@ class Remote:
         self.start()
         self._budget.earn()
         tried: set[Place] = set()
-        attempts = 0
+        attempts, rounds = 0, 0
         while True:
             place = self._pick(service, tried)
             if place is None:
                 if self._hopeful(service, tried):
                     await self._change()
                     continue
-                raise self._nobody(service)
+                if not tried or rounds:
+                    raise self._nobody(service)
+                rounds = 1  # nothing was done so far: once more, over connections that may be new
+                tried.clear()
+                continue
             try:
-                return await self._once(place, method, call, request)
+                reply = await self._once(place, method, call, request, read)
+                place.answered()
+                return reply
             except Lost as lost:
                 self._failures.bind(self.address, "unknown" if lost.processed else "unprocessed").add()
                 log.warning(
@@ -312,20 +320,22 @@ class Remote:
                     processed=lost.processed,
                 )
                 tried.add(place)
+                place.troubled(lost.why)
                 if not lost.processed:
-                    if len(tried) > len(self._places):
-                        raise self._nobody(service) from None
                     continue
                 failure: Refused = Unavailable(
-                    f"Whether {service.name} did it is not known: the connection failed.", reason=OUTCOME_UNKNOWN
+                    f"Whether {service.name} did it is not known: there was no answer to be understood.",
+                    reason=OUTCOME_UNKNOWN,
                 )
             except Unavailable as refusal:
+                place.answered()
                 if refusal.reason != UNREACHABLE:
                     raise
                 place.ask_again()  # it was there, and is not any more
                 tried.add(place)
                 continue
             except Refused as refusal:
+                place.answered()
                 if not attempts or refusal.reason != _IN_FLIGHT:
                     raise
                 failure = refusal  # our own first attempt, which is still at it
@@ -381,13 +391,15 @@ class Remote:
             )
         return Unavailable(f"{service.name} cannot be reached.", reason=UNREACHABLE)
 
-    async def _once(self, place: Place, method: Method, call: Call, request: bytes) -> bytes:
+    async def _once(self, place: Place, method: Method, call: Call, request: bytes, read: Callable[[bytes], T]) -> T:
         link = place.link
         if link is None:
             raise Lost("the connection is closed", processed=False)
         place.in_flight += 1
         try:
-            return message_of(await link.ask(self._head(method, call), request))
+            return read(message_of(await link.ask(self._head(method, call), request)))
+        except ValueError as error:
+            raise Lost(f"the reply cannot be read: {error}", processed=True) from None
         finally:
             place.in_flight -= 1
 
@@ -426,13 +438,9 @@ def place(remote: Remote, service: Service, method: Method) -> Serve:
         else:
             if len(request) <= MESSAGE_LIMIT:
                 try:
-                    reply = read(await remote.call(service, method, call, request))
+                    reply = await remote.call(service, method, call, request, read)
                     observe(Status.OK, clock() - started)
                     return reply
-                except ValueError as error:
-                    log.error("a reply cannot be read", method=method.path[1:], error=str(error))
-                    text = f"Whether {service.name} did it is not known: its answer cannot be read."
-                    refusal = Unavailable(text, reason=OUTCOME_UNKNOWN)
                 except Refused as error:
                     refusal = error
             else:

@@ -298,7 +298,7 @@ def refusal_headers(refusal: Refused) -> list[Header]:
     return [
         *_HEAD,
         (b"grpc-status", b"%d" % number),
-        (b"grpc-message", quote(refusal.message[:_LONGEST], safe=_SAFE).encode()),
+        (b"grpc-message", quote(refusal.message[:_LONGEST].strip(), safe=_SAFE).encode()),
         (b"grpc-status-details-bin", details),
     ]
 

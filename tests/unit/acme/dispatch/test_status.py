@@ -108,7 +108,7 @@ def test_the_status_of_a_foreign_service_is_understood(number: int, code: Code, 
 
 def test_what_is_no_status_is_no_refusal() -> None:
     for number, details in ((0, None), (17, None), (99, None), (3, b"\xff garbage")):
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError, match=r"."):
             received(number, "No.", details)
 
 
