@@ -79,7 +79,7 @@ class Reply:
     """An answer, complete: head and body in one piece. Stands in for aiohttp's response, of which it keeps what
     `RequestHandler` uses: `prepare`, `write_eof` and `keep_alive`."""
 
-    __slots__ = ("_data", "_protocol", "body_length", "keep_alive", "status", "write_timeout")
+    __slots__ = ("_data", "body_length", "keep_alive", "status", "write_timeout")
 
     def __init__(
         self,
@@ -109,23 +109,29 @@ class Reply:
         head = _HEADS.of(status, content_type)
         self._data = b"%bX-Request-Id: %b\r\n%b\r\n%b" % (head, request_id.encode(), lines, body)
 
-    async def prepare(self, request: web.BaseRequest) -> None:
-        """Sends it; a client that has gone gets nothing."""
-        self._protocol = request.protocol
-        transport = request.transport
-        if transport is not None:
-            transport.write(self._data)
+    async def send(self, connection: Connection) -> None:
+        """Sends it; a client that has gone gets nothing.
 
-    async def write_eof(self) -> None:
-        """Waits when the client reads slower than we write, so that nobody fills the memory by not reading."""
-        if not self._protocol.writing_paused:
+        Waits when the client reads slower than we write, so that nobody fills the memory by not reading.
+        """
+        transport = connection.transport
+        if transport is None:
+            return
+        transport.write(self._data)
+        if not connection.writing_paused:
             return
         try:
             async with asyncio.timeout(self.write_timeout):
-                await self._protocol._drain_helper()  # aiohttp offers it to its own writers only
+                await connection._drain_helper()  # aiohttp offers it to its own writers only
         except TimeoutError:
-            if self._protocol.transport is not None:
-                self._protocol.transport.abort()
+            transport.abort()
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """For aiohttp's own way: sends it."""
+        await self.send(cast(Connection, request.protocol))
+
+    async def write_eof(self) -> None:
+        """For aiohttp's own way: nothing is left to send."""
 
 
 def header_lines(headers: Mapping[str, str]) -> bytes:
@@ -235,6 +241,16 @@ class Connection(RequestHandler):
     def idle(self) -> bool:
         """Whether no request is being served or waits."""
         return self._current_request is None and not self._messages
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Sends an answer; aiohttp's way, by two more coroutines, where a client wanted another protocol (Upgrade) and
+        what it sent after that is still to be read."""
+        if self._upgraded:
+            return await super().finish_response(request, resp, start_time)
+        await cast(Reply, resp).send(self)
+        return resp, False
 
     def handle_error(
         self,
