@@ -16,7 +16,7 @@ from http import HTTPStatus
 from typing import Any, Final, TypeVar, cast
 
 from aiohttp import http_parser, web
-from aiohttp.http import HttpVersion11
+from aiohttp.http import HttpVersion11, RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 from multidict import CIMultiDictProxy
@@ -75,6 +75,10 @@ class _Heads:
 _HEADS: Final = _Heads()
 
 
+message_of: Final[Callable[[web.BaseRequest], RawRequestMessage]] = operator.attrgetter("_message")
+"""What the parser made of a request's head. aiohttp's properties say the same, for 4 thousand instructions a request."""
+
+
 class Reply:
     """An answer, complete: head and body in one piece. Stands in for aiohttp's response, of which it keeps what
     `RequestHandler` uses: `prepare`, `write_eof` and `keep_alive`."""
@@ -96,14 +100,15 @@ class Reply:
         self.status, self.write_timeout = status, write_timeout
         # A body that nobody has read cannot be told from the next request: the connection ends with this answer.
         read = not request.body_exists or request.content.is_eof()
-        self.keep_alive = keep = may_keep and read and request.keep_alive
+        message = message_of(request)
+        self.keep_alive = keep = may_keep and read and not message.should_close
         if not keep:
             lines += b"Connection: close\r\n"
-        elif request.version is not HttpVersion11:
+        elif message.version is not HttpVersion11:
             lines += b"Connection: keep-alive\r\n"
         if status != 204:
             lines += b"Content-Length: %d\r\n" % len(body)
-        if request.method == "HEAD":
+        if message.method == "HEAD":
             body = b""
         self.body_length = len(body)
         head = _HEADS.of(status, content_type)
