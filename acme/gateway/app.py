@@ -37,6 +37,7 @@ from acme.gateway.server import (
     Server,
     check_size,
     header_lines,
+    message_of,
     read_body,
     require_c_parser,
     task_of,
@@ -62,12 +63,24 @@ class Info:
 class Exchange:
     """One request on its way, and what became known of it."""
 
-    __slots__ = ("address", "bound", "headers", "principal", "request", "request_id", "route", "started", "task")
+    __slots__ = (
+        "address",
+        "bound",
+        "headers",
+        "message",
+        "principal",
+        "request",
+        "request_id",
+        "route",
+        "started",
+        "task",
+    )
 
     def __init__(self, request: web.BaseRequest, ids: RequestIds) -> None:
         self.request = request
         self.started = time.monotonic()
-        self.headers = headers = request.headers
+        self.message = message = message_of(request)
+        self.headers = headers = message.headers
         self.request_id = ids.of(headers)
         connection: Any = request.protocol  # a Connection, which server.py makes
         self.address: str = connection.address
@@ -149,11 +162,11 @@ class Gateway:
     async def _serve(self, exchange: Exchange) -> Reply:
         """The order of things. Each step lets the request pass or raises `Refused`."""
         request, headers = exchange.request, exchange.headers
-        check_version(request)
+        check_version(exchange.message.version)
         self._hosts.check(headers)
-        leaf, values, query = self._find(request)
+        leaf, values, query = self._find(exchange.message.path)
         exchange.route = leaf.template
-        method = request.method
+        method = exchange.message.method
         target = leaf.targets.get("GET" if method == "HEAD" else method)
         if target is None:
             raise Rejected(405, "method_not_allowed", f"Allowed here: {leaf.allow}.", Allow=leaf.allow)
@@ -221,9 +234,9 @@ class Gateway:
         self._account(exchange, reply.status, reply.body_length)
         return reply  # type: ignore[no-any-return]  # caught() returns what _serve does
 
-    def _find(self, request: web.BaseRequest) -> tuple[Leaf[_Target], Sequence[str], str]:
+    def _find(self, target: str) -> tuple[Leaf[_Target], Sequence[str], str]:
         """The matched path, its variables and the query, all raw."""
-        path, _, query = request.raw_path.partition("?")
+        path, _, query = target.partition("?")
         if path[:1] != "/":  # absolute-form: RFC 9112, section 3.2.2
             path = "/" + path.partition("://")[2].partition("/")[2]
         found = self._routes.find(path)
@@ -252,15 +265,15 @@ class Gateway:
         return reply
 
     def _account(self, exchange: Exchange, status: int, size: int) -> None:
-        request, route, bound = exchange.request, exchange.route, exchange.bound
-        method = request.method
+        message, route, bound = exchange.message, exchange.route, exchange.bound
+        method = message.method
         seconds = time.monotonic() - exchange.started
         series = self._series.get((method, route, status))
         if series is None:
             label = method if method in hdrs.METH_ALL else "_OTHER"
             series = self._series[method, route, status] = self._durations.bind(label, route, str(status))
         series.observe(seconds)
-        path = route if bound is not None and bound.private else request.raw_path.partition("?")[0]
+        path = route if bound is not None and bound.private else message.path.partition("?")[0]
         principal = exchange.principal.id
         self._access.add(method, route, path, status, seconds, size, exchange.request_id, principal, exchange.address)
 

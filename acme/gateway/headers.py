@@ -8,8 +8,7 @@ import os
 import re
 from typing import Final
 
-from aiohttp import web
-from aiohttp.http import HttpVersion10, HttpVersion11
+from aiohttp.http import HttpVersion, HttpVersion10, HttpVersion11
 from multidict import istr
 
 from acme.context import IdempotencyKey
@@ -48,9 +47,9 @@ class RequestIds:
         return f"{self._prefix}-{next(self._numbers):x}"
 
 
-def check_version(request: web.BaseRequest) -> None:
+def check_version(version: HttpVersion) -> None:
     """Raises Rejected (505) for all but HTTP/1.1 and 1.0: the parser lets 0.9 and 2.0 through."""
-    if request.version is not HttpVersion11 and request.version != HttpVersion10:
+    if version is not HttpVersion11 and version != HttpVersion10:
         raise Rejected(505, "http_version_not_supported", "Speak HTTP/1.1.")
 
 

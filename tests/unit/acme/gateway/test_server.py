@@ -279,7 +279,7 @@ async def test_what_aiohttp_fails_at_itself_says_nothing(rig: Rig, monkeypatch: 
     async def broken(self: object, request: object) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(server.Reply, "prepare", broken)
+    monkeypatch.setattr(server.Reply, "send", broken)
     async with rig.connection() as connection:
         connection.send(GOOD + b"\r\n")
         assert await connection.closed()

@@ -29,7 +29,7 @@ async def brought_up(postgres: Server, data: Path, plugin: Plugin, **tables: Any
 async def test_a_plugin_that_is_up_says_where_and_what_was_migrated(postgres: Server, tmp_path: Path) -> None:
     entry = await brought_up(postgres, tmp_path, made())
     assert (entry.health, entry.placement, entry.version, entry.reason) == ("up", "local", "1.0", "")
-    assert entry.migrations.startswith("0 (")
+    assert entry.migrations == "0"
 
 
 @asynccontextmanager
