@@ -14,6 +14,7 @@ Everything derived from a contract starts here: routes, OpenAPI, permissions, co
 
 from acme.contract.load import Contracts, load, package_of
 from acme.contract.model import (
+    HTTP_BODY,
     Choice,
     Choices,
     Event,
@@ -26,10 +27,12 @@ from acme.contract.model import (
     Rules,
     Service,
     Work,
+    raw_body,
 )
 from acme.contract.validate import ContractError
 
 __all__ = [
+    "HTTP_BODY",
     "Choice",
     "Choices",
     "ContractError",
@@ -46,4 +49,5 @@ __all__ = [
     "Work",
     "load",
     "package_of",
+    "raw_body",
 ]

@@ -202,6 +202,13 @@ class Message:
 
 
 FIELD_MASK: Final = "google.protobuf.FieldMask"
+HTTP_BODY: Final = "google.api.HttpBody"
+
+
+def raw_body(message: Message) -> Field | None:
+    """The field of a message that holds raw bytes for HTTP; `None` when there is none, or more than one."""
+    found = [f for f in message.fields if f.message is not None and f.message.name == HTTP_BODY]
+    return found[0] if len(found) == 1 and not found[0].repeated else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

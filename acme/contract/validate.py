@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from acme.contract.model import Field, Kind, Message, Method, Rules, Service
+from acme.contract.model import Field, Kind, Message, Method, Rules, Service, Work
 
 _VARIABLE: Final = re.compile(r"\{([^}=]*)[^}]*\}")
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.6.2
@@ -114,6 +114,13 @@ def _clashes(method: Method, taken: dict[tuple[str, str], str]) -> Iterator[str]
 
 
 def _rest(method: Method) -> Iterator[str]:
+    if (method.client_streaming or method.server_streaming) and method.work is Work.AUTO:
+        yield "streams, and no transaction stays open as long as a stream: declare WORK_NONE, or WORK_MANUAL and short units"
+    if method.client_streaming and method.routes:
+        bodies = {route.body for route in method.routes}
+        for field in method.request.fields:
+            if field.rules is not None and field.rules.required and field.name not in bodies:
+                yield f"{field.name!r} is required in every message of the stream, and a route fills it in the first alone"
     if not 200 <= method.success_status <= 399:
         yield f"success_status {method.success_status} is no success"
 

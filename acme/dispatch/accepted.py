@@ -17,7 +17,8 @@ _EVERY_STREAM: Final = 2**31 - 1
 
 
 class Accepted(Link):
-    """The end that answers: `begin` is called with every whole request, and starts `exchange.task`.
+    """The end that answers: `begin` is called with every whole request, and starts `exchange.task`. Of a request that
+    `streams`, it is called at once: its messages come one by one.
 
     A request that is reset, or whose connection is lost, has its task cancelled. One that is not whole within
     `patience` seconds is reset.
@@ -30,9 +31,10 @@ class Accepted(Link):
         begin: Callable[[Accepted, Exchange], None],
         too_large: Callable[[Accepted, Exchange], None],
         patience: float,
+        streams: Callable[[Exchange], bool] = lambda exchange: False,
     ) -> None:
         super().__init__(client=False, window=window, lost=lost)
-        self._begin, self._too_large, self._patience = begin, too_large, patience
+        self._begin, self._too_large, self._patience, self._streams = begin, too_large, patience, streams
         self._fresh: list[Exchange] = []
         self._leaving = False
         self._on[RequestReceived] = self._request
@@ -54,18 +56,30 @@ class Accepted(Link):
             pass  # whoever asked has gone
         self.flush()
 
-    async def stream(self, exchange: Exchange, head: Sequence[Header], messages: AsyncIterator[bytes]) -> None:
-        """Sends headers, then each message as it comes, as fast as the peer takes them. Ends when it is cancelled."""
+    async def stream(
+        self, exchange: Exchange, head: Sequence[Header], messages: AsyncIterator[bytes], tail: Sequence[Header]
+    ) -> None:
+        """Sends headers, each message as it comes, as fast as the peer takes them, and trailers."""
         try:
-            self.h2.send_headers(exchange.id, head)
-            self.flush()
             async for message in messages:
+                self._open(exchange, head)
                 await self.send(exchange, framed(message), end=False)
+                await asyncio.sleep(0)  # whoever is fast enough never makes us wait, and others want to be served too
+            self._open(exchange, head)
+            self.refuse(exchange, tail)
         except ProtocolError:
             pass  # whoever asked has gone
 
+    def _open(self, exchange: Exchange, head: Sequence[Header]) -> None:
+        if not exchange.begun:
+            exchange.begun = True
+            self.h2.send_headers(exchange.id, head)
+            self.flush()
+
     def refuse(self, exchange: Exchange, head: Sequence[Header]) -> None:
-        """Sends an answer that is headers only."""
+        """Sends an answer that is headers only; after messages, the end of it."""
+        if exchange.begun:
+            head = [header for header in head if header[0] not in (b":status", b"content-type")]
         try:
             self.h2.send_headers(exchange.id, head, end_stream=True)
             if not exchange.ended:
@@ -94,7 +108,11 @@ class Accepted(Link):
         stream = event.stream_id
         exchange = self.exchanges[stream] = Exchange(stream)
         exchange.head = cast(Sequence[Header], event.headers)
-        self._fresh.append(exchange)
+        if self._streams(exchange):
+            self.receive(exchange)
+            self._begin(self, exchange)
+        else:
+            self._fresh.append(exchange)
 
     def _after(self) -> None:
         if self._fresh:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import aclosing
 from typing import Any, Final, TypeVar
 
 from acme.context import CALL, Call, Kind, Principal
 from acme.contract import Method
+from acme.dispatch.requests import Requests
 from acme.dispatch.serve import Serve
-from acme.errors import DeadlineExceeded
+from acme.dispatch.streams import Streamed
+from acme.errors import DeadlineExceeded, Refused
 from acme.ids import new_id
 from acme.ports import Clock
 from acme.work import HERE, Unit
@@ -31,11 +34,65 @@ def caller(method: Method, service: str, send: Serve, clock: Clock) -> Callable[
         RuntimeError: inside a unit of work.
         Refused: what the callee answered; DeadlineExceeded without a call when there is no time left.
     """
+    derive = _deriver(method, service, clock)
+
+    async def call(message: Any, *, timeout: float | None = None, deadline: Any = None, metadata: Any = None) -> Any:
+        callee, tighter = derive(timeout, deadline)
+        if tighter:
+            return await within(callee.deadline, send(callee, message))
+        return await send(callee, message)
+
+    return call
+
+
+def streamer(method: Method, service: str, send: Streamed, clock: Clock) -> Callable[..., Any]:
+    """`caller` for a method that streams: an async generator function where the replies do, and a coroutine function where
+    only the requests do, as of the generated stub. The call begins when its first reply is asked for.
+
+    Its deadline holds until the last reply. Closing, or dropping, what it returns ends the callee.
+    """
+    derive = _deriver(method, service, clock)
+
+    async def replies(
+        messages: Any, *, timeout: float | None = None, deadline: Any = None, metadata: Any = None
+    ) -> AsyncGenerator[Any, None]:
+        callee, tighter = derive(timeout, deadline)
+        requests = Requests.of(messages if method.client_streaming else (messages,))
+        when = callee.deadline
+        try:
+            async with aclosing(send(callee, requests)) as got:
+                while True:
+                    if when <= time.monotonic():
+                        raise DeadlineExceeded("Time ran out.")
+                    step = anext(got)
+                    try:
+                        reply = await (within(when, step) if tighter else step)
+                    except StopAsyncIteration:
+                        break
+                    yield reply
+        except (Refused, asyncio.CancelledError):
+            if requests.failure is not None:
+                raise requests.failure from None  # the callee could not know why
+            raise
+        finally:
+            await requests.aclose()
+
+    async def one(
+        messages: Any, *, timeout: float | None = None, deadline: Any = None, metadata: Any = None
+    ) -> Any:
+        async with aclosing(replies(messages, timeout=timeout, deadline=deadline, metadata=metadata)) as got:
+            return await anext(got)
+
+    return replies if method.server_streaming else one
+
+
+def _deriver(method: Method, service: str, clock: Clock) -> Callable[[float | None, Any], tuple[Call, bool]]:
+    """Makes the callee's `Call` of the current one, and says whether it has less time: (timeout, grpclib's deadline)."""
     name, permission = method.path[1:], method.permission
     now, get_call, get_here = time.monotonic, CALL.get, HERE.get
     principal = Principal(Kind.SERVICE, service)
 
-    async def call(message: Any, *, timeout: float | None = None, deadline: Any = None, metadata: Any = None) -> Any:
+    def derive(timeout: float | None, deadline: Any) -> tuple[Call, bool]:
         here = get_here(None)
         if type(here) is Unit:
             raise _inside_unit(here, name)
@@ -69,11 +126,9 @@ def caller(method: Method, service: str, send: Serve, clock: Clock) -> Callable[
             False,
             source.credentials,
         )
-        if tighter:
-            return await within(when, send(callee, message))
-        return await send(callee, message)
+        return callee, tighter
 
-    return call
+    return derive
 
 
 async def within(when: float, work: Awaitable[T]) -> T:

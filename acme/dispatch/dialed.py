@@ -41,22 +41,11 @@ class Dialed(Link):
         Raises:
             Lost: there is no answer.
         """
-        connection, exchanges = self.h2, self.exchanges
-        while self._paused or len(exchanges) >= connection.remote_settings.max_concurrent_streams:
-            if self.closed or self.draining:
-                break
-            await self.change()
-        if self.closed or self.draining:
-            raise Lost("the connection is closed", processed=False)
+        await self._room()
+        connection = self.h2
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        try:
-            stream = connection.get_next_available_stream_id()
-            connection.send_headers(stream, head)
-        except ProtocolError as error:  # out of stream ids, or of places
-            raise Lost(f"the connection takes no more ({type(error).__name__})", processed=False) from None
-        if not exchanges:
-            self.began = time.monotonic()
-        exchange = exchanges[stream] = Exchange(stream, done)
+        exchange = self._open(head, done)
+        stream = exchange.id
         data = framed(message)
         try:
             if self.fits(stream, len(data)):
@@ -76,6 +65,56 @@ class Dialed(Link):
             raise exchange.trouble
         return exchange
 
+    async def converse(self, head: Iterable[Header], message: bytes | None) -> Exchange:
+        """Begins an exchange whose answer, and request if `message` is `None`, come in any number of messages: read
+        `exchange.inbox`, `send` and `end`, and in any case `leave` it.
+
+        Raises:
+            Lost: it could not begin.
+        """
+        await self._room()
+        exchange = self._open(head, None)
+        self.receive(exchange)
+        self.flush()
+        if message is not None:
+            try:
+                await self.send(exchange, framed(message), end=True)
+            except ProtocolError:
+                pass  # the answer came first, or the end did
+            except asyncio.CancelledError:
+                self.leave(exchange)
+                raise
+        return exchange
+
+    def leave(self, exchange: Exchange) -> None:
+        """Ends an exchange that `converse` began, wherever it is."""
+        if exchange.id in self.exchanges:
+            if not (exchange.sent and exchange.ended):
+                self.reset(exchange, ErrorCodes.CANCEL)
+            self.forget(exchange)
+
+    async def _room(self) -> None:
+        """Waits until another exchange may begin."""
+        connection, exchanges = self.h2, self.exchanges
+        while self._paused or len(exchanges) >= connection.remote_settings.max_concurrent_streams:
+            if self.closed or self.draining:
+                break
+            await self.change()
+        if self.closed or self.draining:
+            raise Lost("the connection is closed", processed=False)
+
+    def _open(self, head: Iterable[Header], done: asyncio.Future[None] | None) -> Exchange:
+        connection, exchanges = self.h2, self.exchanges
+        try:
+            stream = connection.get_next_available_stream_id()
+            connection.send_headers(stream, head)
+        except ProtocolError as error:  # out of stream ids, or of places
+            raise Lost(f"the connection takes no more ({type(error).__name__})", processed=False) from None
+        if not exchanges:
+            self.began = time.monotonic()
+        exchange = exchanges[stream] = Exchange(stream, done)
+        return exchange
+
     def _response(self, event: ResponseReceived) -> None:
         exchange = self.exchanges.get(event.stream_id)
         if exchange is not None:
@@ -92,6 +131,9 @@ class Dialed(Link):
                 self._wake()
 
     def _fail(self, exchange: Exchange, trouble: Lost) -> None:
+        if exchange.inbox is not None:
+            exchange.inbox.fail(trouble)
+            self._wake()
         if exchange.done is not None and not exchange.done.done():
             exchange.trouble = trouble
             exchange.done.set_result(None)

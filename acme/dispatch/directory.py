@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
 
 from acme.contract import Method, Service
 from acme.dispatch import local, loopback
-from acme.dispatch.calls import caller
-from acme.dispatch.remote import Remote, place
+from acme.dispatch.calls import caller, streamer
+from acme.dispatch.remote import Remote, place, place_stream
 from acme.dispatch.serve import Host, Pipeline, Serve, check_hostable
 from acme.dispatch.server import Server
 from acme.dispatch.status import UNREACHABLE
+from acme.dispatch.streams import Streamed, streams
 from acme.errors import Unavailable
 
 T = TypeVar("T")
 
 Placement: TypeAlias = Literal["local", "loopback", "grpc"]
 
-PLACEMENTS: Final[Mapping[Placement, Callable[[Pipeline, Host, Method], Serve]]] = {
-    "local": local.place,
-    "loopback": loopback.place,
+Served: TypeAlias = Serve | Streamed
+
+PLACEMENTS: Final[Mapping[Placement, Callable[[Pipeline, Host, Method], Served]]] = {
+    "local": lambda *served: (local.place_stream if streams(served[2]) else local.place)(*served),
+    "loopback": lambda *served: (loopback.place_stream if streams(served[2]) else loopback.place)(*served),
 }
 """Those that need nothing but the host."""
 
@@ -32,7 +36,7 @@ class _Board:
     def __init__(self) -> None:
         self.hosts: dict[str, Host] = {}
         self.remotes: dict[str, Remote] = {}
-        self.served: dict[str, dict[str, Serve]] = {}
+        self.served: dict[str, dict[str, Served]] = {}
         """By full name of the service, then by attribute of the method."""
         self.clients: dict[tuple[str, str], Any] = {}
         """By caller and full name of the service."""
@@ -101,7 +105,7 @@ class Directory:
         else:
             server, remote = self._board.socket
             server.host(host)
-            served = {m.attr: place(remote, service, m) for m in service.methods}
+            served = _far(remote, service)
         self._board.served[service.name] = served
         self._board.hosts[service.name] = host
         self._rebind(service)
@@ -118,7 +122,8 @@ class Directory:
         self._rebind(service)
 
     def wrap(self, around: Callable[[Method, Serve], Serve]) -> None:
-        """Puts something around every call from now on, whatever carries it: the faults of the test kit."""
+        """Puts something around every call from now on that does not stream, whatever carries it: the faults of the test
+        kit."""
         self._board.around = around
         for (name, served), client in self._board.clients.items():
             self._bind(client, name, self._pipeline.contracts.services[served])
@@ -130,7 +135,7 @@ class Directory:
             ValueError: it is hosted here, or connected already.
         """
         self._free(service, "")
-        self._board.served[service.name] = {m.attr: place(remote, service, m) for m in service.methods}
+        self._board.served[service.name] = _far(remote, service)
         self._board.remotes[service.name] = remote
         self._rebind(service)
 
@@ -158,10 +163,16 @@ class Directory:
             send = served.get(method.attr)
             if send is None:
                 vars(client).pop(method.attr, None)
+            elif streams(method):
+                setattr(client, method.attr, streamer(method, name, cast(Streamed, send), self._pipeline.clock))
             else:
-                setattr(
-                    client, method.attr, caller(method, name, self._board.around(method, send), self._pipeline.clock)
-                )
+                around = self._board.around(method, cast(Serve, send))
+                setattr(client, method.attr, caller(method, name, around, self._pipeline.clock))
+
+
+def _far(remote: Remote, service: Service) -> dict[str, Served]:
+    """A service in another process, by attribute of the method."""
+    return {m.attr: (place_stream if streams(m) else place)(remote, service, m) for m in service.methods}
 
 
 def _client(service: Service) -> Any:
@@ -172,11 +183,20 @@ def _client(service: Service) -> Any:
 
 
 def _unreachable(method: Method) -> Any:
-    async def call(self: Any, message: Any, **options: Any) -> Any:
-        bound = vars(self).get(method.attr)  # hosted after somebody had taken this method
-        if bound is None:
+    def bound(self: Any) -> Any:
+        found = vars(self).get(method.attr)  # hosted after somebody had taken this method
+        if found is None:
             raise Unavailable(f"{method.service} is not running.", reason=UNREACHABLE, retry_after=1.0)
-        return await bound(message, **options)
+        return found
 
-    call.__name__ = method.attr
-    return call
+    async def call(self: Any, message: Any, **options: Any) -> Any:
+        return await bound(self)(message, **options)
+
+    async def stream(self: Any, message: Any, **options: Any) -> AsyncGenerator[Any, None]:
+        async with aclosing(bound(self)(message, **options)) as replies:
+            async for reply in replies:
+                yield reply
+
+    made = stream if method.server_streaming else call
+    made.__name__ = method.attr
+    return made

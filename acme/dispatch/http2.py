@@ -1,4 +1,4 @@
-"""gRPC's unary exchanges over one HTTP/2 connection: the way of both `remote.py` and `server.py`.
+"""gRPC's exchanges over one HTTP/2 connection: the way of both `remote.py` and `server.py`.
 
 h2 speaks the protocol, this moves its bytes. grpclib's own client and server stand on the same library; they are not used
 because of what a caller has to know: whether a request was certainly not processed (GOAWAY, REFUSED_STREAM, never sent),
@@ -8,6 +8,8 @@ trailers leave in one write.
 
 - What one exchange may keep in memory is a message's limit, and all of one connection `CONNECTION_WINDOW`: bytes are
   credited to the sender when their exchange ends.
+- A stream of messages (inbox.py) keeps what its own window holds, whose bytes are credited as they are read. It takes
+  nothing of the connection's window, so that one that nobody reads stops none of the others.
 - Names and values of headers are bytes. Those that differ from call to call, and secrets, never enter the table of HPACK.
 
 gRPC over HTTP/2: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md; HTTP/2: RFC 9113; HPACK: RFC 7541.
@@ -16,6 +18,7 @@ gRPC over HTTP/2: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias, cast
@@ -37,12 +40,13 @@ from h2.settings import SettingCodes, Settings
 from hpack import Encoder, NeverIndexedHeaderTuple
 from hyperframe.frame import GoAwayFrame
 
+from acme.dispatch.inbox import PREFIX, Inbox
 from acme.dispatch.serve import MESSAGE_LIMIT
 
 Header: TypeAlias = tuple[bytes, bytes]
 
-PREFIX: Final = 5
-"""Bytes before a message: compressed or not, and its length."""
+WINDOW: Final = 1024 * 1024
+"""Bytes that an exchange may send unread; a message that is larger gets more."""
 CONNECTION_WINDOW: Final = 64 * 1024 * 1024
 """Bytes in flight to us on one connection."""
 STREAMS: Final = 1000
@@ -67,7 +71,23 @@ class Lost(Exception):
 class Exchange:
     """A request and its answer; one stream of HTTP/2."""
 
-    __slots__ = ("chunks", "credit", "done", "ended", "head", "id", "size", "tail", "task", "timer", "trouble")
+    __slots__ = (
+        "begun",
+        "chunks",
+        "credit",
+        "done",
+        "ended",
+        "head",
+        "id",
+        "inbox",
+        "sent",
+        "size",
+        "tail",
+        "task",
+        "timer",
+        "trouble",
+        "wide",
+    )
 
     def __init__(self, stream: int, done: asyncio.Future[None] | None = None) -> None:
         self.id = stream
@@ -77,6 +97,14 @@ class Exchange:
         self.size = 0
         self.credit = 0
         self.ended = False
+        self.begun = False
+        """Whether the head of the answer was sent."""
+        self.sent = False
+        """Whether all of ours was sent, where it is asked."""
+        self.wide = False
+        """Whether it was given a window for the largest message."""
+        self.inbox: Inbox | None = None
+        """Where messages go when there may be several."""
         self.trouble: Lost | None = None
         self.done = done
         self.task: asyncio.Task[None] | None = None
@@ -249,18 +277,30 @@ class Link(asyncio.Protocol):
         if exchange is None:
             self._give_credit(event.flow_controlled_length or 0)
             return
-        exchange.credit += event.flow_controlled_length or 0
+        size = event.flow_controlled_length or 0
+        if exchange.inbox is not None:
+            self._give_credit(size)
+            exchange.inbox.feed(event.data or b"", size)
+            return
+        exchange.credit += size
         if event.data:
             exchange.chunks.append(event.data)
             exchange.size += len(event.data)
             if exchange.oversized():
                 self._oversized(exchange)
+            elif exchange.size > self._window // 2 and not exchange.wide:
+                exchange.wide = True
+                self.widen(exchange, MESSAGE_LIMIT)
 
     def _ended(self, event: StreamEnded) -> None:
         exchange = self.exchanges.get(event.stream_id)
         if exchange is not None:
             exchange.ended = True
-            self._whole(exchange)
+            if exchange.inbox is not None:
+                exchange.inbox.end()
+                self._wake()
+            else:
+                self._whole(exchange)
 
     def _reset(self, event: StreamReset) -> None:
         exchange = self.exchanges.get(event.stream_id)
@@ -342,7 +382,19 @@ class Link(asyncio.Protocol):
             self.h2.send_data(exchange.id, chunk, end_stream=end and at == size)
             self.flush()
             if at == size:
+                exchange.sent = end
                 return
+
+    def end(self, exchange: Exchange) -> None:
+        """Says that nothing more will be sent.
+
+        Raises:
+            ProtocolError: the stream has been closed.
+        """
+        if not self.closed:
+            self.h2.end_stream(exchange.id)
+            exchange.sent = True
+            self.flush()
 
     async def change(self) -> None:
         """Waits until something may be possible that was not: a window, a place for a stream, room to write."""
@@ -376,6 +428,18 @@ class Link(asyncio.Protocol):
                 self._wake()
             if self.draining:
                 self._rest()
+
+    def receive(self, exchange: Exchange) -> Inbox:
+        """From now on, the messages of an exchange are read one by one."""
+        exchange.inbox = Inbox(self._window, lambda size: self.widen(exchange, size))
+        return exchange.inbox
+
+    def widen(self, exchange: Exchange, size: int) -> None:
+        """Lets the peer send more of an exchange."""
+        if size > 0 and not self.closed and not exchange.ended:
+            with contextlib.suppress(ProtocolError):  # it has been closed
+                self.h2.increment_flow_control_window(size, exchange.id)
+            self.flush()
 
     def _give_credit(self, size: int) -> None:
         self._credit += size

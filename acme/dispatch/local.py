@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from acme.contract import Message, Method
-from acme.dispatch.serve import MESSAGE_LIMIT, Carriage, Host, Pipeline, Serve, serve, too_large
+from acme.dispatch.serve import MESSAGE_LIMIT, Carriage, Host, Pipeline, Serve, not_carried, serve, too_large
+from acme.dispatch.streams import Streamed, serve_stream
 from acme.work import Carrier
 
 
@@ -20,6 +21,33 @@ def place(pipeline: Pipeline, host: Host, method: Method) -> Serve:
         carrier=Carrier(pack=wire.encoder(method.reply), unpack=wire.decoder(method.reply)),
     )
     return serve(pipeline, host, method, carriage)
+
+
+def place_stream(pipeline: Pipeline, host: Host, method: Method) -> Streamed:
+    """One method of a service in this process, that streams. Requests are copied where the caller is."""
+    wire, leave = pipeline.wire, _leaving(_copier(pipeline, method.request, "request"))
+    served = serve_stream(
+        pipeline,
+        host,
+        method,
+        Carriage(
+            system="local",
+            receive=lambda message: message,
+            answer=_copier(pipeline, method.reply, "reply"),
+            carrier=Carrier(pack=wire.encoder(method.reply), unpack=wire.decoder(method.reply)),
+        ),
+    )
+    return lambda call, requests: served(call, requests.turned(leave))
+
+
+def _leaving(copy: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def leave(message: Any) -> Any:
+        try:
+            return copy(message)
+        except ValueError as error:
+            raise not_carried(error) from error
+
+    return leave
 
 
 def _copier(pipeline: Pipeline, message: Message, what: str) -> Callable[[Any], Any]:

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from acme.contracts.placement.v1 import Served
 from acme.dispatch.address import Address
 from acme.dispatch.dialed import Dialed
-from acme.dispatch.http2 import Lost
-from acme.dispatch.serve import MESSAGE_LIMIT
+from acme.dispatch.http2 import WINDOW, Lost
 from acme.errors import Refused
 from acme.tasks import Tasks
 
@@ -198,7 +197,7 @@ class Place:
         ended = asyncio.Event()
 
         def make() -> Dialed:
-            return Dialed(MESSAGE_LIMIT + 65536, lambda link, why: ended.set(), ended.set)
+            return Dialed(WINDOW, lambda link, why: ended.set(), ended.set)
 
         loop = asyncio.get_running_loop()
         address = self.address

@@ -19,7 +19,8 @@ What the caller sees of a failure on the way is an `Unavailable` of which the re
 
 A request that was certainly not processed is sent to another address, whatever it does. Any other is sent again only if
 doing it twice is doing it once: a method that is idempotent, or a call with an Idempotency-Key that its service keeps. At
-most `AGAIN` times, never past the deadline, and only while the budget lasts: a tenth of all requests.
+most `AGAIN` times, never past the deadline, and only while the budget lasts: a tenth of all requests. A stream is sent
+again until its first reply, if its request is one message, and never after that: an end that is not whole is never silent.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ import random
 import socket
 import ssl
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -39,17 +40,20 @@ from grpclib.const import Status
 from acme.context import Call, Kind, Principal
 from acme.contract import Method, Service
 from acme.contracts.placement.v1 import Served, WorkerStub
-from acme.dispatch import status
+from acme.dispatch import loopback, status
 from acme.dispatch.address import Address, parse
 from acme.dispatch.again import AGAIN, PAUSE, Budget, repeatable
+from acme.dispatch.conversation import Conversation
 from acme.dispatch.describe import CALLER, digest
 from acme.dispatch.dialed import Dialed
 from acme.dispatch.http2 import Header, Lost, own
 from acme.dispatch.identity import Identity, fields, metadata, timeout_text
 from acme.dispatch.place import Place, Settings, State
 from acme.dispatch.replies import message_of
+from acme.dispatch.requests import Requests
 from acme.dispatch.serve import MESSAGE_LIMIT, Pipeline, Serve, not_carried, too_large
 from acme.dispatch.status import MISMATCH, OUTCOME_UNKNOWN, UNREACHABLE
+from acme.dispatch.streams import Streamed
 from acme.errors import Code, DeadlineExceeded, Refused, Unavailable
 from acme.ports import Cipher
 from acme.tasks import Tasks
@@ -290,6 +294,36 @@ class Remote:
         Raises:
             Refused: the callee's refusal, or `Unavailable` for a failure on the way (see the module).
         """
+        return await self._answered(service, method, call, lambda at: self._once(at, method, call, request, read))
+
+    async def converse(self, service: Service, method: Method, call: Call, requests: Requests) -> Conversation:
+        """A call that streams, as far as its first reply: until then it is sent again as any other, unless requests that
+        cannot be had twice are gone.
+
+        Raises: as `call`.
+        """
+
+        message = None if method.client_streaming else await anext(requests)
+
+        async def begun(at: Place) -> Conversation:
+            if at.link is None:
+                raise Lost("the connection is closed", processed=False)
+            return await Conversation.begin(at, at.link, self._head(method, call), method, message, requests, self._tasks)
+
+        def fresh() -> bool:
+            return not (method.client_streaming and requests.pulled)
+
+        return await self._answered(service, method, call, begun, fresh)
+
+    async def _answered(
+        self,
+        service: Service,
+        method: Method,
+        call: Call,
+        attempt: Callable[[Place], Awaitable[T]],
+        fresh: Callable[[], bool] = lambda: True,
+    ) -> T:
+        """What `attempt` makes at one address or another. It is made once only when it is not `fresh` any more."""
         self.start()
         self._budget.earn()
         tried: set[Place] = set()
@@ -306,30 +340,17 @@ class Remote:
                 tried.clear()
                 continue
             try:
-                reply = await self._once(place, method, call, request, read)
+                reply = await attempt(place)
                 place.answered()
                 return reply
             except Lost as lost:
-                self._failures.bind(self.address, "unknown" if lost.processed else "unprocessed").add()
-                log.warning(
-                    "a call brought no answer",
-                    method=method.path[1:],
-                    request_id=call.request_id,
-                    address=str(place.address),
-                    why=lost.why,
-                    processed=lost.processed,
-                )
+                failure: Refused = self.lost(place, method, call, lost)
                 tried.add(place)
-                place.troubled(lost.why)
-                if not lost.processed:
+                if not lost.processed and fresh():
                     continue
-                failure: Refused = Unavailable(
-                    f"Whether {service.name} did it is not known: there was no answer to be understood.",
-                    reason=OUTCOME_UNKNOWN,
-                )
             except Unavailable as refusal:
                 place.answered()
-                if refusal.reason != UNREACHABLE:
+                if refusal.reason != UNREACHABLE or not fresh():
                     raise
                 place.ask_again()  # it was there, and is not any more
                 tried.add(place)
@@ -339,7 +360,7 @@ class Remote:
                 if not attempts or refusal.reason != _IN_FLIGHT:
                     raise
                 failure = refusal  # our own first attempt, which is still at it
-            if attempts >= AGAIN or not repeatable(method, call):
+            if attempts >= AGAIN or not fresh() or not repeatable(method, call):
                 raise failure
             attempts += 1
             pause = random.uniform(0, PAUSE * 2.0**attempts)
@@ -390,6 +411,21 @@ class Remote:
                 retry_after=5.0,
             )
         return Unavailable(f"{service.name} cannot be reached.", reason=UNREACHABLE)
+
+    def lost(self, place: Place, method: Method, call: Call, lost: Lost) -> Unavailable:
+        """Accounts for an exchange that brought no answer, and says what its caller gets for it."""
+        self._failures.bind(self.address, "unknown" if lost.processed else "unprocessed").add()
+        log.warning(
+            "a call brought no answer",
+            method=method.path[1:],
+            request_id=call.request_id,
+            address=str(place.address),
+            why=lost.why,
+            processed=lost.processed,
+        )
+        place.troubled(lost.why)
+        message = f"Whether {method.service} did it is not known: there was no answer to be understood."
+        return Unavailable(message, reason=OUTCOME_UNKNOWN)
 
     async def _once(self, place: Place, method: Method, call: Call, request: bytes, read: Callable[[bytes], T]) -> T:
         link = place.link
@@ -447,6 +483,37 @@ def place(remote: Remote, service: Service, method: Method) -> Serve:
                 refusal = too_large("request")
         observe(status.STATUS[refusal.code], clock() - started)
         raise refusal
+
+    return send
+
+
+def place_stream(remote: Remote, service: Service, method: Method) -> Streamed:
+    """One method, that streams, of a service in another process."""
+    write, read = loopback.outgoing(remote.pipeline, method), remote.pipeline.wire.decoder(method.reply)
+    observe = remote.observer(method)
+    clock = time.perf_counter
+
+    async def send(call: Call, requests: Requests) -> AsyncGenerator[Any, None]:
+        started, said = clock(), Status.CANCELLED
+        try:
+            talk = await remote.converse(service, method, call, requests.turned(write))
+            try:
+                while (message := await talk.next()) is not None:
+                    try:
+                        reply = read(message)
+                    except ValueError as error:
+                        raise Lost(f"a reply cannot be read: {error}", processed=True) from None
+                    yield reply
+            except Lost as lost:
+                raise remote.lost(talk.place, method, call, lost) from None
+            finally:
+                await talk.close()
+            said = Status.OK
+        except Refused as refusal:
+            said = status.STATUS[refusal.code]
+            raise
+        finally:
+            observe(said, clock() - started)
 
     return send
 

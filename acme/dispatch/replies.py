@@ -19,24 +19,52 @@ def message_of(exchange: Exchange) -> bytes:
         Refused: the callee refused.
         Lost: it is no answer of gRPC.
     """
+    said = end_of(exchange)
+    if said is not None:
+        raise said
+    try:
+        message = exchange.message()
+    except ValueError as error:
+        raise _not_grpc(str(error)) from None
+    if message is None:
+        raise _not_grpc("no message")
+    return message
+
+
+def end_of(exchange: Exchange) -> Refused | None:
+    """How an answer that is whole ended: well, or with a refusal.
+
+    Raises:
+        Lost: it is no answer of gRPC.
+    """
+    head = check_head(exchange)
+    tail = dict(exchange.tail) if exchange.tail else head
+    number = tail.get(b"grpc-status")
+    if number == b"0":
+        return None
+    try:
+        if number is None:
+            raise ValueError("no grpc-status")
+        return _refusal(number, tail)
+    except ValueError as error:
+        raise _not_grpc(str(error)) from None
+
+
+def check_head(exchange: Exchange) -> Mapping[bytes, bytes]:
+    """The head of an answer.
+
+    Raises:
+        Lost: it is no answer of gRPC.
+    """
     head = dict(exchange.head)
     if head.get(b":status") != b"200" or not head.get(b"content-type", b"").startswith(b"application/grpc"):
         shown = head.get(b":status", b"").decode("latin-1")
-        raise Lost(f"the answer is not gRPC's: HTTP status {shown or 'missing'}", processed=True)
-    tail = dict(exchange.tail) if exchange.tail else head
-    number = tail.get(b"grpc-status")
-    try:
-        if number == b"0":
-            message = exchange.message()
-            if message is None:
-                raise ValueError("no message")
-            return message
-        if number is None:
-            raise ValueError("no grpc-status")
-        refusal = _refusal(number, tail)
-    except ValueError as error:
-        raise Lost(f"the answer is not gRPC's: {error}", processed=True) from None
-    raise refusal
+        raise _not_grpc(f"HTTP status {shown or 'missing'}")
+    return head
+
+
+def _not_grpc(why: str) -> Lost:
+    return Lost(f"the answer is not gRPC's: {why}", processed=True)
 
 
 def _refusal(number: bytes, tail: Mapping[bytes, bytes]) -> Refused:

@@ -90,22 +90,49 @@ def check_hostable(host: Host) -> None:
     """Refuses, at start-up, what could only fail later.
 
     Raises:
-        TypeError: the instance does not keep the contract, or a handler is no coroutine function.
-        NotImplementedError: a method streams.
+        TypeError: the instance does not keep the contract, or a handler is no coroutine function; where the reply is a
+            stream, no async generator function.
     """
     service, instance = host.service, host.instance
     if not isinstance(instance, service.base):
         raise TypeError(f"{type(instance).__name__} of plugin {host.plugin} is no {service.base.__name__}")
     for method in service.methods:
-        if method.client_streaming or method.server_streaming:
-            raise NotImplementedError(f"{method.path[1:]} streams: this version carries single messages only")
-        if not inspect.iscoroutinefunction(getattr(instance, method.attr)):
-            raise TypeError(f"{type(instance).__name__}.{method.attr} is no `async def`")
+        handler, name = getattr(instance, method.attr), f"{type(instance).__name__}.{method.attr}"
+        if method.server_streaming:
+            if not inspect.isasyncgenfunction(handler):
+                raise TypeError(f"{name} is no `async def` with `yield`: its reply is a stream")
+        elif not inspect.iscoroutinefunction(handler):
+            raise TypeError(f"{name} is no `async def`")
+
+
+def admit(method: Method, call: Call) -> None:
+    """Refuses who may not call at all.
+
+    Raises:
+        Denied, Unauthenticated: so it is.
+    """
+    permission, internal = method.permission, method.internal
+    if internal is not None and call.service not in internal:
+        raise Denied(f"{call.service} may not call {method.path[1:]}.", reason="internal_method")
+    if permission:
+        principal = call.principal
+        # The gateway has checked this. Here it holds however the call came: an anonymous call, or a token that does not
+        # cover the method, never reaches a handler. What a service may do is for the handler to decide.
+        if principal.kind is Kind.ANONYMOUS:
+            raise Unauthenticated("Send a Bearer access token.")
+        if principal.kind is Kind.USER and not principal.covers(permission):
+            raise Denied(f"The token does not cover {permission}.", reason="insufficient_scope")
+
+
+def undecided(call: Call) -> Refused:
+    """A handler has an answer and has asked nobody: a fault of the service's, which gives nothing away."""
+    log.error("a method answered without having asked authorise", method=call.method, request_id=call.request_id)
+    return Refused("internal error")
 
 
 def serve(pipeline: Pipeline, host: Host, method: Method, carriage: Carriage) -> Serve:
     """Compiles one method: all that is known beforehand is looked up here, once."""
-    name, permission, internal = method.path[1:], method.permission, method.internal
+    permission = method.permission
     handler = getattr(host.instance, method.attr)
     check = pipeline.checks.check(method.request)
     receive, answer, carrier = carriage.receive, carriage.answer, carriage.carrier
@@ -113,17 +140,8 @@ def serve(pipeline: Pipeline, host: Host, method: Method, carriage: Carriage) ->
     keyed = not method.secret_reply
     set_call, set_here = CALL.set, HERE.set
 
-    def admit(call: Call, raw: Any) -> Any:
-        if internal is not None and call.service not in internal:
-            raise Denied(f"{call.service} may not call {name}.", reason="internal_method")
-        if permission:
-            principal = call.principal
-            # The gateway has checked this. Here it holds however the call came: an anonymous call, or a token that does
-            # not cover the method, never reaches a handler. What a service may do is for the handler to decide.
-            if principal.kind is Kind.ANONYMOUS:
-                raise Unauthenticated("Send a Bearer access token.")
-            if principal.kind is Kind.USER and not principal.covers(permission):
-                raise Denied(f"The token does not cover {permission}.", reason="insufficient_scope")
+    def admitted(call: Call, raw: Any) -> Any:
+        admit(method, call)
         try:
             message = receive(raw)
         except ValueError as error:
@@ -132,13 +150,9 @@ def serve(pipeline: Pipeline, host: Host, method: Method, carriage: Carriage) ->
             raise Invalid("The request breaks rules of its contract.", faults=faults)
         return message
 
-    def undecided(call: Call) -> Refused:
-        log.error("a method answered without having asked authorise", method=name, request_id=call.request_id)
-        return Refused("internal error")
-
     async def alone(call: Call, raw: Any) -> Any:
         """NONE, and any method of a service without a database."""
-        message = admit(call, raw)
+        message = admitted(call, raw)
         context = empty.copy()
         context.run(set_call, call)
         reply = await Driven(context, handler(message))
@@ -148,7 +162,7 @@ def serve(pipeline: Pipeline, host: Host, method: Method, carriage: Carriage) ->
 
     async def in_unit(call: Call, raw: Any) -> Any:
         """AUTO and MANUAL."""
-        message = admit(call, raw)
+        message = admitted(call, raw)
 
         async def perform(here: Unit | Scope) -> Any:
             call.decided = False  # it may be the second attempt

@@ -14,9 +14,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 from urllib.parse import quote
 
 from acme.context import ANONYMOUS, Call, Kind, Principal
@@ -27,18 +28,18 @@ from acme.dispatch.accepted import Accepted
 from acme.dispatch.calls import LIMIT, within
 from acme.dispatch.describe import Worker
 from acme.dispatch.health import Health
-from acme.dispatch.http2 import Exchange, Header, Link
+from acme.dispatch.http2 import WINDOW, Exchange, Header, Link
 from acme.dispatch.identity import Identity, bearer, deadline, idempotency, service_principal, text
-from acme.dispatch.serve import MESSAGE_LIMIT, Host, Pipeline, Serve, check_hostable, serve, too_large
+from acme.dispatch.inbox import TooLong
+from acme.dispatch.requests import Requests
+from acme.dispatch.serve import Host, Pipeline, Serve, check_hostable, serve, too_large
 from acme.dispatch.status import UNREACHABLE
+from acme.dispatch.streams import Streamed, serve_stream, streams
 from acme.errors import Code, Malformed, Refused, Unavailable
 from acme.ids import new_id
 from acme.ports import Cipher
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
-
-WINDOW: Final = MESSAGE_LIMIT
-"""Bytes that a stream may send before it is told that they were read: a whole message, so that nobody waits."""
 
 PATIENCE: Final = 20.0
 """Seconds that a request may take to arrive."""
@@ -78,7 +79,9 @@ class Server:
         self._pipeline, self._verifier, self._tasks, self._window = pipeline, verifier, tasks, windows
         self._identity = Identity(cipher, pipeline.clock)
         self._hosts: dict[str, Host] = {}
-        self._methods: dict[bytes, tuple[Method, Serve]] = {}
+        self._methods: dict[bytes, tuple[Method, Serve | Streamed]] = {}
+        self._uploads: set[bytes] = set()
+        """Paths of methods whose requests are streams."""
         self._links: set[Accepted] = set()
         self._listeners: list[asyncio.Server] = []
         self._quiet = asyncio.Event()
@@ -123,13 +126,17 @@ class Server:
     def _add(self, host: Host) -> None:
         for method in host.service.methods:
             carriage = loopback.carriage(self._pipeline, method, "grpc")
-            self._methods[method.path.encode()] = method, serve(self._pipeline, host, method, carriage)
+            made = serve_stream if streams(method) else serve
+            self._methods[method.path.encode()] = method, made(self._pipeline, host, method, carriage)
+            if method.client_streaming:
+                self._uploads.add(method.path.encode())
 
     def withdraw(self, service: Service) -> None:
         """Refuses new calls of a service. Calls being served go on."""
         del self._hosts[service.name]
         for method in service.methods:
             del self._methods[method.path.encode()]
+            self._uploads.discard(method.path.encode())
         self.health.changed()
 
     # ---- coming and going ---------------------------------------------------------------------------------------
@@ -192,7 +199,7 @@ class Server:
         return self._verifier is None or self._verifier.fresh
 
     def _accept(self) -> Accepted:
-        link = Accepted(self._window + 65536, self._gone, self._begin, self._oversized, PATIENCE)
+        link = Accepted(self._window, self._gone, self._begin, self._oversized, PATIENCE, self._streams)
         self._links.add(link)
         return link
 
@@ -219,13 +226,46 @@ class Server:
             return
         method, served = found
         try:
+            if streams(method):
+                await self._converse(link, exchange, method, cast(Streamed, served), path, headers)
+                return
             request = _request(exchange)
             call = await self._call(method, path, headers)
-            reply = await within(call.deadline, served(call, request))
+            reply = await within(call.deadline, cast(Serve, served)(call, request))
         except Refused as refusal:
             link.refuse(exchange, refusal_headers(refusal))
             return
         await link.answer(exchange, _HEAD, reply, _OK)
+
+    async def _converse(
+        self,
+        link: Accepted,
+        exchange: Exchange,
+        method: Method,
+        served: Streamed,
+        path: bytes,
+        headers: Mapping[bytes, bytes],
+    ) -> None:
+        """A call that streams. Whatever ends it ends the handler.
+
+        Raises:
+            Refused: so it is, perhaps after some replies.
+        """
+        requests = Requests(_received(exchange))
+        call = await self._call(method, path, headers)
+        try:
+            async with aclosing(served(call, requests)) as replies:
+                await within(call.deadline, link.stream(exchange, _HEAD, replies, _OK))
+        except asyncio.CancelledError:
+            if isinstance(requests.failure, Refused):
+                raise requests.failure from None
+            raise
+
+    def _streams(self, exchange: Exchange) -> bool:
+        if not self._uploads:
+            return False
+        headers = dict(exchange.head)
+        return headers.get(b":path") in self._uploads and headers.get(b"content-type", b"").startswith(_TYPE)
 
     async def _call(self, method: Method, path: bytes, headers: Mapping[bytes, bytes]) -> Call:
         """The call, as far as it is proved.
@@ -277,7 +317,7 @@ class Server:
                     raise status.refused(Code.NOT_FOUND, "There is no such service.")
                 await link.answer(exchange, _HEAD, reply, _OK)
             elif path == health.WATCH.encode():
-                await link.stream(exchange, _HEAD, self.health.watch(request))
+                await link.stream(exchange, _HEAD, self.health.watch(request), _OK)
             else:
                 raise self._missing(path)
         except Refused as refusal:
@@ -315,6 +355,24 @@ def _request(exchange: Exchange) -> bytes:
     if message is None:
         raise Malformed("The request holds no message.")
     return message
+
+
+async def _received(exchange: Exchange) -> AsyncGenerator[bytes, None]:
+    """The requests of a stream.
+
+    Raises:
+        Refused: they end in the middle, or what comes is none.
+    """
+    if exchange.inbox is None:
+        yield _request(exchange)
+        return
+    try:
+        while (message := await exchange.inbox.next()) is not None:
+            yield message
+    except TooLong:
+        raise too_large("request") from None
+    except ValueError as error:
+        raise Malformed(f"The request is {error}.") from None
 
 
 def _local(host: str) -> str:

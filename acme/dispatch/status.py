@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, Final, Protocol, TypeVar
 
 from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo  # type: ignore[import-untyped]  # has no stubs
@@ -226,6 +227,73 @@ def guarded(
         durations.bind(system, name, STATUS[refusal.code].name).observe(clock() - started)
         # Outside of the handlers above: a refusal that crosses has no context.
         raise refusal
+
+    return guard
+
+
+class Source(Protocol):
+    """Where the requests of a stream come from: `requests.Requests`."""
+
+    @property
+    def failure(self) -> BaseException | None: ...
+
+
+S = TypeVar("S", bound=Source)
+
+
+async def kept(step: Awaitable[Any], turns: Sequence[Callable[[Any], Any]]) -> tuple[Any, BaseException | None]:
+    """A message that the caller's own code makes, changed by `turns`; or else its error, which is for the caller alone and
+    given back to it. The end, and a cancellation, pass."""
+    try:
+        message = await step
+        for turn in turns:
+            message = turn(message)
+    except (StopAsyncIteration, asyncio.CancelledError):
+        raise
+    except BaseException as error:
+        return None, error
+    return message, None
+
+
+def guarded_stream(
+    method: Method,
+    system: str,
+    perform: Callable[[Call, S], AsyncGenerator[Any, None]],
+    durations: HistogramFamily,
+) -> Callable[[Call, S], AsyncGenerator[Any, None]]:
+    """`guarded` for a call that streams: a refusal comes after the replies before it. Whoever closes it is told nothing."""
+    name = method.path[1:]
+    clock = time.perf_counter
+
+    async def guard(call: Call, requests: S) -> AsyncGenerator[Any, None]:
+        started, said, gone = clock(), Status.CANCELLED, False
+        refusal: Refused | None = None
+        try:
+            async with aclosing(perform(call, requests)) as replies:
+                async for reply in replies:
+                    try:
+                        yield reply
+                    except GeneratorExit:
+                        gone = True
+                        raise
+            said = Status.OK
+        except Refused as error:
+            refusal = crossing(error)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if requests.failure is not None or task is None or task.cancelling():
+                said = Status.DEADLINE_EXCEEDED if time.monotonic() >= call.deadline else Status.CANCELLED
+                raise
+            refusal = _unexpected(error, call)
+        except Exception as error:
+            refusal = _unexpected(error, call)
+        finally:
+            if refusal is not None:
+                said = STATUS[refusal.code]
+            durations.bind(system, name, said.name).observe(clock() - started)
+        # Outside of the handlers above: a refusal that crosses has no context.
+        if refusal is not None and not gone:
+            raise refusal
 
     return guard
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
@@ -176,6 +176,28 @@ class UnitFactory:
                 raise _contention() from error
             raise
         return await self._replay(key, carrier)
+
+    @asynccontextmanager
+    async def stream(self, call: Call) -> AsyncIterator[Scope]:
+        """Around a MANUAL call that streams its replies: what `work(last=True)` leaves is committed by `settle`, before the
+        next reply, and at the end. A stream keeps no outcome for an Idempotency-Key."""
+        scope = Scope(self.service, Work.MANUAL, call)
+        try:
+            yield scope
+            await self.settle(scope)
+        except BaseException as error:
+            if (unit := scope.pending) is not None:
+                if isinstance(error, Refused) and error.commit:
+                    await unit.finish()
+                else:
+                    await unit.leave(error)
+            raise
+
+    async def settle(self, scope: Scope) -> None:
+        """Commits what `work(last=True)` left."""
+        unit, scope.pending = scope.pending, None
+        if unit is not None:
+            await unit.finish()
 
     async def _claim_last(self, key: Key, unit: Unit) -> None:
         if await self._idempotency.claim(unit, key) is not None:
