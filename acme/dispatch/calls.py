@@ -77,9 +77,7 @@ def streamer(method: Method, service: str, send: Streamed, clock: Clock) -> Call
         finally:
             await requests.aclose()
 
-    async def one(
-        messages: Any, *, timeout: float | None = None, deadline: Any = None, metadata: Any = None
-    ) -> Any:
+    async def one(messages: Any, *, timeout: float | None = None, deadline: Any = None, metadata: Any = None) -> Any:
         async with aclosing(replies(messages, timeout=timeout, deadline=deadline, metadata=metadata)) as got:
             return await anext(got)
 

@@ -23,7 +23,18 @@ class TooLong(ValueError):
 class Inbox:
     """One direction of an exchange. `credit` gives the peer more window: (bytes)."""
 
-    __slots__ = ("_credit", "_due", "_ended", "_granted", "_messages", "_need", "_rest", "_trouble", "_waiting", "_window")
+    __slots__ = (
+        "_credit",
+        "_due",
+        "_ended",
+        "_granted",
+        "_messages",
+        "_need",
+        "_rest",
+        "_trouble",
+        "_waiting",
+        "_window",
+    )
 
     def __init__(self, window: int, credit: Callable[[int], None]) -> None:
         self._window, self._credit = window, credit

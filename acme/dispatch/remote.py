@@ -308,7 +308,9 @@ class Remote:
         async def begun(at: Place) -> Conversation:
             if at.link is None:
                 raise Lost("the connection is closed", processed=False)
-            return await Conversation.begin(at, at.link, self._head(method, call), method, message, requests, self._tasks)
+            return await Conversation.begin(
+                at, at.link, self._head(method, call), method, message, requests, self._tasks
+            )
 
         def fresh() -> bool:
             return not (method.client_streaming and requests.pulled)

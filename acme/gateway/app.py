@@ -10,7 +10,8 @@ import asyncio
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final, TextIO
 
@@ -24,10 +25,19 @@ from acme.errors import DeadlineExceeded, NotFound, Refused
 from acme.gateway import openapi
 from acme.gateway.access import AccessLog
 from acme.gateway.auth import authenticate, bearer, known
-from acme.gateway.binding import Bound, Lazy
+from acme.gateway.binding import Bound, Lazy, unfit
 from acme.gateway.deadlines import Deadlines
 from acme.gateway.endpoints import Fixed, Readiness, endpoints
-from acme.gateway.headers import Hosts, RequestIds, check_content, check_version, idempotency, timeout, trace
+from acme.gateway.headers import (
+    Hosts,
+    RequestIds,
+    check_content,
+    check_encoding,
+    check_version,
+    idempotency,
+    timeout,
+    trace,
+)
 from acme.gateway.problems import Rejected, caught, problem
 from acme.gateway.routing import Leaf, Routes
 from acme.gateway.server import (
@@ -43,6 +53,7 @@ from acme.gateway.server import (
     task_of,
 )
 from acme.gateway.settings import GatewaySettings
+from acme.gateway.transfers import Download, pieces
 from acme.ports import Directory
 from acme.telemetry import Histogram, Metrics, logger
 from acme.tokens import Verifier
@@ -65,6 +76,7 @@ class Exchange:
 
     __slots__ = (
         "address",
+        "begun",
         "bound",
         "headers",
         "message",
@@ -86,6 +98,8 @@ class Exchange:
         self.address: str = connection.address
         self.task: Any = task_of(request)
         self.route = ""
+        self.begun = False
+        """Whether an answer in pieces has begun."""
         self.bound: Bound | None = None
         self.principal: Principal = ANONYMOUS
 
@@ -146,8 +160,8 @@ class Gateway:
             self._routes.add("GET", path, endpoint)
 
     def _add(self, method: Method, route: Route, client: Any) -> None:
-        if method.client_streaming or method.server_streaming:
-            log.warning("streams have no route yet", method=method.path)
+        if why := unfit(method, route):
+            log.warning("a route is not served", method=method.path, route=f"{route.verb} {route.template}", why=why)
             return
         target = Lazy(lambda: Bound(method, route, names, client, self._json, self._wire))
         names = self._routes.add(route.verb, route.template, target)
@@ -159,7 +173,7 @@ class Gateway:
 
     # ---- the pipeline -------------------------------------------------------------------------------------------
 
-    async def _serve(self, exchange: Exchange) -> Reply:
+    async def _serve(self, exchange: Exchange) -> Reply | Download:
         """The order of things. Each step lets the request pass or raises `Refused`."""
         request, headers = exchange.request, exchange.headers
         check_version(exchange.message.version)
@@ -171,24 +185,28 @@ class Gateway:
         if target is None:
             raise Rejected(405, "method_not_allowed", f"Allowed here: {leaf.allow}.", Allow=leaf.allow)
         has_body = request.body_exists
-        if has_body:
-            check_size(headers, self._settings)
+        settings = self._settings
         if isinstance(target, Fixed):
+            if has_body:
+                check_size(headers, settings.max_body)
             return self._reply(exchange, *target.answer())
         exchange.bound = bound = target.bound or target.bind()
+        if has_body:
+            check_size(headers, settings.max_upload if bound.uploads else settings.max_body)
         token = ""
         if bound.permission:
             token = bearer(headers)
             principal = known(token, self._verifier, bound.permission)
             exchange.principal = principal or await authenticate(token, self._verifier, bound.permission)
-        seconds = timeout(headers, self._settings)
+        seconds = timeout(headers, settings, transfer=bound.uploads or bound.downloads)
         alarm = self._deadlines.start(exchange.task, seconds)
         outside = None
         try:
             body = b""
             if has_body:
-                check_content(headers)
-                body = await read_body(request, self._settings)
+                (check_encoding if bound.raw else check_content)(headers)
+                if not bound.uploads:
+                    body = await read_body(request, settings)
             message = bound.request(values, query, headers, body)
             outside = CALL.set(
                 Call(
@@ -203,6 +221,10 @@ class Gateway:
                     credentials=token,
                 )
             )
+            if bound.uploads:
+                message = bound.uploaded(message, pieces(request, settings))
+            if bound.downloads:
+                return await self._download(exchange, bound, message)
             reply = await bound.call(message)
         except asyncio.CancelledError:
             if alarm.caused():
@@ -214,16 +236,40 @@ class Gateway:
             if outside is not None:
                 CALL.reset(outside)  # the task may serve the connection's next request too
         content, lines = bound.reply(reply)
-        return self._reply(exchange, bound.status, JSON if content else "", content, lines)
+        return self._reply(exchange, bound.status, JSON if content and not bound.raw_out else "", content, lines)
 
-    async def handle(self, request: web.BaseRequest) -> Reply:
+    async def _download(self, exchange: Exchange, bound: Bound, message: Any) -> Download:
+        """An answer in pieces: until the first is there, a refusal is answered as any other."""
+        async with aclosing(bound.stream(message)) as replies:
+            first = await anext(replies, None)
+            length, lines = (0, b"") if first is None else (bound.length(first), bound.reply(first)[1])
+            keep, wait = not self._readiness.draining, self._settings.write_timeout
+            download = Download(exchange.request, exchange.request_id, bound.status, lines, length, keep, wait)
+
+            async def data() -> AsyncGenerator[bytes, None]:
+                if first is not None:
+                    yield bound.data(first)
+                    async for reply in replies:
+                        yield bound.data(reply)
+
+            exchange.begun = True
+            connection: Any = exchange.request.protocol
+            async with aclosing(data()) as body:
+                await download.run(connection, body)
+        return download
+
+    async def handle(self, request: web.BaseRequest) -> Reply | Download:
         """Answers one request, and accounts for it."""
         exchange = Exchange(request, self._ids)
         self._active += 1
         try:
             reply = await caught(self._serve, exchange, exchange.request_id)
             if isinstance(reply, Refused):
+                if exchange.begun:
+                    log.warning("a stream broke off", request_id=exchange.request_id, why=reply.reason)
                 reply = self._refusal(exchange, reply)
+                if exchange.begun:
+                    reply.mute()
         except asyncio.CancelledError:
             self._account(exchange, 499, 0)
             raise

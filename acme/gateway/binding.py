@@ -4,13 +4,15 @@ Nothing is looked up twice: what a request may carry is settled from the contrac
 
 - A variable of the path, a header field and, where the body does not claim them, a query parameter fill one field each;
   such fields are refused in the body, and so is the update mask, which a PATCH fills with the keys of its body.
+- A body of google.api.HttpBody is taken, and given, as the bytes it is. Where the method streams, path, query and headers
+  are in the first message, and the pieces of the body in all.
 - Faults in the body have JSON Pointers; others are named after their place: "{id}", "?page_size", "If-Match".
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
@@ -18,13 +20,18 @@ import msgspec
 
 from acme.codec.json import Json
 from acme.codec.wire import Wire
-from acme.contract import Field, Kind, Message, Method, Route
+from acme.contract import HTTP_BODY, Field, Kind, Message, Method, Route, raw_body
 from acme.errors import Fault, Invalid, Malformed, Refused, Stale
 from acme.gateway.routing import query, segment
 from acme.gateway.server import Headers, header_lines
 
 _ETAG: Final = re.compile(r'"(0|[1-9][0-9]{0,18})"')
 _KEYS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+_BYTES: Final = "application/octet-stream"
+_OF_THE_BODY: Final = frozenset({"content-length", "content-type"})
+"""Headers that are made from the body itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +60,13 @@ class Bound:
         self.method, self._client = method, client
         self.permission = method.permission
         self.status = method.success_status
-        self.keyed = route.verb in ("POST", "PATCH", "DELETE")
+        self.uploads, self.downloads = method.client_streaming, method.server_streaming
+        """Whether the body, and the answer, come in pieces."""
+        self._raw_in = taken(method, route)
+        self.raw = self._raw_in is not None
+        """Whether the body is bytes as they are."""
+        self._raw_out = given(method)
+        self.keyed = route.verb in ("POST", "PATCH", "DELETE") and not (self.uploads or self.downloads)
         """Whether an Idempotency-Key means anything."""
         self.wire = wire.encoder(method.request)
         fields = {field.name: field for field in method.request.fields}
@@ -79,11 +92,16 @@ class Bound:
         self.private = any(fields[name].pii or fields[name].secret for name in variables)
         """Whether the path itself is nobody's business."""
         self._places = {f"/{text.name}": text.place for text in texts}
-        self._encode = json.encoder(method.reply)
+        self.raw_out = self._raw_out is not None
+        """Whether the answer is bytes as they are; the reply says of which type."""
+        self._encode = self._bytes if self.raw_out else json.encoder(method.reply)
         self._sent = tuple(
             (f.header, f.attr, f'{f.header}: "%d"\r\n'.encode() if _is_version(f, "ETag") else b"")
             for f in method.reply.fields
-            if f.header
+            if f.header and not (self.raw_out and f.header.lower() in _OF_THE_BODY)
+        )
+        self._length = next(
+            (f.attr for f in method.reply.fields if f.header.lower() == "content-length" and f.kind is Kind.INT), ""
         )
 
     def call(self, message: Any) -> Awaitable[Any]:
@@ -100,7 +118,11 @@ class Bound:
             Stale: an If-Match that names no version.
         """
         decode = self._decode
-        if body or self.takes_body:
+        if self._raw_in is not None:
+            message = self._make()
+            content = cast(Message, self._raw_in.message).cls(content_type=headers.get("Content-Type", ""), data=body)
+            setattr(message, self._raw_in.attr, content)
+        elif body or self.takes_body:
             if not body:
                 raise Malformed("The body is empty: send a JSON object.", reason="empty_body")
             filled = decode(body)
@@ -130,7 +152,43 @@ class Bound:
                 lines += version % value
             elif value not in (None, ""):
                 lines += header_lines({name: str(value)})
+        if self.raw_out:
+            lines += header_lines({"Content-Type": getattr(self._content(message), "content_type", "") or _BYTES})
         return (b"" if self.status == 204 else self._encode(message)), lines
+
+    async def uploaded(self, message: Any, pieces: AsyncIterator[bytes]) -> AsyncGenerator[Any, None]:
+        """The request as a stream: `message` with the first piece of the body, and for each other one of data alone."""
+        attr = cast(Field, self._raw_in).attr
+        body = getattr(message, attr)
+        begun = False
+        async for piece in pieces:
+            if begun:
+                yield self._make(**{attr: type(body)(data=piece)})
+            else:
+                begun, body.data = True, piece
+                yield message
+        if not begun:
+            yield message
+
+    def stream(self, message: Any) -> AsyncGenerator[Any, None]:
+        """Calls a method whose replies are a stream."""
+        called: AsyncGenerator[Any, None] = getattr(self._client, self.method.attr)(message)
+        return called
+
+    def length(self, message: Any) -> int | None:
+        """How many bytes the whole answer has, if its first reply says so."""
+        return getattr(message, self._length) or None if self._length else None
+
+    def data(self, message: Any) -> bytes:
+        """The piece of the body in a reply."""
+        return self._bytes(message)
+
+    def _content(self, message: Any) -> Any:
+        return getattr(message, self._raw_out) if self._raw_out else message
+
+    def _bytes(self, message: Any) -> bytes:
+        content = self._content(message)
+        return b"" if content is None else content.data
 
     def placed(self, refusal: Refused) -> Refused:
         """The refusal with faults of fields that were not in the body named after the place they came from."""
@@ -159,6 +217,29 @@ class Bound:
             raise Invalid("A parameter breaks the contract.", faults=faults)
 
 
+def taken(method: Method, route: Route) -> Field | None:
+    """The field that takes the request body as it is; `None` where the body is JSON."""
+    field = next((f for f in method.request.fields if f.name == route.body), None)
+    return field if field is not None and field.message is not None and field.message.name == HTTP_BODY else None
+
+
+def given(method: Method) -> str | None:
+    """The attribute of a reply that is the answer's body as it is: "" for the reply itself, `None` for JSON."""
+    if method.reply.name == HTTP_BODY:
+        return ""
+    field = raw_body(method.reply)
+    return field.attr if field is not None else None
+
+
+def unfit(method: Method, route: Route) -> str:
+    """Why a route cannot be served, "" when it can."""
+    if method.client_streaming and taken(method, route) is None:
+        return "a stream of requests needs a google.api.HttpBody for its body"
+    if method.server_streaming and given(method) is None:
+        return "a stream of messages has no route yet: only one of google.api.HttpBody"
+    return ""
+
+
 class Lazy:
     """A route that is compiled at its first request, so that start-up does not pay for routes nobody uses."""
 
@@ -179,6 +260,8 @@ def _body(
     """The decoder of the body, the attribute it fills (`None`: the message itself, "": nothing) and the mask to fill."""
     if route.body == "*":
         return json.decoder(method.request, exclude=elsewhere, mask=mask.name if mask else ""), None, None
+    if taken(method, route) is not None:
+        return _nothing, "", None
     if route.body:
         field = next(f for f in method.request.fields if f.name == route.body)
         message = cast(Message, field.message)  # contract.py refuses other bodies
@@ -187,6 +270,10 @@ def _body(
         return json.decoder(message, exclude=excluded, mask=inner), field.attr, mask
     # Many clients send {} where nothing is wanted. Whatever else it holds is an unknown field.
     return json.decoder(method.request, exclude=frozenset(f.name for f in method.request.fields)), "", None
+
+
+def _nothing(body: bytes) -> Any:
+    raise AssertionError("a raw body is not decoded")
 
 
 def _text(field: Field, place: str, json: Json) -> _Text:

@@ -70,25 +70,31 @@ class Hosts:
             self._known.add(host)
 
 
-def timeout(headers: Headers, settings: GatewaySettings) -> float:
-    """Seconds the request may take: X-Request-Timeout, at most `max_timeout`; `timeout` when left out.
+def timeout(headers: Headers, settings: GatewaySettings, *, transfer: bool = False) -> float:
+    """Seconds the request may take: X-Request-Timeout, at most `max_timeout`; `timeout` when left out. Where something
+    streams, `transfer_timeout` for both.
 
     Raises:
         Malformed: not a positive decimal number.
     """
     given = headers.get(_X_REQUEST_TIMEOUT)
     if given is None:
-        return settings.timeout
+        return settings.transfer_timeout if transfer else settings.timeout
     if _TIMEOUT.fullmatch(given) is None or float(given) <= 0:
         raise Malformed('X-Request-Timeout is a number of seconds, such as "2.5".', reason="malformed_timeout")
-    return min(float(given), settings.max_timeout)
+    return min(float(given), settings.transfer_timeout if transfer else settings.max_timeout)
+
+
+def check_encoding(headers: Headers) -> None:
+    """Raises Rejected (415) for a body that is compressed."""
+    encoding = headers.get("Content-Encoding")
+    if encoding is not None and encoding.lower() != "identity":
+        raise Rejected(415, "unsupported_encoding", "Send the body uncompressed.", Accept_Encoding="identity")
 
 
 def check_content(headers: Headers) -> None:
     """Raises Rejected (415) for a body that is not uncompressed JSON in UTF-8."""
-    encoding = headers.get("Content-Encoding")
-    if encoding is not None and encoding.lower() != "identity":
-        raise Rejected(415, "unsupported_encoding", "Send the body uncompressed.", Accept_Encoding="identity")
+    check_encoding(headers)
     kind = headers.get("Content-Type")
     if kind == JSON:
         return

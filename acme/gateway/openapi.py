@@ -16,6 +16,7 @@ from apispec import APISpec
 
 from acme.contract import Field, Method, Route, Service
 from acme.errors import Code
+from acme.gateway.binding import given, taken, unfit
 from acme.gateway.problems import STATUS, TITLES
 from acme.gateway.schemas import Schema, Schemas
 from acme.gateway.server import JSON, PROBLEM
@@ -68,7 +69,7 @@ _WHEN: Final = {
     409: "The state of the thing forbids it, or a request with the same Idempotency-Key is in flight.",
     412: "The version in If-Match is not the current one.",
     413: "The body is too large.",
-    415: "The body is not uncompressed JSON.",
+    415: "The body is compressed, or is not JSON where it has to be.",
     422: "Fields or parameters break rules; `errors` says which.",
     429: "Too many requests.",
     500: "A fault of ours.",
@@ -78,6 +79,10 @@ _WHEN: Final = {
 _RETRY: Final = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}}
 _CHALLENGE: Final = {"WWW-Authenticate": {"description": "RFC 6750, section 3.", "schema": {"type": "string"}}}
 _HEADERS: Final[dict[int, dict[str, Any]]] = {401: _CHALLENGE, 403: _CHALLENGE, 429: _RETRY, 503: _RETRY}
+
+
+_RAW: Final[dict[str, Any]] = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
+"""Bytes as they are, of any type."""
 
 
 def render(services: Iterable[Service], settings: GatewaySettings, title: str, version: str) -> bytes:
@@ -97,7 +102,7 @@ def document(services: Iterable[Service], settings: GatewaySettings, title: str,
     _shared(spec, settings)
     schemas = Schemas(lambda name, schema: _component(spec, name, schema))
     for service in services:
-        routed = [(method, route) for method in service.methods for route in method.routes]
+        routed = [(method, route) for method in service.methods for route in method.routes if not unfit(method, route)]
         if routed:
             spec.tag({"name": _short(service.name), "description": service.comment})
         for method, route in routed:
@@ -163,7 +168,8 @@ def _operation(method: Method, route: Route, schemas: Schemas) -> dict[str, Any]
         ]
     inputs = bool(parameters or route.body)
     parameters += [_parameter(f, "header", schemas) for f in headers if f.header.lower() not in _UNLISTED]
-    keyed = route.verb in ("POST", "PATCH", "DELETE") and not method.public and not method.secret_reply
+    streams = method.client_streaming or method.server_streaming
+    keyed = route.verb in ("POST", "PATCH", "DELETE") and not (method.public or method.secret_reply or streams)
     # apispec makes references of names.
     parameters += ["X-Request-Timeout", "X-Request-Id", *(["Idempotency-Key"] if keyed else [])]
     summary, _, _ = method.comment.partition(". ")
@@ -180,7 +186,7 @@ def _operation(method: Method, route: Route, schemas: Schemas) -> dict[str, Any]
     if route.body:
         operation["requestBody"] = {
             "required": True,
-            "content": {JSON: {"schema": _body(method, route, elsewhere, schemas)}},
+            "content": _RAW if taken(method, route) else {JSON: {"schema": _body(method, route, elsewhere, schemas)}},
         }
     return operation
 
@@ -219,7 +225,7 @@ def _success(method: Method, schemas: Schemas) -> dict[str, Any]:
     return {
         "description": method.reply.comment or f"{_short(method.reply.name)}.",
         "headers": headers,
-        "content": {JSON: {"schema": schemas.reply(method.reply)}},
+        "content": {JSON: {"schema": schemas.reply(method.reply)}} if given(method) is None else _RAW,
     }
 
 

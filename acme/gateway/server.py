@@ -75,6 +75,11 @@ class _Heads:
 _HEADS: Final = _Heads()
 
 
+def head_of(status: int, content_type: str, request_id: str, lines: bytes) -> bytes:
+    """All of an answer before its body."""
+    return b"%bX-Request-Id: %b\r\n%b\r\n" % (_HEADS.of(status, content_type), request_id.encode(), lines)
+
+
 message_of: Final[Callable[[web.BaseRequest], RawRequestMessage]] = operator.attrgetter("_message")
 """What the parser made of a request's head. aiohttp's properties say the same, for 4 thousand instructions a request."""
 
@@ -111,8 +116,11 @@ class Reply:
         if message.method == "HEAD":
             body = b""
         self.body_length = len(body)
-        head = _HEADS.of(status, content_type)
-        self._data = b"%bX-Request-Id: %b\r\n%b\r\n%b" % (head, request_id.encode(), lines, body)
+        self._data = head_of(status, content_type, request_id, lines) + body
+
+    def mute(self) -> None:
+        """The connection is reset: there is nobody to send it to."""
+        self._data = b""
 
     async def send(self, connection: Connection) -> None:
         """Sends it; a client that has gone gets nothing.
@@ -164,10 +172,9 @@ async def read_body(request: web.BaseRequest, settings: GatewaySettings) -> byte
     if payload.is_eof():  # it came along with the head, as most do
         body = payload.read_nowait(-1)
         if len(body) > settings.max_body:
-            raise _too_large(settings)
+            raise too_large(settings.max_body)
         return body
-    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
-        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    welcome(request)
     chunks, size = [], 0
     try:
         async with asyncio.timeout(settings.body_timeout):
@@ -175,7 +182,7 @@ async def read_body(request: web.BaseRequest, settings: GatewaySettings) -> byte
                 chunks.append(chunk)
                 size += len(chunk)
                 if size > settings.max_body:
-                    raise _too_large(settings)
+                    raise too_large(settings.max_body)
     except TimeoutError:
         raise Rejected(408, "slow_body", f"The body has to arrive within {settings.body_timeout:g} seconds.") from None
     except (RequestPayloadError, HttpProcessingError):
@@ -183,15 +190,22 @@ async def read_body(request: web.BaseRequest, settings: GatewaySettings) -> byte
     return b"".join(chunks)
 
 
-def check_size(headers: Headers, settings: GatewaySettings) -> None:
+def welcome(request: web.BaseRequest) -> None:
+    """Tells a client that asks first to send its body."""
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def check_size(headers: Headers, limit: int) -> None:
     """Refuses by Content-Length alone, before anything of the body is read (413)."""
     length = headers.get("Content-Length")
-    if length is not None and int(length) > settings.max_body:
-        raise _too_large(settings)
+    if length is not None and int(length) > limit:
+        raise too_large(limit)
 
 
-def _too_large(settings: GatewaySettings) -> TooLarge:
-    return TooLarge(f"The body may have at most {settings.max_body} bytes.")
+def too_large(limit: int) -> TooLarge:
+    """The body has more than `limit` bytes."""
+    return TooLarge(f"The body may have at most {limit} bytes.")
 
 
 class _InOneTask:
@@ -285,7 +299,7 @@ class Server(web.Server):
 
     def __init__(
         self,
-        serve: Callable[[web.BaseRequest], Awaitable[Reply]],
+        serve: Callable[[web.BaseRequest], Awaitable[Any]],
         answer: Callable[[web.BaseRequest, Refused], Reply],
         settings: GatewaySettings,
     ) -> None:
