@@ -20,4 +20,4 @@ settings.load_profile("test")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes a minute or so; `make test ARGS='-m \"not slow\"'` leaves it out.")
-    config.addinivalue_line("markers", "soak: a property test that `make soak` runs with 10,000 examples.")
+    config.addinivalue_line("markers", "soak: `make soak` runs it with 10,000 examples, or 1 GiB.")

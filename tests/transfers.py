@@ -1,0 +1,125 @@
+"""A gateway and a worker of blobs, each a process: `python -m tests.transfers worker|gateway SOCKET FOLDER`.
+
+FOLDER holds the generated contracts. Prints one line of JSON when it is ready, and ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import sys
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import uvloop
+
+from acme.codec.json import Json
+from acme.codec.rules import Checks
+from acme.codec.wire import Wire
+from acme.context import ANONYMOUS, Kind, Principal, current
+from acme.contract import load
+from acme.contracts.authority.v1 import AuthorityStub
+from acme.dispatch import Directory, Host, Pipeline, Remote, Server
+from acme.drivers.clock import SystemClock
+from acme.drivers.vault import Vault
+from acme.gateway.app import Gateway, Info
+from acme.gateway.settings import GatewaySettings
+from acme.tasks import Tasks
+from acme.telemetry import Metrics, configure_logs
+from acme.tokens import POLL_EVERY, TokenSettings, Verifier
+from tests import blobs
+from tests.trial import PACKAGE
+from tests.unit.acme.authority import Authority
+
+
+class Anybody:
+    """Takes every token for Ann's: the gateway has checked it."""
+
+    fresh = True
+
+    def cached(self, token: str) -> Principal | None:
+        return Principal(Kind.USER, "usr_ann", scopes=frozenset({"*"})) if token else ANONYMOUS
+
+    async def verify(self, token: str) -> Principal:
+        return ANONYMOUS
+
+
+def service() -> Any:
+    """Blobs of zeros, and sums of what was put."""
+    m = blobs.module()
+
+    class Blobs(m.BlobsBase):  # type: ignore[misc, name-defined]  # generated while the tests run
+        async def put(self, message: AsyncIterator[Any]) -> Any:
+            current().decided = True
+            size = crc = 0
+            async for one in message:
+                data = one.content.data
+                size, crc = size + len(data), zlib.crc32(data, crc)
+            return m.Blob(size=size, note=f"{crc:08x}")
+
+        async def get(self, message: Any) -> AsyncIterator[Any]:
+            current().decided = True
+            left = size = int(message.name)
+            while left:
+                data = bytes(min(left, blobs.CHUNK))  # anew each time, as bytes from a disk are
+                reply = m.GetReply(content=blobs.body("application/octet-stream", data))
+                if left == size:
+                    reply.length = size
+                left -= len(data)
+                yield reply
+
+    return Blobs()
+
+
+async def run(role: str, path: str) -> None:
+    contracts, metrics = load("acme.contracts", PACKAGE), Metrics()
+    wire, cipher = Wire(contracts), Vault(b"a master secret for the tests, 32+")
+    pipeline = Pipeline(contracts, wire, Checks(contracts), metrics, SystemClock())
+    declared = contracts.services["blobs.v1.Blobs"]
+    said: dict[str, Any] = {}
+    async with AsyncExitStack() as stack:
+        tasks = await stack.enter_async_context(Tasks(role, metrics))
+        if role == "worker":
+            server = Server(pipeline, cipher, Anybody(), metrics, tasks)
+            stack.push_async_callback(server.close)
+            server.host(Host(declared, service(), "blobs"))
+            await server.start(f"grpc+unix://{path}")
+        else:
+            remote = Remote(f"grpc+unix://{path}", pipeline, cipher, metrics, tasks)
+            stack.push_async_callback(remote.close)
+            authority, directory = Authority(), Directory(pipeline)
+            directory.connect(declared, remote)
+            directory.host(Host(contracts.service_of(AuthorityStub), authority, "users"))
+            client = directory.named("tokens").client(AuthorityStub)
+            verifier = Verifier(client, authority.clock, TokenSettings(), metrics)
+            await verifier.poll()
+            tasks.loop("tokens", verifier.poll, pause=POLL_EVERY)
+            gateway = Gateway(
+                [declared],
+                directory.named("gateway"),
+                Json(contracts),
+                wire,
+                verifier,
+                metrics,
+                GatewaySettings(),
+                Info(),
+                dict,
+            )
+            stack.push_async_callback(gateway.close)
+            said["port"] = await gateway.start(socket.create_server(("127.0.0.1", 0)))
+            said["token"] = authority.token()
+        print(json.dumps(said), flush=True)
+        ended = asyncio.Event()
+        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), ended.set)
+        await ended.wait()
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, sys.argv[3])
+    configure_logs(json=True, level="error")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run(sys.argv[1], sys.argv[2]))
