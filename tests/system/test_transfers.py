@@ -113,6 +113,11 @@ def _head(client: socket.socket) -> tuple[str, bytes]:
     return head.decode().partition("\r\n")[0], rest
 
 
+def _to_the_end(client: socket.socket) -> None:
+    while client.recv(MIB):
+        pass
+
+
 def _transfer(pair: Pair, size: int, measured: Callable[[str, object], None]) -> None:
     """Both ways; checks bytes and memory."""
     pair.up(MIB)
@@ -150,8 +155,7 @@ def test_a_worker_that_dies_half_way_leaves_half_a_download(pair: Pair) -> None:
         assert _head(client)[0].startswith("HTTP/1.1 200 ")
         pair.worker.kill()
         with pytest.raises(ConnectionResetError):
-            while client.recv(MIB):
-                pass
+            _to_the_end(client)
 
 
 def test_a_worker_that_dies_half_way_makes_an_upload_unknown(pair: Pair) -> None:

@@ -38,6 +38,7 @@ service Weather {
     option (google.api.http) = {post: "/v1/w/{id}" body: "*"};
     option (acme.options.v1.permission) = "w.read";
     option (acme.options.v1.idempotent) = true;
+    option (acme.options.v1.work) = WORK_MANUAL;
   }
   rpc Set(Box) returns (Answer) {
     option (google.api.http) = {put: "/v1/w" body: "*"};

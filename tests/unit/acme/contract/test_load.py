@@ -101,7 +101,7 @@ def test_another_file_of_the_same_name_is_refused() -> None:
     other.CopyFrom(stranger)
     other.file[0].message_type[0].name = "Renamed"
     sets = {"acme.contracts": ours, "trial_contracts": stranger, "other": other}
-    with pytest.raises(ContractError, match=r"trial/v1/trial\.proto: trial_contracts has another") as refused:
+    with pytest.raises(ContractError, match=r"blobs/v1/blobs\.proto: trial_contracts has another") as refused:
         check({name: files.SerializeToString() for name, files in sets.items()})
     assert refused.value.package == "other"
 
@@ -115,5 +115,5 @@ def test_a_name_that_is_taken_or_an_import_that_is_missing_is_refused() -> None:
     ours = descriptors_of("acme.contracts").SerializeToString()
     with pytest.raises(ContractError, match=r"other\.proto"):
         check({"acme.contracts": ours, "a": stranger.SerializeToString(), "b": twin.SerializeToString()})
-    with pytest.raises(ContractError, match=r"trial/v1/trial\.proto.*has not been loaded"):
+    with pytest.raises(ContractError, match=r"blobs/v1/blobs\.proto.*has not been loaded"):
         check({"a": stranger.SerializeToString()})

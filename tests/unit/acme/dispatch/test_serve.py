@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -265,11 +264,3 @@ def test_only_what_keeps_the_contract_is_hosted() -> None:
         check_hostable(Host(service, object(), "things"))
     with pytest.raises(TypeError, match=r"Plain\.get_project is no `async def`"):
         check_hostable(Host(service, Plain(), "things"))
-
-
-@pytest.mark.parametrize("direction", ["up", "down"])
-def test_a_service_that_streams_is_refused_at_the_start(direction: str) -> None:
-    service = CONTRACTS.service_of(ProjectsStub)
-    method = replace(service.methods[0], client_streaming=direction == "up", server_streaming=direction == "down")
-    with pytest.raises(NotImplementedError, match=r"acme\.projects\.v1\.Projects/CreateProject streams"):
-        check_hostable(Host(replace(service, methods=(method,)), Projects(), "things"))
