@@ -21,7 +21,7 @@ Every placement is one pipeline in two halves, and a placement is only what lies
   request cancels the statement it waits for, through any number of calls.
 - Deadlines shrink and never grow. The edge arms one timer a request; another is armed only for a tighter timeout, and
   where there is no request, as in a job.
-- Streams go the same way (streams.py, requests.py), and are pulled: a handler gets no further than whoever reads its
+- Streams go the same way (streams.py, messages.py), and are pulled: a handler gets no further than whoever reads its
   replies, and takes its requests as it wants them. Nothing lies between them in one process; between processes it is what
   HTTP/2's windows hold, 1 MiB a stream (inbox.py). Whoever stops reading ends the handler; a stream that breaks off in the
   middle ends in an error, never silently. Streaming methods are WORK_NONE or WORK_MANUAL.

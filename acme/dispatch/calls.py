@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from acme.context import CALL, Call, Kind, Principal
 from acme.contract import Method
-from acme.dispatch.requests import Requests
+from acme.dispatch.messages import Messages
 from acme.dispatch.serve import Serve
 from acme.dispatch.streams import Streamed
 from acme.errors import DeadlineExceeded, Refused
@@ -57,7 +57,7 @@ def streamer(method: Method, service: str, send: Streamed, clock: Clock) -> Call
         messages: Any, *, timeout: float | None = None, deadline: Any = None, metadata: Any = None
     ) -> AsyncGenerator[Any, None]:
         callee, tighter = derive(timeout, deadline)
-        requests = Requests.of(messages if method.client_streaming else (messages,))
+        requests = Messages.of(messages if method.client_streaming else (messages,))
         when = callee.deadline
         try:
             async with aclosing(send(callee, requests)) as got:

@@ -11,16 +11,16 @@ from h2.exceptions import ProtocolError
 from acme.contract import Method
 from acme.dispatch.dialed import Dialed
 from acme.dispatch.http2 import Exchange, Header, Lost, framed
+from acme.dispatch.messages import Messages
 from acme.dispatch.place import Place
 from acme.dispatch.replies import check_head, end_of
-from acme.dispatch.requests import Requests
 from acme.tasks import Tasks
 
 
 class Conversation:
     """One exchange, from its first reply on. `close` it, whatever happens."""
 
-    def __init__(self, place: Place, link: Dialed, exchange: Exchange, method: Method, requests: Requests) -> None:
+    def __init__(self, place: Place, link: Dialed, exchange: Exchange, method: Method, requests: Messages) -> None:
         self.place = place
         self._link, self._exchange, self._method, self._requests = link, exchange, method, requests
         self._pump: asyncio.Task[None] | None = None
@@ -36,7 +36,7 @@ class Conversation:
         head: Iterable[Header],
         method: Method,
         message: bytes | None,
-        requests: Requests,
+        requests: Messages,
         tasks: Tasks,
     ) -> Self:
         """Sends the call, with its one message or else with `requests`, and waits for its first reply, or for the end

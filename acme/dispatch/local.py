@@ -24,7 +24,7 @@ def place(pipeline: Pipeline, host: Host, method: Method) -> Serve:
 
 
 def place_stream(pipeline: Pipeline, host: Host, method: Method) -> Streamed:
-    """One method of a service in this process, that streams. Requests are copied where the caller is."""
+    """One method of a service in this process, that streams. Messages are copied where the caller is."""
     wire, leave = pipeline.wire, _leaving(_copier(pipeline, method.request, "request"))
     served = serve_stream(
         pipeline,

@@ -13,7 +13,7 @@ from typing import Any
 from acme.context import Call
 from acme.contract import Method
 from acme.dispatch import status
-from acme.dispatch.requests import Requests
+from acme.dispatch.messages import Messages
 from acme.dispatch.serve import MESSAGE_LIMIT, Carriage, Host, Pipeline, Serve, not_carried, serve, too_large
 from acme.dispatch.streams import Streamed, serve_stream
 from acme.errors import Refused
@@ -46,7 +46,7 @@ def place_stream(pipeline: Pipeline, host: Host, method: Method) -> Streamed:
     write, read = outgoing(pipeline, method), pipeline.wire.decoder(method.reply)
     served = serve_stream(pipeline, host, method, carriage(pipeline, method, "loopback"))
 
-    async def send(call: Call, requests: Requests) -> AsyncGenerator[Any, None]:
+    async def send(call: Call, requests: Messages) -> AsyncGenerator[Any, None]:
         try:
             async with aclosing(served(call, requests.turned(write))) as replies:
                 async for reply in replies:
@@ -76,7 +76,7 @@ def outgoing(pipeline: Pipeline, method: Method) -> Callable[[Any], bytes]:
 
 
 def carriage(pipeline: Pipeline, method: Method, system: str) -> Carriage:
-    """Requests and replies as wire bytes, of a limited size: for every placement that has a wire."""
+    """Messages and replies as wire bytes, of a limited size: for every placement that has a wire."""
     read, write = pipeline.wire.decoder(method.request), pipeline.wire.encoder(method.reply)
 
     def receive(request: bytes) -> Any:

@@ -48,9 +48,9 @@ from acme.dispatch.describe import CALLER, digest
 from acme.dispatch.dialed import Dialed
 from acme.dispatch.http2 import Header, Lost, own
 from acme.dispatch.identity import Identity, fields, metadata, timeout_text
+from acme.dispatch.messages import Messages
 from acme.dispatch.place import Place, Settings, State
 from acme.dispatch.replies import message_of
-from acme.dispatch.requests import Requests
 from acme.dispatch.serve import MESSAGE_LIMIT, Pipeline, Serve, not_carried, too_large
 from acme.dispatch.status import MISMATCH, OUTCOME_UNKNOWN, UNREACHABLE
 from acme.dispatch.streams import Streamed
@@ -296,7 +296,7 @@ class Remote:
         """
         return await self._answered(service, method, call, lambda at: self._once(at, method, call, request, read))
 
-    async def converse(self, service: Service, method: Method, call: Call, requests: Requests) -> Conversation:
+    async def converse(self, service: Service, method: Method, call: Call, requests: Messages) -> Conversation:
         """A call that streams, as far as its first reply: until then it is sent again as any other, unless requests that
         cannot be had twice are gone.
 
@@ -495,7 +495,7 @@ def place_stream(remote: Remote, service: Service, method: Method) -> Streamed:
     observe = remote.observer(method)
     clock = time.perf_counter
 
-    async def send(call: Call, requests: Requests) -> AsyncGenerator[Any, None]:
+    async def send(call: Call, requests: Messages) -> AsyncGenerator[Any, None]:
         started, said = clock(), Status.CANCELLED
         try:
             talk = await remote.converse(service, method, call, requests.turned(write))

@@ -31,7 +31,7 @@ from acme.dispatch.health import Health
 from acme.dispatch.http2 import WINDOW, Exchange, Header, Link
 from acme.dispatch.identity import Identity, bearer, deadline, idempotency, service_principal, text
 from acme.dispatch.inbox import TooLong
-from acme.dispatch.requests import Requests
+from acme.dispatch.messages import Messages
 from acme.dispatch.serve import Host, Pipeline, Serve, check_hostable, serve, too_large
 from acme.dispatch.status import UNREACHABLE
 from acme.dispatch.streams import Streamed, serve_stream, streams
@@ -251,7 +251,7 @@ class Server:
         Raises:
             Refused: so it is, perhaps after some replies.
         """
-        requests = Requests(_received(exchange))
+        requests = Messages(_received(exchange))
         call = await self._call(method, path, headers)
         try:
             async with aclosing(served(call, requests)) as replies:

@@ -232,7 +232,7 @@ def guarded(
 
 
 class Source(Protocol):
-    """Where the requests of a stream come from: `requests.Requests`."""
+    """Where the requests of a stream come from: `messages.Messages`."""
 
     @property
     def failure(self) -> BaseException | None: ...

@@ -16,13 +16,13 @@ from typing import Any, TypeAlias
 from acme.context import CALL, Call
 from acme.contract import Method, Work
 from acme.dispatch.drive import Driven
-from acme.dispatch.requests import Requests
+from acme.dispatch.messages import Messages
 from acme.dispatch.serve import Carriage, Host, Pipeline, admit, not_carried, undecided
 from acme.dispatch.status import guarded_stream
 from acme.errors import Invalid
 from acme.work import HERE, Scope
 
-Streamed: TypeAlias = Callable[[Call, Requests], AsyncGenerator[Any, None]]
+Streamed: TypeAlias = Callable[[Call, Messages], AsyncGenerator[Any, None]]
 """A served method that streams: (call, requests as the placement carries them) → replies likewise. Close what it returns."""
 
 
@@ -47,7 +47,7 @@ def serve_stream(pipeline: Pipeline, host: Host, method: Method, carriage: Carri
             raise Invalid("The request breaks rules of its contract.", faults=faults)
         return message
 
-    async def argument(requests: Requests) -> Any:
+    async def argument(requests: Messages) -> Any:
         return _Received(requests, message_of) if method.client_streaming else message_of(await anext(requests))
 
     def entered(call: Call, here: Scope | None) -> Context:
@@ -57,18 +57,18 @@ def serve_stream(pipeline: Pipeline, host: Host, method: Method, carriage: Carri
             context.run(HERE.set, here)
         return context
 
-    def check_end(call: Call, requests: Requests) -> None:
+    def check_end(call: Call, requests: Messages) -> None:
         if requests.failure is not None:
             raise asyncio.CancelledError  # whatever the handler made of it
         if permission and not call.decided:
             raise undecided(call)
 
-    async def one(call: Call, requests: Requests, here: Scope | None) -> Any:
+    async def one(call: Call, requests: Messages, here: Scope | None) -> Any:
         reply = await Driven(entered(call, here), handler(await argument(requests)))
         check_end(call, requests)
         return answer(reply)
 
-    async def many(call: Call, requests: Requests, here: Scope | None) -> AsyncGenerator[Any, None]:
+    async def many(call: Call, requests: Messages, here: Scope | None) -> AsyncGenerator[Any, None]:
         context = entered(call, here)
         replies = context.run(handler, await argument(requests))
         try:
@@ -86,7 +86,7 @@ def serve_stream(pipeline: Pipeline, host: Host, method: Method, carriage: Carri
         finally:
             await Driven(context, replies.aclose())
 
-    async def perform(call: Call, requests: Requests) -> AsyncGenerator[Any, None]:
+    async def perform(call: Call, requests: Messages) -> AsyncGenerator[Any, None]:
         admit(method, call)
         if units is None or method.work is Work.NONE:
             here = None if units is None else units.reading
@@ -111,7 +111,7 @@ class _Received(AsyncIterator[Any]):
 
     __slots__ = ("_ended", "_message_of", "_requests")
 
-    def __init__(self, requests: Requests, message_of: Callable[[Any], Any]) -> None:
+    def __init__(self, requests: Messages, message_of: Callable[[Any], Any]) -> None:
         self._requests, self._message_of = requests, message_of
         self._ended: BaseException | None = None
 

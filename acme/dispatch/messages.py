@@ -16,7 +16,7 @@ from acme.dispatch import status
 from acme.dispatch.drive import Driven
 
 
-class Requests(AsyncIterator[Any]):
+class Messages(AsyncIterator[Any]):
     """The messages of one call, in the form that its placement carries. Made where the caller is."""
 
     __slots__ = ("_context", "_source", "_turns", "failure", "pulled")
@@ -31,12 +31,12 @@ class Requests(AsyncIterator[Any]):
         """Whether anything has been asked for: if so, the messages cannot be had once more."""
 
     @classmethod
-    def of(cls, messages: AsyncIterable[Any] | Iterable[Any]) -> Requests:
+    def of(cls, messages: AsyncIterable[Any] | Iterable[Any]) -> Messages:
         """Of what a stub takes. Runs in a copy of the context that is current."""
         source = aiter(messages) if isinstance(messages, AsyncIterable) else _plain(messages)
         return cls(source, copy_context())
 
-    def turned(self, turn: Callable[[Any], Any]) -> Requests:
+    def turned(self, turn: Callable[[Any], Any]) -> Messages:
         """The same, each message changed by `turn` before it leaves the caller."""
         self._turns.append(turn)
         return self
