@@ -17,6 +17,7 @@ async def test_ready_means_every_check_is_ok(rig: Rig) -> None:
         "ready": True,
         "checks": {"started": "ok", "draining": "ok", "tokens": "ok"},
         "plugins": {"projects": "ok", "users": "ok"},
+        "stores": {},
     }
 
 
