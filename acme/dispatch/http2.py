@@ -67,7 +67,20 @@ class Lost(Exception):
 class Exchange:
     """A request and its answer; one stream of HTTP/2."""
 
-    __slots__ = ("chunks", "credit", "done", "ended", "head", "id", "size", "tail", "task", "timer", "trouble")
+    __slots__ = (
+        "answered",
+        "chunks",
+        "credit",
+        "done",
+        "ended",
+        "head",
+        "id",
+        "size",
+        "tail",
+        "task",
+        "timer",
+        "trouble",
+    )
 
     def __init__(self, stream: int, done: asyncio.Future[None] | None = None) -> None:
         self.id = stream
@@ -77,6 +90,7 @@ class Exchange:
         self.size = 0
         self.credit = 0
         self.ended = False
+        self.answered = False
         self.trouble: Lost | None = None
         self.done = done
         self.task: asyncio.Task[None] | None = None

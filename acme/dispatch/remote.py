@@ -9,7 +9,7 @@
   slow, or stopped, is soon the worse choice.
 - A connection that says nothing while it owes an answer is pinged; unanswered, it is passed over, then given up.
 - Whoever connects asks what is served and which contract is meant by it (describe.py). A worker that does not know the
-  question is a stranger's, and welcome.
+  question is a stranger's, and welcome; it is asked after its health (grpc.health.v1) instead.
 
 What the caller sees of a failure on the way is an `Unavailable` of which the reason says what is known:
 
@@ -44,6 +44,7 @@ from acme.dispatch.address import Address, parse
 from acme.dispatch.again import AGAIN, PAUSE, Budget, repeatable
 from acme.dispatch.describe import CALLER, digest
 from acme.dispatch.dialed import Dialed
+from acme.dispatch.health import CHECK, is_serving
 from acme.dispatch.http2 import Header, Lost, own
 from acme.dispatch.identity import Identity, fields, metadata, timeout_text
 from acme.dispatch.place import Place, Settings, State
@@ -71,7 +72,7 @@ class View:
 
     address: str
     state: str
-    """ "ready", "connecting", "failing" or "silent"."""
+    """ "ready", "connecting", "failing", "silent", or, of a stranger that says so of itself, "not serving"."""
     why: str
     """What went wrong last, "" when nothing did."""
     in_flight: int
@@ -162,7 +163,7 @@ class Remote:
         described = (place.services or {}).values()
         return View(
             address=str(place.address),
-            state="silent" if place.state is State.READY and place.silent() else place.state.value,
+            state=_shown(place),
             why=place.why,
             in_flight=place.in_flight,
             stranger=place.state is State.READY and place.services is None,
@@ -194,7 +195,17 @@ class Remote:
                 target = found[address]
                 tls = self._tls if address.tls else None
                 peer = self._peer or target.host
-                place = Place(address, target, peer, tls, self._settings, self._describe, self._changed, self._tasks)
+                place = Place(
+                    address,
+                    target,
+                    peer,
+                    tls,
+                    self._settings,
+                    self._describe,
+                    self._healthy,
+                    self._changed,
+                    self._tasks,
+                )
                 self._places[address] = place
                 place.start()
             for address in self._places.keys() - found.keys():
@@ -231,15 +242,8 @@ class Remote:
 
     async def _describe(self, link: Dialed) -> Mapping[str, Served] | None:
         """What a fresh connection leads to; `None` for a stranger's worker."""
-        call = Call(
-            self._worker.path[1:],
-            Principal(Kind.SERVICE, CALLER),
-            "",
-            time.monotonic() + self._settings.connect,
-            CALLER,
-        )
         try:
-            reply = message_of(await link.ask(self._head(self._worker, call), b""))
+            reply = await self._ask(link, self._worker.path)
         except Refused as refusal:
             if refusal.code in (Code.UNIMPLEMENTED, Code.UNAUTHENTICATED):
                 return None
@@ -249,6 +253,20 @@ class Remote:
             return {one.service: one for one in read(reply).services}
         except ValueError as error:
             raise Lost(str(error), processed=False) from None
+
+    async def _healthy(self, link: Dialed) -> bool:
+        """What a stranger's worker says of its health; one that keeps no health service is taken for well."""
+        try:
+            reply = await self._ask(link, CHECK)
+        except Refused as refusal:
+            return refusal.code in (Code.UNIMPLEMENTED, Code.NOT_FOUND)
+        return is_serving(reply)
+
+    async def _ask(self, link: Dialed, path: str) -> bytes:
+        """A question of this pool's own."""
+        until = time.monotonic() + self._settings.connect
+        call = Call(path[1:], Principal(Kind.SERVICE, CALLER), "", until, CALLER)
+        return message_of(await link.ask(self._head(path, call), b""))
 
     def _changed(self, place: Place) -> None:
         if place.state is State.FAILING:
@@ -397,22 +415,22 @@ class Remote:
             raise Lost("the connection is closed", processed=False)
         place.in_flight += 1
         try:
-            return read(message_of(await link.ask(self._head(method, call), request)))
+            return read(message_of(await link.ask(self._head(method.path, call), request)))
         except ValueError as error:
             raise Lost(f"the reply cannot be read: {error}", processed=True) from None
         finally:
             place.in_flight -= 1
 
-    def _head(self, method: Method, call: Call) -> list[Header]:
+    def _head(self, path: str, call: Call) -> list[Header]:
         left = call.deadline - time.monotonic()
         if left <= 0:
             raise DeadlineExceeded("There was no time left for the call.")
         sent = metadata(call)
-        sent[b"acme-identity"] = self._identity.prove(call.service, method.path, sent)
+        sent[b"acme-identity"] = self._identity.prove(call.service, path, sent)
         return [
             (b":method", b"POST"),
             (b":scheme", b"https" if self._tls is not None else b"http"),
-            (b":path", method.path.encode()),
+            (b":path", path.encode()),
             (b":authority", self._authority),
             (b"te", b"trailers"),
             (b"content-type", b"application/grpc+proto"),
@@ -425,6 +443,8 @@ class Remote:
 def place(remote: Remote, service: Service, method: Method) -> Serve:
     """One method of a service in another process."""
     wire = remote.pipeline.wire
+    if method.client_streaming or method.server_streaming:
+        return _not_carried_yet
     write, read = wire.encoder(method.request), wire.decoder(method.reply)
     observe = remote.observer(method)
     clock = time.perf_counter
@@ -451,11 +471,24 @@ def place(remote: Remote, service: Service, method: Method) -> Serve:
     return send
 
 
+async def _not_carried_yet(call: Call, message: Any) -> Any:
+    raise status.refused(Code.UNIMPLEMENTED, f"{call.method} streams, and streams are not carried yet.")
+
+
+def _shown(place: Place) -> str:
+    if place.state is not State.READY:
+        shown: str = place.state.value
+        return shown
+    if not place.healthy:
+        return "not serving"
+    return "silent" if place.silent() else "ready"
+
+
 def _serves(place: Place, service: Service) -> bool:
     """Whether calls of a service may go there: it is there, and means by the contract what we do."""
     if place.state is not State.READY or place.link is None:
         return False
     if place.services is None:
-        return True
+        return place.healthy
     described = place.services.get(service.name)
     return described is not None and described.digest == digest(service)

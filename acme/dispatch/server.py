@@ -205,7 +205,7 @@ class Server:
 
     def _begin(self, link: Accepted, exchange: Exchange) -> None:
         exchange.task = self._tasks.spawn("rpc", self._exchange(link, exchange))
-        exchange.task.add_done_callback(lambda _: link.forget(exchange))
+        exchange.task.add_done_callback(lambda _: link.end(exchange))
 
     def _oversized(self, link: Accepted, exchange: Exchange) -> None:
         link.refuse(exchange, refusal_headers(too_large("request")))
