@@ -22,7 +22,9 @@ from acme.telemetry import Metrics, logger
 log: Final = logger(__name__)
 
 PATIENCE: Final = 10.0
-"""Seconds that a start waits for the neighbours. Who is not there by then is waited for while the process runs."""
+"""Seconds that a gateway's start waits for the neighbours. Who is not there by then is waited for while it runs."""
+GLANCE: Final = 0.5
+"""The same for a worker, which may be called without having to call anybody."""
 
 LONGEST_PAUSE: Final = 1.0
 """Seconds between two attempts to reach an address at most: a neighbour that was started again is found within them."""
@@ -119,7 +121,7 @@ class Neighbours:
         )
         remote.start()
 
-    async def meet(self, limit: float = PATIENCE) -> None:
+    async def meet(self, limit: float) -> None:
         """Waits until every neighbour is up, for up to `limit` seconds, and begins to note how they stand.
 
         Raises:

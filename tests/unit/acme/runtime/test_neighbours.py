@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -102,15 +102,25 @@ async def test_one_that_goes_is_noticed_and_so_is_its_return(site: Site) -> None
         await until_health(edge, users="ok", projects="ok")
 
 
-async def test_one_that_keeps_another_contract_stops_the_start(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def another(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From its call on, workers describe the contract of projects as another one."""
+    served = describe.served
+
+    def told(host: Any) -> Any:
+        said = served(host)
+        said.digest = "another" if host.plugin == "projects" else said.digest
+        return said
+
+    return lambda: monkeypatch.setattr(describe, "served", told)
+
+
+async def test_one_that_keeps_another_contract_stops_the_start(site: Site, another: Callable[[], None]) -> None:
     async with site.worker(users), site.worker(projects):
-        with monkeypatch.context() as patch:
-            patch.setattr(describe, "_digest", lambda service: f"another {service.name}")
-            describe.digest.cache_clear()
-            with pytest.raises(CannotStart) as caught:
-                async with site.node(EDGE):
-                    pass
-        describe.digest.cache_clear()
+        another()
+        with pytest.raises(CannotStart) as caught:
+            async with site.node(EDGE):
+                pass
     told = str(caught.value)
     assert "the contract of the plugin projects differs" in told
     assert "install the same version of it on both sides" in told
@@ -118,7 +128,7 @@ async def test_one_that_keeps_another_contract_stops_the_start(site: Site, monke
 
 
 async def test_one_found_later_to_keep_another_contract_loses_its_calls_alone(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: Site, another: Callable[[], None]
 ) -> None:
     async with site.worker(users), AsyncExitStack() as stack:
         first = await stack.enter_async_context(AsyncExitStack())
@@ -126,14 +136,7 @@ async def test_one_found_later_to_keep_another_contract_loses_its_calls_alone(
         edge = await stack.enter_async_context(site.node(EDGE))
         await first.aclose()
         await until_health(edge, users="ok", projects="unreachable")
-        served = describe.served
-
-        def another(host: Any) -> Any:
-            told = served(host)
-            told.digest = "another" if host.plugin == "projects" else told.digest
-            return told
-
-        monkeypatch.setattr(describe, "served", another)
+        another()
         await stack.enter_async_context(site.worker(projects))
         await until_health(edge, users="ok", projects="contract differs")
         assert edge.ready
