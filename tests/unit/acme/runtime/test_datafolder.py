@@ -40,6 +40,14 @@ def test_the_master_key_is_made_once_and_kept(tmp_path: Path) -> None:
     assert [file.name for file in (tmp_path / "secrets").iterdir()] == ["master.key"]
 
 
+def test_a_process_that_is_one_of_several_makes_no_master_key(tmp_path: Path) -> None:
+    with pytest.raises(FolderError, match="all processes of a platform share one") as caught:
+        master_key(tmp_path, "", make=False)
+    assert str(tmp_path / "secrets" / "master.key") in str(caught.value)
+    made = master_key(tmp_path, "")
+    assert master_key(tmp_path, "", make=False) == made
+
+
 def test_a_configured_master_key_leaves_no_file(tmp_path: Path) -> None:
     assert master_key(tmp_path, "A" * 43 + "=") == bytes(32)
     assert list(tmp_path.iterdir()) == []
