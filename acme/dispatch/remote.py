@@ -116,6 +116,8 @@ class Remote:
         self._authority = ",".join(dict.fromkeys(t.host or "localhost" for t in self._targets)).encode()
         self._worker = pipeline.contracts.service_of(WorkerStub).methods[0]
         self._places: dict[Address, Place] = {}
+        self._told: dict[Address, str] = {}
+        """Addresses that fail, and the reason that was logged."""
         self._started = False
         self._closed = False
         self._looked = False
@@ -270,8 +272,12 @@ class Remote:
 
     def _changed(self, place: Place) -> None:
         if place.state is State.FAILING:
-            log.warning("an address fails", address=str(place.address), why=place.why)
+            if self._told.get(place.address) != place.why:  # it is tried again and again
+                log.warning("an address fails", address=str(place.address), why=place.why)
+                self._told[place.address] = place.why
             self._look.set()
+        elif place.state is State.READY:
+            self._told.pop(place.address, None)
         self._wake()
 
     def _wake(self) -> None:
