@@ -30,6 +30,14 @@ def test_any_other_line_becomes_json() -> None:
     assert [json.loads(line)["event"] for line in lines] == ["Traceback:", "{}", '  File "x"\N{REPLACEMENT CHARACTER}']
 
 
+def test_processes_go_on_when_nobody_reads_their_log() -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    Lines(Gone(), as_text=True).write("users-1", b"ready")
+
+
 def test_the_overlay_of_the_working_directory_is_read(acme: Command) -> None:
     (acme.folder / "config").mkdir()
     (acme.folder / "config" / "split.toml").write_text("[split]\nworkres = 2\n")

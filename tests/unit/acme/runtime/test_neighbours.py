@@ -142,6 +142,13 @@ async def test_one_found_later_to_keep_another_contract_loses_its_calls_alone(
         assert edge.ready
 
 
+async def test_an_address_that_nobody_could_use_stops_the_start(site: Site) -> None:
+    site.places["users"] = "grpc+unix:///" + "x" * 120
+    with pytest.raises(CannotStart, match=r"\[services\] users: .* at most 100 bytes"):
+        async with site.node(EDGE):
+            pass
+
+
 def view(state: str, stranger: bool = False, **services: str) -> View:
     return View("grpc://a:1", state, "", 0, stranger, {f"{name}.v1": said for name, said in services.items()}, {})
 

@@ -107,7 +107,9 @@ def test_services_have_addresses_and_nothing_takes_one_back(tmp_path: Path) -> N
     assert set(load([file], {"ACME_SERVICES__USERS": ""}).services) == {"projects"}
 
 
-@pytest.mark.parametrize("address", ["a:1", "http://a:1", "grpc://a", "grpc+unix://run/a", "grpc://a:1,b:2"])
+@pytest.mark.parametrize(
+    "address", ["a:1", "http://a:1", "grpc://a", "grpc+unix://run/a", "grpc://a:1,b:2", "grpc://a:65536"]
+)
 def test_what_is_no_address_is_told_with_what_one_looks_like(address: str) -> None:
     with pytest.raises(ConfigError, match=r"services\.users: an address is expected.*grpc://host:port"):
         load(values={"services": {"users": address}})

@@ -89,11 +89,11 @@ def test_one(placement):
 
 @pytest.mark.every_placement
 def test_each(placement):
-    assert placement in ("local", "loopback", "grpc")
+    assert placement in ("local", "loopback", "grpc", "process")
 """
     code, output = pytest_run(tmp_path, test)
     assert code == 0, output
-    assert "4 passed" in output
+    assert "5 passed" in output
 
 
 def test_the_database_fixture_asks_for_one_plugin(tmp_path: Path) -> None:
