@@ -20,7 +20,7 @@ from acme_users import plugin as users_plugin
 from acme.contract import load
 from acme.plugin import Plugin
 from acme.testing import PASSWORD, Platform, Reply, Server
-from tests.canonical import Published, answer, canonical, difference, opened
+from tests.canonical import Published, answer, canonical, difference, opened, settled
 from tests.waiting import until
 
 ANN, BOB = "ann@example.com", "bob@example.com"
@@ -68,7 +68,8 @@ class Journey:
             sent["Authorization"] = f"Bearer {by}"
         if raw is not None:
             sent = {"Content-Type": "application/json"} | sent
-        reply = await self.platform.client().request(verb, path, content, body=raw, headers=sent)
+        client = self.platform.client()
+        reply = await settled(lambda: client.request(verb, path, content, body=raw, headers=sent))
         self.statuses.add(reply.status)
         self.lines.append(f"{number}. {route}\n{answer(reply)}")
         return reply
