@@ -11,6 +11,8 @@ Several processes: `neighbours.py` is the way to plugins that are elsewhere, `tl
 machine `supervisor.py` plans them and `children.py` looks after them; `runfolder.py` is where their sockets are, and
 `control.py` how `topology.py` learns what runs where. `signals.py` hears SIGINT and SIGTERM.
 
+For authors of plugins: `review.py` says what is wrong with one, `release.py` what others rely on.
+
 Start order, which backwards is the order of stopping:
 
     port · metrics · tasks · PostgreSQL · clock · stores · cipher · mailer · neighbours · plugins (database, migrations,
