@@ -11,7 +11,9 @@ from h2.events import PingAckReceived, RequestReceived
 from h2.exceptions import ProtocolError
 from hyperframe.frame import GoAwayFrame, PingFrame
 
-from acme.dispatch.http2 import Exchange, Header, Link, Lost, framed
+from acme.dispatch.exchange import Exchange, Lost, framed
+from acme.dispatch.headers import Header
+from acme.dispatch.http2 import Link
 
 _EVERY_STREAM: Final = 2**31 - 1
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from acme.contracts.placement.v1 import Served
 from acme.dispatch.address import Address
 from acme.dispatch.dialed import Dialed
-from acme.dispatch.http2 import Lost
+from acme.dispatch.exchange import Lost
 from acme.dispatch.serve import MESSAGE_LIMIT
 from acme.errors import Refused
 from acme.tasks import Tasks

@@ -26,8 +26,10 @@ from acme.dispatch import address, health, loopback, status
 from acme.dispatch.accepted import Accepted
 from acme.dispatch.calls import LIMIT, within
 from acme.dispatch.describe import Worker
+from acme.dispatch.exchange import Exchange
+from acme.dispatch.headers import Header, written
 from acme.dispatch.health import Health
-from acme.dispatch.http2 import Exchange, Header, Link
+from acme.dispatch.http2 import Link
 from acme.dispatch.identity import Identity, bearer, deadline, idempotency, service_principal, text
 from acme.dispatch.serve import MESSAGE_LIMIT, Host, Pipeline, Serve, check_hostable, serve, too_large
 from acme.dispatch.status import UNREACHABLE
@@ -45,7 +47,8 @@ PATIENCE: Final = 20.0
 
 _TYPE: Final = b"application/grpc"
 _HEAD: Final[list[Header]] = [(b":status", b"200"), (b"content-type", b"application/grpc+proto")]
-_OK: Final[list[Header]] = [(b"grpc-status", b"0")]
+_WELL: Final = written(_HEAD)
+_OK: Final = written([(b"grpc-status", b"0")])
 _LONGEST: Final = 1000
 """Characters of `grpc-message`; the whole message is in the details."""
 
@@ -225,7 +228,7 @@ class Server:
         except Refused as refusal:
             link.refuse(exchange, refusal_headers(refusal))
             return
-        await link.answer(exchange, _HEAD, reply, _OK)
+        await link.answer(exchange, _WELL, reply, _OK)
 
     async def _call(self, method: Method, path: bytes, headers: Mapping[bytes, bytes]) -> Call:
         """The call, as far as it is proved.
@@ -275,9 +278,9 @@ class Server:
                 reply = self.health.check(request)
                 if reply is None:
                     raise status.refused(Code.NOT_FOUND, "There is no such service.")
-                await link.answer(exchange, _HEAD, reply, _OK)
+                await link.answer(exchange, _WELL, reply, _OK)
             elif path == health.WATCH.encode():
-                await link.stream(exchange, _HEAD, self.health.watch(request))
+                await link.stream(exchange, _WELL, self.health.watch(request))
             else:
                 raise self._missing(path)
         except Refused as refusal:

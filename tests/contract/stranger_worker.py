@@ -45,7 +45,7 @@ class Trials:
             reply.double = context.time_remaining()
         elif request.string == "sleep":
             context.add_callback(self.cancelled.set)
-            time.sleep(0.5)
+            time.sleep(0.5)  # blocking work, as a worker with threads does it
         elif request.string == "was cancelled":
             reply.bool = self.cancelled.wait(5)
         elif request.string == "ill":

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from acme.dispatch.accepted import Accepted
 from acme.dispatch.dialed import Dialed
-from acme.dispatch.http2 import Exchange, Header
+from acme.dispatch.exchange import Exchange
+from acme.dispatch.headers import Header
 from acme.dispatch.serve import MESSAGE_LIMIT
 
 ASK: Final[list[Header]] = [

@@ -9,7 +9,7 @@ import pytest
 from h2.errors import ErrorCodes
 
 from acme.dispatch.accepted import Accepted
-from acme.dispatch.http2 import Exchange, Lost
+from acme.dispatch.exchange import Exchange, Lost
 from acme.dispatch.serve import MESSAGE_LIMIT
 from tests.unit.acme.dispatch.pair import ASK, HEAD, OK, pair
 from tests.unit.acme.dispatch.town import soon, until

@@ -8,7 +8,7 @@ import pytest
 from h2.settings import SettingCodes
 
 from acme.dispatch.accepted import Accepted
-from acme.dispatch.http2 import Exchange, Lost
+from acme.dispatch.exchange import Exchange, Lost
 from tests.unit.acme.dispatch.pair import ASK, HEAD, OK, pair
 from tests.unit.acme.dispatch.town import soon, until
 

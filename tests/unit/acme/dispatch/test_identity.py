@@ -12,18 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acme.context import ANONYMOUS, Call, IdempotencyKey, Kind, Principal
+from acme.dispatch.headers import Reader
 from acme.dispatch.identity import (
     Identity,
     bearer,
+    block,
     deadline,
-    fields,
     idempotency,
     metadata,
     service_principal,
     text,
     timeout_text,
 )
-from acme.drivers.clock import MovableClock
+from acme.drivers.clock import MovableClock, SystemClock
 from acme.drivers.vault import Vault
 from tests.services import ANN
 
@@ -116,9 +117,9 @@ def test_a_service_says_for_whom_it_calls() -> None:
     assert service_principal("gateway", metadata(call())) is None
 
 
-def test_what_differs_from_call_to_call_stays_out_of_the_headers_table() -> None:
-    kept = [one[0] for one in fields(metadata(call())) if getattr(one, "indexable", True)]
-    assert kept == [b"acme-service"]
+def test_metadata_becomes_a_block_of_headers() -> None:
+    headers = proved(Identity(CIPHER, SystemClock()), call(idempotency=IdempotencyKey("k", b"f")))
+    assert dict(Reader().decode(block(headers), raw=True)) == headers
 
 
 @pytest.mark.parametrize("seconds", [1e-7, 0.00123, 0.5, 10.0, 89.9, 90.0, 3600.0, 86_400.0, 1e9])

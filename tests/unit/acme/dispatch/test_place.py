@@ -12,7 +12,7 @@ import pytest
 from acme.contracts.placement.v1 import Served
 from acme.dispatch.address import parse_one
 from acme.dispatch.dialed import Dialed
-from acme.dispatch.http2 import Lost
+from acme.dispatch.exchange import Lost
 from acme.dispatch.place import Place, State
 from tests.unit.acme.dispatch.pair import ASK
 from tests.unit.acme.dispatch.town import QUICK, Town, hostile, soon, until, vacant

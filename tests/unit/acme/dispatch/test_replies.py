@@ -7,7 +7,8 @@ import base64
 import pytest
 
 from acme.dispatch import status
-from acme.dispatch.http2 import Exchange, Header, Lost, framed
+from acme.dispatch.exchange import Exchange, Lost, framed
+from acme.dispatch.headers import Header
 from acme.dispatch.replies import message_of
 from acme.errors import Conflict, NotFound
 

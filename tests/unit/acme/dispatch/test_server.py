@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
+import secrets
 import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from grpclib.client import Channel
 from grpclib.const import Cardinality, Status
 from grpclib.encoding.base import CodecBase
@@ -29,7 +26,9 @@ from acme.contracts.users.v1 import CreateUserReply, CreateUserRequest, UsersStu
 from acme.dispatch import Host, Server
 from acme.dispatch.serve import MESSAGE_LIMIT
 from acme.errors import DeadlineExceeded, Unauthenticated, Unavailable
-from tests.services import ANN, CONTRACTS, PROJECT, Authority, Projects, Stage, Users
+from tests.certificates import DAY, Authority
+from tests.services import ANN, CONTRACTS, PROJECT, Projects, Stage, Users
+from tests.services import Authority as AuthorityService
 from tests.unit.acme.dispatch.town import AUTHORITY, PROJECTS, TOKEN, Town, Worker, asking, nobody, soon, until
 
 GET = GetProjectRequest(id=PROJECT)
@@ -227,7 +226,7 @@ async def test_cancelling_the_caller_ends_the_statement_in_the_worker(stage: Sta
         cancelled = time.monotonic()
         call.cancel()
         async with asyncio.timeout(5):
-            while await running():  # noqa: ASYNC110
+            while await running():  # noqa: ASYNC110 - nobody announces it
                 await asyncio.sleep(0.005)
         assert time.monotonic() - cancelled < 1
         assert call.cancelled()
@@ -294,7 +293,7 @@ async def test_health_can_be_watched(worker: Worker, outsider: Outsider) -> None
 
 async def test_a_service_is_served_once(worker: Worker) -> None:
     with pytest.raises(ValueError, match="is kept by users"):
-        worker.server.host(Host(AUTHORITY, Authority(), "other"))
+        worker.server.host(Host(AUTHORITY, AuthorityService(), "other"))
     assert set(worker.server.hosts) == {AUTHORITY.name, PROJECTS.name}
 
 
@@ -353,56 +352,27 @@ async def test_every_interface_is_called_by_one_that_can_be(town: Town) -> None:
 # ---- TLS -------------------------------------------------------------------------------------------------------------
 
 
-class Authorities:
-    """A certificate authority for one test."""
-
-    def __init__(self, folder: Path, name: str = "Acme") -> None:
-        self.folder = folder
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self.pem = self._sign(self.name, self.key, days=1, authority=True)
-
-    def _sign(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, days: int, authority: bool) -> str:
-        now = datetime.datetime.now(datetime.UTC)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self.name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=2))
-            .not_valid_after(now + datetime.timedelta(days=days))
-            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-        )
-        if not authority:
-            names = [x509.DNSName(subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)]  # type: ignore[arg-type]
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
-
-    def context(self, name: str, *, server: bool, days: int = 1, believes: Authorities | None = None) -> ssl.SSLContext:
-        """A certificate for `name`, as a context for one end."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        file = self.folder / f"{name}-{id(key)}.pem"
-        plain = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        file.write_text(self._sign(subject, key, days=days, authority=False) + plain.decode())
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_cert_chain(file)
-        context.load_verify_locations(cadata=(believes or self).pem)
-        return context
+def context(issuer: Authority, folder: Path, name: str, *, server: bool, **more: Any) -> ssl.SSLContext:
+    """A certificate for `name`, as a context for one end; `believes` is whose certificates it takes, if not the issuer's."""
+    believes = more.pop("believes", issuer)
+    paths = issuer.issue(folder / f"{name}-{secrets.token_hex(4)}", name, **more)
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
+    made.verify_mode = ssl.CERT_REQUIRED
+    made.load_cert_chain(paths["certificate"], paths["key"])
+    made.load_verify_locations(cadata=believes.pem.decode())
+    return made
 
 
 async def test_both_ends_show_certificates(town: Town, tmp_path: Path) -> None:
-    ours, others = Authorities(tmp_path), Authorities(tmp_path, "Somebody else")
-    worker = await town.worker("grpcs://127.0.0.1:0", tls=ours.context("projects", server=True))
-    expired = await town.worker("grpcs://127.0.0.1:0", tls=ours.context("projects", server=True, days=-1))
-    gateway = ours.context("gateway", server=False)
+    ours, others = Authority(), Authority("Somebody else")
+    worker = await town.worker("grpcs://127.0.0.1:0", tls=context(ours, tmp_path, "projects", server=True))
+    expired = await town.worker(
+        "grpcs://127.0.0.1:0", tls=context(ours, tmp_path, "projects", server=True, begins=-2 * DAY, ends=-DAY)
+    )
+    gateway = context(ours, tmp_path, "gateway", server=False)
 
-    async def outcome(address: str, context: ssl.SSLContext, peer: str = "projects") -> str:
-        remote = town.remote(address, tls=context, peer=peer)
+    async def outcome(address: str, tls: ssl.SSLContext, peer: str = "projects") -> str:
+        remote = town.remote(address, tls=tls, peer=peer)
         try:
             return str((await town.client(AuthorityStub, remote).changes(ASK)).latest)
         except Unavailable as refusal:
@@ -411,9 +381,9 @@ async def test_both_ends_show_certificates(town: Town, tmp_path: Path) -> None:
     assert await outcome(worker.address, gateway) == "1"
     assert (await outcome(worker.address, gateway, "users")).startswith("unreachable: [SSL: CERTIFICATE_VERIFY_FAILED]")
     assert (await outcome(expired.address, gateway)).startswith("unreachable: [SSL: CERTIFICATE_VERIFY_FAILED]")
-    stranger = others.context("gateway", server=False, believes=ours)
+    stranger = context(others, tmp_path, "gateway", server=False, believes=ours)
     assert (await outcome(worker.address, stranger)).startswith("unreachable")
-    naive = ours.context("gateway", server=False, believes=others)
+    naive = context(ours, tmp_path, "gateway", server=False, believes=others)
     assert (await outcome(worker.address, naive)).startswith("unreachable: [SSL: CERTIFICATE_VERIFY_FAILED]")
     assert await outcome(worker.address, gateway) == "1"
 

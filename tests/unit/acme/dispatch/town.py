@@ -24,7 +24,7 @@ from acme.contract import Service
 from acme.contracts.authority.v1 import AuthorityStub, ChangesReply, ChangesRequest
 from acme.contracts.projects.v1 import ProjectsStub
 from acme.dispatch import Directory, Host, Pipeline, Remote, Server
-from acme.dispatch.http2 import framed
+from acme.dispatch.exchange import framed
 from acme.dispatch.place import Settings
 from acme.drivers.clock import SystemClock
 from acme.drivers.vault import Vault
