@@ -159,7 +159,9 @@ class Section:
         Raises:
             ConfigError: a value is something else.
         """
-        wrong = [self.fault("text is expected", key) for key, value in self._values.items() if not isinstance(value, str)]
+        wrong = [
+            self.fault("text is expected", key) for key, value in self._values.items() if not isinstance(value, str)
+        ]
         if wrong:
             raise ConfigError(*wrong)
         return {key: str(value) for key, value in self._values.items()}
