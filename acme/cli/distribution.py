@@ -24,6 +24,11 @@ class Distribution:
     folder: Path | None
     """`None` for one that is installed without its sources."""
 
+    @property
+    def installed(self) -> bool:
+        """Whether other processes find it too."""
+        return self.point in importlib.metadata.entry_points(group=GROUP)
+
 
 def find(where: str) -> Distribution:
     """The plugin named `where`, or that of the folder `where`. Of a folder that is not installed, the package is made

@@ -72,9 +72,15 @@ def trial(
     """Runs a plugin's tests in every placement, clean, with duplicated calls, slow ones, and crashes before the commit."""
     from acme.cli import trials
 
-    folder = _find(where).folder
+    found = _find(where)
+    folder = found.folder
     if folder is None:
         fail(f"{where} is installed without its tests: name the folder of its distribution")
+    if not placement and not found.installed:
+        name = found.point.name
+        fail(
+            f"{name} is not installed, and processes find it by that: pip install --editable {shlex.quote(str(folder))}"
+        )
     try:
         status, lines = trials.run(folder, placement or [], fault or [], options or [])
     except trials.TrialsError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
@@ -50,6 +51,10 @@ class Lines:
     def write(self, name: str, line: bytes) -> None:
         """One line. As text the name goes before it; a line of JSON stays one, and gets the name as its first key."""
         text = line.decode(errors="replace").rstrip("\r")
+        with suppress(OSError):  # whoever read our log has gone: the processes go on, and must not wait for a reader
+            self._write(name, text)
+
+    def _write(self, name: str, text: str) -> None:
         if self._as_text:
             self._stream.write(f"{name:<12} {text}\n")
         elif text.startswith("{") and text.endswith("}") and len(text) > 2:

@@ -46,6 +46,7 @@ class Copier(Compiler):
             octets=octets,
             time=time,
             span=span,
+            ordered=values.ordered,
         )
 
     def lines(self, m: Message) -> Iterable[str]:
@@ -55,7 +56,8 @@ class Copier(Compiler):
             entry = f.value or f
             if f.key is not None:
                 pair = f"{self._one(f.key, 'k', where)}: {self._one(entry, 'x', where)}"
-                yield f"c.{f.attr} = {{{pair} for k, x in m.{f.attr}.items()}}"
+                yield f"d = {{{pair} for k, x in m.{f.attr}.items()}}"
+                yield f"c.{f.attr} = d if len(d) < 2 else ordered(d)"
             elif f.repeated:
                 yield f"c.{f.attr} = [{self._one(entry, 'x', where)} for x in m.{f.attr}]"
             else:

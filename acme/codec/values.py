@@ -12,12 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from msgspec import Meta
 
 from acme.contract import Field, Kind
 from acme.contracts.google.protobuf import FieldMask, ListValue, NullValue, Struct, Value
+
+K = TypeVar("K", str, int)
+V = TypeVar("V")
 
 SAFE: Final = 2**53 - 1
 """Greatest integer that every JSON reader keeps exact (RFC 8259, section 6)."""
@@ -51,6 +54,11 @@ def span(value: timedelta) -> timedelta:
     if not -_LONGEST <= value <= _LONGEST:
         raise ValueError("a duration is at most 315,576,000,000 seconds")
     return value
+
+
+def ordered(entries: dict[K, V]) -> dict[K, V]:
+    """The entries of a map by key, text by code point. Every process has them in this order: see wire.py."""
+    return {key: entries[key] for key in sorted(entries)}
 
 
 def seconds_and_nanos(value: timedelta) -> tuple[int, int]:

@@ -52,12 +52,13 @@ class Wire:
         """
         self._contracts.require(m)
         fill, make, copy = self._filler.function(m), GetMessageClass(m.descriptor), self.copier(m)
+        options = {"deterministic": True} if _holds_maps(m, set()) else {}
 
         def encode(message: Any) -> bytes:
             carrier: Any = make()
             try:
                 fill(message, carrier)
-                encoded: bytes = carrier.SerializeToString()
+                encoded: bytes = carrier.SerializeToString(**options)
                 return encoded
             except (ValueError, *_UNFIT):
                 pass  # upb's errors hold the value. The copier refuses the same, and says which field.
@@ -94,6 +95,13 @@ class Wire:
                 raise _unfit(m) from None
 
         return checked
+
+
+def _holds_maps(m: Message, seen: set[str]) -> bool:
+    """Whether there is a map in a message of this type, or anywhere inside."""
+    seen.add(m.name)
+    inner = [f.message for f in m.fields if f.message is not None and f.message.name not in seen]
+    return any(f.is_map for f in m.fields) or any(_holds_maps(each, seen) for each in inner if each.name not in seen)
 
 
 _UNFIT: Final = (TypeError, AttributeError, OverflowError, RecursionError)
@@ -177,7 +185,7 @@ class _Taker(Compiler):
     parameters = "u"
 
     def __init__(self) -> None:
-        super().__init__(take_time=_take_time, take_span=_take_span)
+        super().__init__(take_time=_take_time, take_span=_take_span, ordered=values.ordered)
 
     def lines(self, m: Message) -> Iterable[str]:
         if any(f.optional for f in m.fields):
@@ -188,7 +196,8 @@ class _Taker(Compiler):
             entry = f.value or f
             one = self._one(entry, "x")
             if f.is_map:
-                yield f"{v} = " + (f"dict({u})" if one == "x" else f"{{k: {one} for k, x in {u}.items()}}")
+                yield "d = " + (f"dict({u})" if one == "x" else f"{{k: {one} for k, x in {u}.items()}}")
+                yield f"{v} = d if len(d) < 2 else ordered(d)"
             elif f.repeated:
                 yield f"{v} = " + (f"list({u})" if one == "x" else f"[{one} for x in {u}]")
             elif f.optional:

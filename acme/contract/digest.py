@@ -9,7 +9,7 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from acme.contract.load import WITHOUT_CLASSES
-from acme.contract.model import Method, Service
+from acme.contract.model import Service
 
 _SILENT: Final = WITHOUT_CLASSES | {"acme/options/v1/options.proto"}
 """Files whose meaning is in the options of those that use them: a new option changes no contract that does not use it."""
@@ -20,8 +20,14 @@ def digest(service: Service) -> str:
 
     Comments and places in the source do not count, nor does the order of imports.
     """
+    file: FileDescriptor = service.methods[0].request.descriptor.file.pool.FindFileByName(service.file)
+    return digest_of(file)
+
+
+def digest_of(file: FileDescriptor) -> str:
+    """The same of a file."""
     files: dict[str, FileDescriptor] = {}
-    _collect(_file(service.methods[0], service.file), files)
+    _collect(file, files)
     sha = hashlib.sha256()
     for name in sorted(files):
         proto = FileDescriptorProto()
@@ -31,11 +37,6 @@ def digest(service: Service) -> str:
         sha.update(b"%s %d\n" % (name.encode(), len(content)))
         sha.update(content)
     return sha.hexdigest()
-
-
-def _file(method: Method, name: str) -> FileDescriptor:
-    file: FileDescriptor = method.request.descriptor.file.pool.FindFileByName(name)
-    return file
 
 
 def _collect(file: FileDescriptor, found: dict[str, FileDescriptor]) -> None:

@@ -9,6 +9,8 @@ Every placement is one pipeline in two halves, and a placement is only what lies
     the caller's half, calls.py      refuse inside a unit of work · derive the callee's Call · deadline, timer if tighter
     between, local.py                a compiled copy, with the wire's rules
              loopback.py             bytes of the wire and of the status, in memory: what tests run in by default
+             remote.py ⇢ server.py   another process, over gRPC
+             socketed.py             the same within one process, for tests
     the callee's half, status.py     metrics, and the table of errors: whatever happens, a status or a cancellation
                        serve.py      internal callers · token · message · rules · unit of work around the handler in a
                                      context of its own · decided? · reply
@@ -25,6 +27,18 @@ Every placement is one pipeline in two halves, and a placement is only what lies
   replies, and takes its requests as it wants them. Nothing lies between them in one process; between processes it is what
   HTTP/2's windows hold, 1 MiB a stream (inbox.py). Whoever stops reading ends the handler; a stream that breaks off in the
   middle ends in an error, never silently. Streaming methods are WORK_NONE or WORK_MANUAL.
+
+Between processes
+-----------------
+    remote.py     a target: its addresses, which of them gets a call, what may be sent again (again.py)
+    place.py      one address over time: connected, silent, failing, connected again; what it serves (describe.py)
+    dialed.py ⇢ accepted.py         the two ends of a connection: gRPC's exchanges over HTTP/2 (http2.py, headers.py)
+    conversation.py                 a call that streams: requests out, replies in (inbox.py)
+    server.py     requests → calls, by what is proved of who calls (identity.py); answers (replies.py); health.py
+
+- `Unavailable(reason="outcome_unknown")` means that the callee may have done it: the way failed, or the answer was none.
+  Like "unreachable" and "contract_mismatch" it comes from a placement alone. No transport failure is anything else.
+- A user's token goes along and is verified again; services prove who they are with the deployment's master key.
 """
 
 from acme.dispatch.directory import Directory, Placement

@@ -11,7 +11,9 @@ from h2.events import PingAckReceived, RequestReceived
 from h2.exceptions import ProtocolError
 from hyperframe.frame import GoAwayFrame, PingFrame
 
-from acme.dispatch.http2 import Exchange, Header, Link, Lost, framed
+from acme.dispatch.exchange import Exchange, Lost, framed
+from acme.dispatch.headers import Header
+from acme.dispatch.http2 import Link
 
 _EVERY_STREAM: Final = 2**31 - 1
 
@@ -54,6 +56,7 @@ class Accepted(Link):
             connection.send_headers(stream, tail, end_stream=True)
         except ProtocolError:
             pass  # whoever asked has gone
+        exchange.answered = True
         self.flush()
 
     async def stream(
@@ -86,7 +89,14 @@ class Accepted(Link):
                 self.h2.reset_stream(exchange.id, ErrorCodes.NO_ERROR)  # nobody reads the rest (RFC 9113, 8.1)
         except ProtocolError:
             pass  # whoever asked has gone
+        exchange.answered = True
         self.flush()
+
+    def end(self, exchange: Exchange) -> None:
+        """Nobody works on it any more. Unanswered, by a fault of ours or because a watch was ended, it is reset."""
+        if not exchange.answered:
+            self.reset(exchange, ErrorCodes.INTERNAL_ERROR)
+        self.forget(exchange)
 
     def leave(self) -> None:
         """Takes no new exchanges, finishes those it has, and closes.

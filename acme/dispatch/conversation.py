@@ -10,7 +10,8 @@ from h2.exceptions import ProtocolError
 
 from acme.contract import Method
 from acme.dispatch.dialed import Dialed
-from acme.dispatch.http2 import Exchange, Header, Lost, framed
+from acme.dispatch.exchange import Exchange, Lost, framed
+from acme.dispatch.headers import Header
 from acme.dispatch.messages import Messages
 from acme.dispatch.place import Place
 from acme.dispatch.replies import check_head, end_of
@@ -112,7 +113,7 @@ class Conversation:
             async for message in self._requests:
                 await self._link.send(self._exchange, framed(message), end=False)
                 await asyncio.sleep(0)
-            self._link.end(self._exchange)
+            self._link.no_more(self._exchange)
         except ProtocolError:
             pass  # the answer came first, or the end did
         except asyncio.CancelledError:

@@ -12,7 +12,9 @@ from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, ResponseReceived
 from h2.exceptions import ProtocolError
 
-from acme.dispatch.http2 import Exchange, Header, Link, Lost, framed
+from acme.dispatch.exchange import Exchange, Lost, framed
+from acme.dispatch.headers import Header
+from acme.dispatch.http2 import Link
 from acme.dispatch.serve import MESSAGE_LIMIT
 
 

@@ -10,7 +10,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from typing import Final
 
+from google.protobuf.message import DecodeError
 from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+
+from acme.errors import Malformed
 
 CHECK: Final = "/grpc.health.v1.Health/Check"
 WATCH: Final = "/grpc.health.v1.Health/Watch"
@@ -21,6 +24,14 @@ LOOK: Final = 0.5
 _SERVING: Final = HealthCheckResponse.SERVING
 _NOT_SERVING: Final = HealthCheckResponse.NOT_SERVING
 _UNKNOWN: Final = HealthCheckResponse.SERVICE_UNKNOWN
+
+
+def is_serving(reply: bytes) -> bool:
+    """What somebody else's Check says; what it does not say well is no."""
+    try:
+        return HealthCheckResponse.FromString(reply).status == _SERVING
+    except DecodeError:
+        return False
 
 
 class Health:
@@ -46,15 +57,19 @@ class Health:
         return self._able() if not service else service in self._services
 
     def check(self, request: bytes) -> bytes | None:
-        """Reply to a Check; `None` when the service has never been here."""
-        service = HealthCheckRequest.FromString(request).service
+        """Reply to a Check; `None` when the service has never been here.
+
+        Raises:
+            Malformed: it is no request.
+        """
+        service = _service(request)
         if service not in self._known:
             return None
         return HealthCheckResponse(status=self._status(service)).SerializeToString()
 
     async def watch(self, request: bytes) -> AsyncIterator[bytes]:
         """Replies to a Watch: the state now, and every other one after it, without an end."""
-        service = HealthCheckRequest.FromString(request).service
+        service = _service(request)
         said = None
         while True:
             status = self._status(service)
@@ -78,3 +93,10 @@ class Health:
             pass
         finally:
             self._waiting.discard(future)
+
+
+def _service(request: bytes) -> str:
+    try:
+        return HealthCheckRequest.FromString(request).service
+    except DecodeError:
+        raise Malformed("The request is no HealthCheckRequest.") from None

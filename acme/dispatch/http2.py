@@ -10,7 +10,7 @@ trailers leave in one write.
   credited to the sender when their exchange ends.
 - A stream of messages (inbox.py) keeps what its own window holds, whose bytes are credited as they are read. It takes
   nothing of the connection's window, so that one that nobody reads stops none of the others.
-- Names and values of headers are bytes. Those that differ from call to call, and secrets, never enter the table of HPACK.
+- Names and values of headers are bytes, and blocks of them are written by headers.py.
 
 gRPC over HTTP/2: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md; HTTP/2: RFC 9113; HPACK: RFC 7541.
 """
@@ -21,7 +21,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, cast
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -37,13 +37,12 @@ from h2.events import (
 )
 from h2.exceptions import FrameTooLargeError, ProtocolError
 from h2.settings import SettingCodes, Settings
-from hpack import Encoder, NeverIndexedHeaderTuple
-from hyperframe.frame import GoAwayFrame
+from hyperframe.frame import DataFrame, Frame, GoAwayFrame, HeadersFrame
 
-from acme.dispatch.inbox import PREFIX, Inbox
+from acme.dispatch.exchange import Exchange, Lost
+from acme.dispatch.headers import Header, Reader, Writer
+from acme.dispatch.inbox import Inbox
 from acme.dispatch.serve import MESSAGE_LIMIT
-
-Header: TypeAlias = tuple[bytes, bytes]
 
 WINDOW: Final = 1024 * 1024
 """Bytes that an exchange may send unread; a message that is larger gets more."""
@@ -52,104 +51,17 @@ CONNECTION_WINDOW: Final = 64 * 1024 * 1024
 STREAMS: Final = 1000
 """Exchanges at a time on one connection that we accept."""
 _FRAME: Final = 1024 * 1024
-
-own = NeverIndexedHeaderTuple
-"""A header that differs from call to call, or is a secret."""
-
-
-class Lost(Exception):
-    """An exchange that ended without an answer that can be understood.
-
-    `processed` is False when the request was certainly not processed; `why` is for operators.
-    """
-
-    def __init__(self, why: str, *, processed: bool) -> None:
-        super().__init__(why)
-        self.why, self.processed = why, processed
-
-
-class Exchange:
-    """A request and its answer; one stream of HTTP/2."""
-
-    __slots__ = (
-        "begun",
-        "chunks",
-        "credit",
-        "done",
-        "ended",
-        "head",
-        "id",
-        "inbox",
-        "sent",
-        "size",
-        "tail",
-        "task",
-        "timer",
-        "trouble",
-        "wide",
-    )
-
-    def __init__(self, stream: int, done: asyncio.Future[None] | None = None) -> None:
-        self.id = stream
-        self.head: Sequence[Header] = ()
-        self.tail: Sequence[Header] = ()
-        self.chunks: list[bytes] = []
-        self.size = 0
-        self.credit = 0
-        self.ended = False
-        self.begun = False
-        """Whether the head of the answer was sent."""
-        self.sent = False
-        """Whether all of ours was sent, where it is asked."""
-        self.wide = False
-        """Whether it was given a window for the largest message."""
-        self.inbox: Inbox | None = None
-        """Where messages go when there may be several."""
-        self.trouble: Lost | None = None
-        self.done = done
-        self.task: asyncio.Task[None] | None = None
-        self.timer: asyncio.TimerHandle | None = None
-
-    def message(self) -> bytes | None:
-        """The one message that came; `None` when there is none.
-
-        Raises:
-            ValueError: what came is not one whole uncompressed message; the text says what.
-        """
-        if not self.chunks:
-            return None
-        data = self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
-        if len(data) < PREFIX:
-            raise ValueError("half a message")
-        if data[0]:
-            raise ValueError("a compressed message")
-        length = int.from_bytes(data[1:PREFIX], "big")
-        if length > len(data) - PREFIX:
-            raise ValueError("half a message")
-        if length < len(data) - PREFIX:
-            raise ValueError("more than one message")
-        return data[PREFIX:]
-
-    def oversized(self) -> bool:
-        """Whether what has come so far begins a message that is too large."""
-        if self.size > MESSAGE_LIMIT + PREFIX:
-            return True
-        first = self.chunks[0]
-        return len(first) >= PREFIX and int.from_bytes(first[1:PREFIX], "big") > MESSAGE_LIMIT
-
-
-def framed(message: bytes) -> bytes:
-    """A message with its prefix."""
-    return b"\0" + len(message).to_bytes(4, "big") + message
+_COMMON: Final[frozenset[type[Frame]]] = frozenset({DataFrame, HeadersFrame})
 
 
 class _Connection(H2Connection):
     """h2's connection without three habits: it forgets everything at a GOAWAY, where exchanges may yet finish; it gathers
-    a frame before it finds it too large; and it spends more on Huffman codes than the bytes are worth in a data centre."""
+    a frame before it finds it too large; and it describes every frame, whole, to a log that nobody keeps."""
 
     def __init__(self, config: H2Configuration) -> None:
         super().__init__(config)
-        self.encoder = _Plain()
+        self.encoder, self.decoder = Writer(), Reader()
+        self.decoder.max_header_list_size = self.DEFAULT_MAX_HEADER_LIST_SIZE
 
     def check_frame_begun(self) -> None:
         """Refuses a frame that is too large by its head: h2 gathers it first.
@@ -161,20 +73,20 @@ class _Connection(H2Connection):
         if len(begun) > 3 and int.from_bytes(begun[:3], "big") > self.max_inbound_frame_size:
             raise FrameTooLargeError("a frame is too large")
 
+    def _receive_frame(self, frame: Frame) -> list[Event]:
+        stream = self.streams.get(frame.stream_id)
+        if stream is None or stream.closed or type(frame) not in _COMMON:
+            return super()._receive_frame(frame)
+        frames, events = self._frame_dispatch_table[type(frame)](frame)
+        self._prepare_for_sending(frames)
+        return cast(list[Event], events)
+
     def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Any], list[Event]]:
         state, pending = self.state_machine.state, bytes(self._data_to_send)
         frames, events = super()._receive_goaway_frame(frame)
         self.state_machine.state = state
         self._data_to_send = bytearray(pending)
         return frames, events
-
-
-class _Plain(Encoder):
-    """Writes literals as they are."""
-
-    def encode(self, headers: Any, huffman: bool = False) -> bytes:
-        encoded: bytes = super().encode(headers, huffman)
-        return encoded
 
 
 class Link(asyncio.Protocol):
@@ -385,7 +297,7 @@ class Link(asyncio.Protocol):
                 exchange.sent = end
                 return
 
-    def end(self, exchange: Exchange) -> None:
+    def no_more(self, exchange: Exchange) -> None:
         """Says that nothing more will be sent.
 
         Raises:

@@ -28,7 +28,7 @@ from typing import Final
 from urllib.parse import quote, unquote
 
 from acme.context import Call, IdempotencyKey, Kind, Principal
-from acme.dispatch.http2 import Header, own
+from acme.dispatch.headers import start, value
 from acme.ports import Cipher, Clock
 
 VALID: Final = 30.0
@@ -44,6 +44,9 @@ _SEALED: Final = (
     b"acme-idempotency-fingerprint",
 )
 """What a proof covers beside service, path and token."""
+_STARTS: Final = {
+    name: start(name) for name in (b"acme-service", b"acme-identity", b"authorization", b"traceparent", *_SEALED)
+}
 _UNITS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _PRINTABLE: Final = "".join(map(chr, range(0x21, 0x25))) + "".join(map(chr, range(0x26, 0x7F)))
 
@@ -100,9 +103,9 @@ def metadata(call: Call) -> dict[bytes, bytes]:
     return headers
 
 
-def fields(headers: Mapping[bytes, bytes]) -> list[Header]:
-    """Metadata as it is sent: only the service's own name is the same from call to call."""
-    return [(name, value) if name == b"acme-service" else own(name, value) for name, value in headers.items()]
+def block(headers: Mapping[bytes, bytes]) -> bytes:
+    """Metadata as a written block of headers."""
+    return b"".join([_STARTS[name] + value(text) for name, text in headers.items()])
 
 
 def service_principal(service: str, headers: Mapping[bytes, bytes]) -> Principal | None:

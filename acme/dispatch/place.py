@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from acme.contracts.placement.v1 import Served
 from acme.dispatch.address import Address
 from acme.dispatch.dialed import Dialed
-from acme.dispatch.http2 import WINDOW, Lost
+from acme.dispatch.exchange import Lost
+from acme.dispatch.http2 import WINDOW
 from acme.errors import Refused
 from acme.tasks import Tasks
 
@@ -50,13 +51,16 @@ class Settings:
     """Between two looks."""
     troubles: int = 3
     """How many exchanges in a row may bring no answer before the address counts as failing."""
+    health: float = 1.0
+    """Between two questions after the health of a worker of another make."""
     kick: float = 0.5
     """Seconds at least, between two attempts while calls ask for one."""
 
 
 class Place:
     """One address. `describe` asks a fresh connection what is served there: by service, `None` when a stranger's worker
-    does not know the question. `changed` is called whenever `state` does."""
+    does not know the question; that one's health is asked by `healthy`, again and again. `changed` is called whenever
+    `state` does."""
 
     def __init__(
         self,
@@ -66,6 +70,7 @@ class Place:
         tls: ssl.SSLContext | None,
         settings: Settings,
         describe: Callable[[Dialed], Awaitable[Mapping[str, Served] | None]],
+        healthy: Callable[[Dialed], Awaitable[bool]],
         changed: Callable[[Place], None],
         tasks: Tasks,
     ) -> None:
@@ -77,7 +82,16 @@ class Place:
         self.link: Dialed | None = None
         self.in_flight = 0
         self.services: Mapping[str, Served] | None = None
-        self._tls, self._settings, self._describe, self._changed = tls, settings, describe, changed
+        self.healthy = True
+        """What a stranger's worker says of itself."""
+        self._examined = 0.0
+        self._tls, self._settings, self._describe, self._healthy, self._changed = (
+            tls,
+            settings,
+            describe,
+            healthy,
+            changed,
+        )
         self._tasks = tasks
         self._failures = 0
         self._troubles = 0
@@ -139,6 +153,16 @@ class Place:
         if self.link is not None and not self.asking and now - self._asked >= self._settings.kick:
             self.asking, self._asked = True, now
             self._tasks.spawn(f"place.{self.address}.describe", self._describe_again(self.link))
+
+    async def _examine(self, link: Dialed) -> None:
+        try:
+            async with asyncio.timeout(self._settings.connect):
+                healthy = await self._healthy(link)
+        except (Lost, Refused, TimeoutError):
+            healthy = False
+        if self.link is link and healthy != self.healthy:
+            self.healthy = healthy
+            self._changed(self)
 
     async def _describe_again(self, link: Dialed) -> None:
         try:
@@ -212,6 +236,8 @@ class Place:
         self._ended = ended
         try:
             self.services = await self._describe(link)
+            self.healthy = self.services is not None or await self._healthy(link)
+            self._examined = time.monotonic()
         except BaseException:
             link.abort("it was not described")
             raise
@@ -235,6 +261,9 @@ class Place:
                 elif link.pinged:
                     if now - link.pinged > dead:
                         link.abort("the peer does not answer")
+                elif strange and now - self._examined > settings.health:
+                    self._examined = now
+                    self._tasks.spawn(f"place.{self.address}.health", self._examine(link))
                 elif link.exchanges and now - max(link.heard, link.began) > quiet:
                     link.ping()
         return link.why

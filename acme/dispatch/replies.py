@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from urllib.parse import unquote
 
 from acme.dispatch import status
-from acme.dispatch.http2 import Exchange, Lost
+from acme.dispatch.exchange import Exchange, Lost
 from acme.errors import Refused
 
 

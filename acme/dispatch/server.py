@@ -27,8 +27,10 @@ from acme.dispatch import address, health, loopback, status
 from acme.dispatch.accepted import Accepted
 from acme.dispatch.calls import LIMIT, within
 from acme.dispatch.describe import Worker
+from acme.dispatch.exchange import Exchange
+from acme.dispatch.headers import Header, written
 from acme.dispatch.health import Health
-from acme.dispatch.http2 import WINDOW, Exchange, Header, Link
+from acme.dispatch.http2 import WINDOW, Link
 from acme.dispatch.identity import Identity, bearer, deadline, idempotency, service_principal, text
 from acme.dispatch.inbox import TooLong
 from acme.dispatch.messages import Messages
@@ -46,7 +48,8 @@ PATIENCE: Final = 20.0
 
 _TYPE: Final = b"application/grpc"
 _HEAD: Final[list[Header]] = [(b":status", b"200"), (b"content-type", b"application/grpc+proto")]
-_OK: Final[list[Header]] = [(b"grpc-status", b"0")]
+_WELL: Final = written(_HEAD)
+_OK: Final = written([(b"grpc-status", b"0")])
 _LONGEST: Final = 1000
 """Characters of `grpc-message`; the whole message is in the details."""
 
@@ -212,7 +215,7 @@ class Server:
 
     def _begin(self, link: Accepted, exchange: Exchange) -> None:
         exchange.task = self._tasks.spawn("rpc", self._exchange(link, exchange))
-        exchange.task.add_done_callback(lambda _: link.forget(exchange))
+        exchange.task.add_done_callback(lambda _: link.end(exchange))
 
     def _oversized(self, link: Accepted, exchange: Exchange) -> None:
         link.refuse(exchange, refusal_headers(too_large("request")))
@@ -235,7 +238,7 @@ class Server:
         except Refused as refusal:
             link.refuse(exchange, refusal_headers(refusal))
             return
-        await link.answer(exchange, _HEAD, reply, _OK)
+        await link.answer(exchange, _WELL, reply, _OK)
 
     async def _converse(
         self,
@@ -255,7 +258,7 @@ class Server:
         call = await self._call(method, path, headers)
         try:
             async with aclosing(served(call, requests)) as replies:
-                await within(call.deadline, link.stream(exchange, _HEAD, replies, _OK))
+                await within(call.deadline, link.stream(exchange, _WELL, replies, _OK))
         except asyncio.CancelledError:
             if isinstance(requests.failure, Refused):
                 raise requests.failure from None
@@ -315,9 +318,9 @@ class Server:
                 reply = self.health.check(request)
                 if reply is None:
                     raise status.refused(Code.NOT_FOUND, "There is no such service.")
-                await link.answer(exchange, _HEAD, reply, _OK)
+                await link.answer(exchange, _WELL, reply, _OK)
             elif path == health.WATCH.encode():
-                await link.stream(exchange, _HEAD, self.health.watch(request), _OK)
+                await link.stream(exchange, _WELL, self.health.watch(request), _OK)
             else:
                 raise self._missing(path)
         except Refused as refusal:

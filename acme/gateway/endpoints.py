@@ -14,9 +14,9 @@ from acme.tokens import Verifier
 Answer = tuple[int, str, bytes]
 """Status, content type, body."""
 
-STARTING: Final = "starting"
-"""Health of a plugin that is on its way. Any other that is not "ok" is shown, and no reason to take the others out of
-service: what failed to load, or cannot be reached, answers 503 wherever the request goes."""
+WELL_ENOUGH: Final = frozenset({"ok", "quarantined", "unreachable", "contract differs", "not served"})
+"""Health of a plugin that takes nobody else out of service: one that failed to load, or is elsewhere and cannot be called
+there, answers 503 wherever the request goes. Any other state, such as "starting", is a reason to wait."""
 
 
 class Fixed:
@@ -51,7 +51,7 @@ class Readiness:
             "tokens": "ok" if self._verifier.fresh else "revocations are not known",
         }
         ready = all(state == "ok" for state in checks.values())
-        ready = ready and all(state != STARTING for state in plugins.values())
+        ready = ready and all(state in WELL_ENOUGH for state in plugins.values())
         return {"ready": ready, "checks": checks, "plugins": plugins, "stores": dict(self._stores())}
 
     def answer(self) -> Answer:

@@ -1,12 +1,20 @@
 """Turns configuration and plugins into a running Node; the only floor that imports drivers.
 
-`settings.py` (files, environment, command line → Config) → `discovery.py` (entry points → plugins; what cannot be used is
-quarantined) → `assembly.py` (one AsyncExitStack: port, database, plugins, deliveries, tokens, gateway) → `lifecycle.py`
-(signals, drain, stop). `hosting.py` brings one plugin up, `migrations.py` its database up to date; `databases.py` says where
-databases are, `listener.py` where the gateway is; `datafolder.py` keeps DATA: its lock, its size, its secrets.
+`settings.py` (files, environment, command line → Config) → `roles.py` (what this process is; whether that fits) →
+`discovery.py` (entry points → plugins; what cannot be used is quarantined) → `assembly.py` (one AsyncExitStack: port,
+database, plugins, neighbours, deliveries, tokens, server, gateway) → `lifecycle.py` (drain, stop) and `report.py` (what is
+told when it is ready). `hosting.py` brings one plugin up, `migrations.py` its database up to date, `leases.py` its jobs into
+one process; `databases.py` says where databases are, `listener.py` where the gateway is; `datafolder.py` keeps DATA: its
+lock, its size, its secrets.
+
+Several processes: `neighbours.py` is the way to plugins that are elsewhere, `tls.py` what proves who is there. On one
+machine `supervisor.py` plans them and `children.py` looks after them; `runfolder.py` is where their sockets are, and
+`control.py` how `topology.py` learns what runs where. `signals.py` hears SIGINT and SIGTERM.
+
+For authors of plugins: `review.py` says what is wrong with one, `release.py` what others rely on.
 
 Start order, which backwards is the order of stopping:
 
-    port · metrics · tasks · PostgreSQL · clock · cipher · mailer · plugins (database, migrations, service)
-    · deliveries, jobs · token verifier · gateway
+    port · metrics · tasks · PostgreSQL · clock · stores · cipher · mailer · neighbours · plugins (database, migrations,
+    service) · deliveries, jobs · token verifier · server for other processes · gateway · control socket
 """

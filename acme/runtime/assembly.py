@@ -40,7 +40,7 @@ from acme.runtime import control, databases, datafolder, listener, roles, topolo
 from acme.runtime.databases import CannotStart
 from acme.runtime.discovery import Roster, contracts_of, discover, enlist, settings_of
 from acme.runtime.hosting import Parts, Placement, Running
-from acme.runtime.neighbours import PATIENCE, Neighbours
+from acme.runtime.neighbours import GLANCE, PATIENCE, Neighbours
 from acme.runtime.nudges import Following, Nudges, deliveries_of
 from acme.runtime.roles import WHOLE, Role
 from acme.runtime.runfolder import RunFolder
@@ -190,7 +190,7 @@ async def assemble(
             listen = await _open(server, config, certificates, folder)
             stack.push_async_callback(server.close)
             stack.push_async_callback(server.drain, config.worker.grace)
-        await neighbours.meet()
+        await neighbours.meet(PATIENCE if role.gateway else GLANCE)
 
         watch = LoopWatch(metrics)
         watch.start()

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from acme.drivers import mailbox, processes
 from acme.drivers.mailbox import KeptMail
+from acme.runtime.runfolder import RunFolder, alive
 from acme.runtime.settings import decode_key
 
 __all__ = ["FolderError", "KeptMail", "check", "claim", "mails", "master_key", "reset", "size"]
@@ -65,6 +66,19 @@ def check(data: Path) -> None:
         raise FolderError(f"{data} is not a data folder of the platform: there is no file named lock in it")
     with claim(data):
         pass
+    if found := serving(data):
+        raise FolderError(f"{data} is in use: a process of `acme serve` listens on {found[0]}")
+
+
+def serving(data: Path) -> list[Path]:
+    """Control sockets of the processes that run on the folder; those of `acme serve` hold no lock, since they share it."""
+    if not (data / "run").is_dir():
+        return []
+    folder = RunFolder(data)
+    try:
+        return [folder.path / name for name in folder.controls() if alive(folder.socket(name))]
+    finally:
+        folder.close()
 
 
 def reset(data: Path) -> None:

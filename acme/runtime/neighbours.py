@@ -22,7 +22,9 @@ from acme.telemetry import Metrics, logger
 log: Final = logger(__name__)
 
 PATIENCE: Final = 10.0
-"""Seconds that a start waits for the neighbours. Who is not there by then is waited for while the process runs."""
+"""Seconds that a gateway's start waits for the neighbours. Who is not there by then is waited for while it runs."""
+GLANCE: Final = 0.5
+"""The same for a worker, which may be called without having to call anybody."""
 
 LONGEST_PAUSE: Final = 1.0
 """Seconds between two attempts to reach an address at most: a neighbour that was started again is found within them."""
@@ -101,15 +103,10 @@ class Neighbours:
         """Begins to connect, and sends the calls of the plugin's services there."""
         address = ",".join(self._folder.here(one) for one in addresses)
         tls = self._tls if any(one.startswith("grpcs:") for one in addresses) else None
-        remote = Remote(
-            address,
-            self._pipeline,
-            self._cipher,
-            self._metrics,
-            self._tasks,
-            tls,
-            settings=Settings(most=LONGEST_PAUSE),
-        )
+        try:
+            remote = self._remote(address, tls)
+        except ValueError as error:
+            raise CannotStart(f"[services] {plugin.name}: {error}") from error
         services = [self._pipeline.contracts.service_of(base) for base in plugin.contracts]
         for service in services:
             self._directory.connect(service, remote)
@@ -119,7 +116,11 @@ class Neighbours:
         )
         remote.start()
 
-    async def meet(self, limit: float = PATIENCE) -> None:
+    def _remote(self, address: str, tls: ssl.SSLContext | None) -> Remote:
+        settings = Settings(most=LONGEST_PAUSE)
+        return Remote(address, self._pipeline, self._cipher, self._metrics, self._tasks, tls, settings=settings)
+
+    async def meet(self, limit: float) -> None:
         """Waits until every neighbour is up, for up to `limit` seconds, and begins to note how they stand.
 
         Raises:
@@ -127,7 +128,7 @@ class Neighbours:
         """
         until = asyncio.get_running_loop().time() + limit
         for each in self._all:
-            while each.health not in (UP, DIFFERS) and (left := until - asyncio.get_running_loop().time()) > 0:
+            while each.health == UNREACHABLE and (left := until - asyncio.get_running_loop().time()) > 0:
                 await each.remote.settle(left)
                 await asyncio.sleep(min(0.05, left))
         differ = [each for each in self._all if each.health == DIFFERS]

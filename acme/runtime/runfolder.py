@@ -63,7 +63,7 @@ class RunFolder:
         return self.address(address.removeprefix(own)) if address.startswith(own) else address
 
     def controls(self) -> list[str]:
-        """Names of the control sockets that are there, dead ones included; `control.sock` first."""
+        """Names of the control sockets that are there, dead ones included."""
         return sorted(path.name for path in self.path.glob("control*.sock"))
 
     def vacant(self, name: str) -> str:

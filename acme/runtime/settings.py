@@ -25,7 +25,7 @@ Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Grace = Annotated[float, msgspec.Meta(ge=0, le=3600)]
 Several = Annotated[int, msgspec.Meta(ge=1, le=32)]
 
-_PLACE: Final = r"(grpcs?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}|grpc\+unix://(/[^,\s]+))"
+_PLACE: Final = r"(grpcs?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5]?[0-9]{1,4})|grpc\+unix://(/[^,\s]+))"
 ADDRESS: Final = re.compile(_PLACE)
 """One address: `grpc://host:port`, `grpcs://host:port` (mTLS) or `grpc+unix:///path`, the path percent-encoded."""
 

@@ -85,7 +85,8 @@ async def run(path: str) -> None:
             ended.set()
 
     async with Tasks("worker", Metrics()) as tasks:
-        listener = await asyncio.start_unix_server(Worker(tasks).serve, path, limit=1 << 20)
+        listener = await asyncio.start_unix_server(Worker(tasks).serve, f"{path}.new", limit=1 << 20)
+        os.rename(f"{path}.new", path)  # a socket has a name before it listens: whoever sees this one can connect
         loop.add_reader(sys.stdin.fileno(), look)
         await ended.wait()
         listener.close()

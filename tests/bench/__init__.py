@@ -7,4 +7,5 @@ of figures from one run. CPU time a request is the steadier figure: it does not 
 - `load.py`: the load generator. `serving.py`: the processes under load, and the cores they may use.
 - `bare.py`: the yardstick, a bare aiohttp server. `stranger/`: a plugin with a method that does nothing.
 - `calls.py`: codecs and in-process calls, measured in this process.
+- `remote.py`: a call to another process, beside grpc.aio with the same message, codec and interceptors.
 """

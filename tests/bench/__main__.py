@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from tests.bench import calls
+from tests.bench import calls, remote
 from tests.bench.load import CONNECTIONS, Load, load, request_bytes
 from tests.bench.serving import Cores, bare, cpu_seconds, install_stranger, pin, platform
 from tests.system.running import Platform
@@ -173,6 +173,14 @@ def in_process() -> list[Floor]:
     return [Floor("in-process call beyond a direct await", figures["beyond it"], 6, at_least=False, unit=" µs")]
 
 
+def from_another_process(rounds: int, seconds: float) -> list[Floor]:
+    """A call to a service in another process, beside grpc.aio."""
+    ratios = remote.report(rounds, seconds)
+    return [
+        Floor(f"remote list of 50 beside grpc.aio, {what}", ratio, 1.0, at_least=True) for what, ratio in ratios.items()
+    ]
+
+
 def starts(folder: Path, times: int) -> list[Floor]:
     """CPU seconds of the platform's own process from start to ready, without PostgreSQL's init and start."""
     cpu: dict[str, list[float]] = {"first start (tables made)": [], "start again": []}
@@ -204,7 +212,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="seconds a round (3)")
     parser.add_argument("--starts", type=int, default=5, help="times the platform is started (5)")
     options = parser.parse_args()
-    floors = [*codecs(), *in_process()]
+    floors = [*codecs(), *in_process(), *from_another_process(options.rounds, options.seconds)]
     with tempfile.TemporaryDirectory(prefix="acme-bench-", ignore_cleanup_errors=True) as folder:
         floors += starts(Path(folder), options.starts)
         floors += under_load(Path(folder), options.rounds, options.seconds)

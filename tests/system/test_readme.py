@@ -17,14 +17,14 @@ from tests.system.running import Platform
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="the README's lines need curl")
 
 
-@pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@pytest.fixture(scope="module", params=[("--port", "0"), ("--port", "0", "--split")], ids=["one process", "split"])
+def shown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """What the block prints."""
     folder = tmp_path_factory.mktemp("checkout")
     (folder / ".venv").symlink_to(sys.prefix)
     shutil.copy(ROOT / "acme.toml", folder)
     (block,) = re.findall(r"^```sh\n(.*?)^```", text("README.md"), re.M | re.S)
-    one = Platform(folder, data=".acme")
+    one = Platform(folder, *request.param, data=".acme")
     try:
         one.start()
         bash = ["bash", "-eu", "-o", "pipefail", "-c", block]

@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from acme.testing import Server
 from tests.redis_server import RedisServer
 from tests.system.running import ACME, Person, Platform, call, check_problem, platform, wait_for
 from tests.system.test_crash import WRITERS, Ledger, Writer, all_projects
@@ -112,6 +113,26 @@ def test_topology_tells_what_runs_where(running: Platform) -> None:
     remote = {service["name"]: service["health"] for service in seen["gateway"]["services"]}
     assert set(remote.values()) == {"up"}
     assert "acme.users.v1.Users" in remote
+
+
+def test_topology_of_one_process_is_that_process(tmp_path: Path) -> None:
+    with platform(tmp_path / "one") as one:
+        (process,) = topology(one).values()
+        assert (process["pid"], process["listens"], process["health"]) == (one.ready["pid"], [one.api], "up")
+        assert {service["placement"] for service in process["services"]} == {"local"}
+
+
+async def test_a_database_of_the_operators_is_used_as_it_is(own: Platform, postgres: Server) -> None:
+    own.environ["ACME_DATABASE__URL"] = postgres.url("postgres")
+    async with postgres.database() as users, postgres.database() as projects:
+        own.environ |= {"ACME_DATABASE__URLS__USERS": postgres.url(users)}
+        own.environ |= {"ACME_DATABASE__URLS__PROJECTS": postgres.url(projects)}
+        await asyncio.to_thread(own.start)
+        assert own.ready["mode"] == "external"
+        person = await asyncio.to_thread(own.join, "external@example.com")
+        assert (await asyncio.to_thread(own.project, person, "Theirs"))["name"] == "Theirs"
+        assert own.database_processes() == []
+        assert await asyncio.to_thread(own.stop) == 0
 
 
 def test_topology_for_people_is_a_table(running: Platform) -> None:

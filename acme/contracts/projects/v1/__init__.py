@@ -405,7 +405,8 @@ class ProjectsStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "Project":
         """
-        Makes a project read-only. Archiving an archived project changes nothing.
+        Makes a project read-only. Archiving an archived project changes nothing. (Not declared idempotent: repeated with the
+        If-Match of before, it is refused as stale.)
         """
 
         return await self._unary_unary(
@@ -479,7 +480,8 @@ class ProjectsBase(betterproto2_grpclib.ServiceBase):
 
     async def archive_project(self, message: "ArchiveProjectRequest") -> "Project":
         """
-        Makes a project read-only. Archiving an archived project changes nothing.
+        Makes a project read-only. Archiving an archived project changes nothing. (Not declared idempotent: repeated with the
+        If-Match of before, it is refused as stale.)
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)

@@ -22,6 +22,7 @@ def test_an_installed_plugin_is_found_by_its_name_and_its_sources_with_it() -> N
     found = find("projects")
     assert found.point.value == "acme_projects:plugin"
     assert found.folder is None or (found.folder / "pyproject.toml").is_file()
+    assert found.installed
 
 
 @pytest.mark.parametrize("where", [".", "sub", "../sub"])
@@ -35,6 +36,7 @@ def test_a_folder_is_found_by_what_its_pyproject_declares(
     found = find(where)
     assert (found.point.name, found.point.value, found.folder) == ("weather", "weather:plugin", folder)
     assert sys.path[0] == str(folder)
+    assert not found.installed
 
 
 @pytest.mark.parametrize(

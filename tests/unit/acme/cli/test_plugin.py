@@ -99,3 +99,9 @@ def test_test_runs_what_it_is_told_and_ends_with_the_table(acme: Command, made: 
     ended = acme("plugin", "test", made.name, *options)
     assert (ended.code, ended.err) == (0, "")
     assert [line.split() for line in ended.out.splitlines()] == [["Placement", "clean"], ["local", "1", "pass"]]
+
+
+def test_a_plugin_that_is_not_installed_cannot_be_tested_in_processes(acme: Command, made: Made) -> None:
+    ended = acme("plugin", "test", made.name)
+    assert (ended.code, ended.out) == (1, "")
+    assert f"pip install --editable {made.folder}" in ended.err

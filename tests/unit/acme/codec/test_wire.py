@@ -53,12 +53,12 @@ def test_every_type_travels_as_protobuf_says(data: st.DataObject, wire: Wire, ev
 
 
 def types_in(value: object) -> object:
-    """The types of everything inside of a message. The wire does not keep the order of maps."""
+    """The types of everything inside of a message, and the order of maps."""
     match value:
         case list():
             return [types_in(item) for item in value]
         case dict():
-            return {key: types_in(item) for key, item in value.items()}
+            return [(key, types_in(item)) for key, item in value.items()]
         case _ if dataclasses.is_dataclass(value):
             return type(value), {f.name: types_in(getattr(value, f.name)) for f in dataclasses.fields(value)}
         case _:
@@ -72,6 +72,17 @@ def test_a_copy_is_what_comes_off_the_wire(data: st.DataObject, wire: Wire, ever
     copy, back = wire.copier(everything)(message), wire.decoder(everything)(wire.encoder(everything)(message))
     assert copy == message == back
     assert types_in(copy) == types_in(back)
+
+
+def test_maps_are_ordered_by_key_in_bytes_in_messages_and_in_copies() -> None:
+    labels = dict.fromkeys(sorted("projectlabels", reverse=True), "x") | {"é": "x", "\U0001f600": "x", "\ufffd": "x"}
+    message = PROJECT.cls(labels=labels)
+    encoded = OUR_WIRE.encoder(PROJECT)(message)
+    assert [encoded.index(b"\n" + bytes([len(key.encode())]) + key.encode()) for key in sorted(labels)] == sorted(
+        encoded.index(b"\n" + bytes([len(key.encode())]) + key.encode()) for key in labels
+    )
+    assert list(OUR_WIRE.decoder(PROJECT)(encoded).labels) == sorted(labels)
+    assert list(OUR_WIRE.copier(PROJECT)(message).labels) == sorted(labels)
 
 
 def test_an_empty_message_inside_is_still_there(wire: Wire, everything: Message) -> None:

@@ -14,6 +14,7 @@ from acme.dispatch import Directory, Host
 from acme.dispatch.status import UNREACHABLE
 from acme.errors import Refused, Unavailable
 from tests.services import CONTRACTS, PROJECT, Projects, Stage, calling
+from tests.unit.acme.dispatch.town import Town, asking
 
 GET = GetProjectRequest(id=PROJECT)
 SERVICE = CONTRACTS.service_of(ProjectsStub)
@@ -106,3 +107,25 @@ async def test_a_method_that_a_service_left_out_is_unimplemented(directory: Dire
     with pytest.raises(Refused) as caught:
         await directory.named("gateway").client(ProjectsStub).archive_project(ArchiveProjectRequest(id=PROJECT))
     assert caught.value.code == "unimplemented"
+
+
+async def test_a_client_follows_its_service_to_another_process_and_back(directory: Directory, town: Town) -> None:
+    client = directory.named("gateway").client(ProjectsStub)
+    worker = await town.worker()
+    worker.projects.script = projects("far").script
+    remote = town.remote(worker.address)
+    directory.connect(SERVICE, remote)
+    assert directory.remotes[SERVICE.name] is remote
+    with asking():
+        assert (await client.get_project(GET)).name == "far for gateway"
+    with pytest.raises(ValueError, match="is kept at"):
+        directory.host(Host(SERVICE, projects("near"), "projects"))
+    with pytest.raises(ValueError, match="is kept at"):
+        directory.connect(SERVICE, remote)
+    directory.disconnect(SERVICE)
+    with pytest.raises(Unavailable):
+        await client.get_project(GET)
+    directory.host(Host(SERVICE, projects("near"), "projects"))
+    assert (await client.get_project(GET)).name == "near for gateway"
+    with pytest.raises(ValueError, match="is kept by"):
+        directory.connect(SERVICE, remote)

@@ -24,7 +24,7 @@ from acme.contract import Service
 from acme.contracts.authority.v1 import AuthorityStub, ChangesReply, ChangesRequest
 from acme.contracts.projects.v1 import ProjectsStub
 from acme.dispatch import Directory, Host, Pipeline, Remote, Server
-from acme.dispatch.http2 import framed
+from acme.dispatch.exchange import framed
 from acme.dispatch.place import Settings
 from acme.drivers.clock import SystemClock
 from acme.drivers.vault import Vault
@@ -195,6 +195,10 @@ class Wild:
         self.reset_codes: dict[int, Any] = {}
         self.received = 0
 
+    def called(self) -> list[str]:
+        """Paths of the calls that came, without what a pool asks on its own account."""
+        return [path for path in self.paths.values() if "placement" not in path and "health" not in path]
+
     def headers(self, stream: int, *more: tuple[str, str], end: bool = False, first: bool = True) -> None:
         """Response headers, or trailers when not `first`."""
         head = [(":status", "200"), ("content-type", "application/grpc")] if first else []
@@ -261,9 +265,10 @@ async def _wild(
             elif isinstance(event, StreamReset):
                 wild.reset_codes[event.stream_id] = event.error_code
             elif isinstance(event, StreamEnded):
-                if "placement" not in wild.paths[event.stream_id]:
+                path = wild.paths[event.stream_id]
+                if "placement" not in path and "health" not in path:
                     acted = act(wild, event.stream_id)
-                elif describe is None:
+                elif describe is None or "health" in path:
                     wild.refuse(event.stream_id, "12")
                     continue
                 else:

@@ -254,6 +254,20 @@ async def test_a_drain_lets_requests_in_flight_end_and_takes_no_others() -> None
             await drain
 
 
+async def test_a_drain_that_gives_notice_serves_on_and_sends_clients_away() -> None:
+    async with running() as rig:
+        drain = asyncio.get_running_loop().create_task(rig.gateway.drain(5, notice=0.2))
+        async with rig.connection() as old:
+            old.send(rig.request("GET", "/readyz"))
+            answer = await old.answer()
+            assert (answer.status, answer.headers["connection"]) == (503, "close")
+        assert (await rig.ask("GET", ONE)).status == 200
+        assert rig.gateway.in_flight == 0
+        await drain
+        with pytest.raises(OSError):  # noqa: PT011  refused or reset, as the system likes
+            await rig.ask("GET", "/healthz")
+
+
 async def test_a_drain_ends_at_the_end_of_its_grace() -> None:
     async with running() as rig:
         begun = asyncio.Event()

@@ -17,13 +17,16 @@ async def test_ready_means_every_check_is_ok(rig: Rig) -> None:
         "ready": True,
         "checks": {"started": "ok", "draining": "ok", "tokens": "ok"},
         "plugins": {"projects": "ok", "users": "ok"},
+        "stores": {},
     }
 
 
-async def test_a_sick_plugin_is_not_ready_and_a_quarantined_one_is() -> None:
+async def test_a_sick_plugin_is_not_ready_and_one_that_is_out_of_reach_is() -> None:
     async with running() as rig:
-        rig.health["projects"] = "quarantined"
-        assert (await rig.ask("GET", "/readyz")).status == 200
+        for state in ("quarantined", "unreachable", "contract differs", "not served"):
+            rig.health["projects"] = state
+            answer = await rig.ask("GET", "/readyz")
+            assert (answer.status, answer.json["plugins"]["projects"]) == (200, state)
         rig.health["projects"] = "the database cannot be reached"
         answer = await rig.ask("GET", "/readyz")
         assert (answer.status, answer.json["ready"]) == (503, False)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from acme.drivers import postgres as postgres_driver
 from acme.errors import Unavailable
 from acme.ports import Database
 from acme.runtime.databases import CannotStart, serve
@@ -55,6 +56,24 @@ async def test_the_data_folder_is_held_without_an_embedded_database_too(
         with pytest.raises(CannotStart, match="in use by process"):
             async with serve(settings, tmp_path, tasks):
                 pass
+
+
+async def test_processes_that_are_one_of_several_share_the_folder_and_the_server(
+    postgres: Server, tmp_path: Path, tasks: Tasks
+) -> None:
+    settings = DatabaseSettings(url=postgres.url("postgres"))
+    async with serve(settings, tmp_path, tasks) as whole, serve(settings, tmp_path, tasks, alone=False) as part:
+        assert whole.mode == part.mode == "external"
+        assert part.url == postgres.url("")
+
+
+async def test_the_embedded_server_has_room_for_the_sessions_asked_for(tmp_path: Path, tasks: Tasks) -> None:
+    async with serve(DatabaseSettings(), tmp_path / "data", tasks, sessions=123) as databases:
+        assert databases.mode == "embedded"
+        pool = await postgres_driver.open(f"{databases.url.replace('/?', '/postgres?')}", tasks=tasks)
+        async with pool.connection() as connection:
+            assert await connection.fetchval("SHOW max_connections") == "123"
+        await pool.close()
 
 
 async def test_binaries_that_are_not_there_are_told(tmp_path: Path, tasks: Tasks) -> None:

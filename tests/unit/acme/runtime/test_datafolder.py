@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,6 +39,28 @@ def test_the_master_key_is_made_once_and_kept(tmp_path: Path) -> None:
     assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "secrets/master.key").stat().st_mode & 0o777 == 0o600
     assert [file.name for file in (tmp_path / "secrets").iterdir()] == ["master.key"]
+
+
+def test_a_folder_that_a_process_of_several_runs_on_is_in_use(tmp_path: Path) -> None:
+    with claim(tmp_path):
+        pass
+    check(tmp_path)
+    (tmp_path / "run").mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "run" / "control-users.sock"))
+        listener.listen()
+        with pytest.raises(FolderError, match=r"in use: .* listens on .*control-users\.sock"):
+            reset(tmp_path)
+    reset(tmp_path)
+    assert not tmp_path.exists()
+
+
+def test_a_process_that_is_one_of_several_makes_no_master_key(tmp_path: Path) -> None:
+    with pytest.raises(FolderError, match="all processes of a platform share one") as caught:
+        master_key(tmp_path, "", make=False)
+    assert str(tmp_path / "secrets" / "master.key") in str(caught.value)
+    made = master_key(tmp_path, "")
+    assert master_key(tmp_path, "", make=False) == made
 
 
 def test_a_configured_master_key_leaves_no_file(tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from acme import Attempt, Delivery, Job, Plugin, Resources, deliver, work
 from acme.contracts.projects.v1 import ProjectsBase
+from acme.plugin import Replicas
 from acme.runtime.assembly import assemble
 from acme.runtime.discovery import Entry
 from acme.testing import Server
@@ -118,6 +120,33 @@ async def test_a_job_runs_at_the_start_inside_the_plugins_database(postgres: Ser
     plugin = made(jobs=(Job("tidy", every=3600, run=job),))
     async with configured(postgres, tmp_path, plugin) as config, assemble(config, [plugin]):
         await asyncio.wait_for(ran.wait(), LIMIT)
+
+
+async def test_of_two_processes_one_runs_a_singleton_and_both_what_is_for_every_one(
+    postgres: Server, tmp_path: Path
+) -> None:
+    ran: list[str] = []
+    both = asyncio.Event()
+
+    async def single(resources: Resources[Settings]) -> None:
+        ran.append("single")
+
+    async def every(resources: Resources[Settings]) -> None:
+        ran.append("every")
+        if ran.count("every") == 2:
+            both.set()
+
+    jobs = (Job("single", 3600, single), Job("every", 3600, every, Replicas.EVERY))
+    plugin = made(jobs=jobs)
+    async with configured(postgres, tmp_path / "one", plugin) as config:
+        other = msgspec.structs.replace(config.platform, data=str(tmp_path / "two"))
+        second = msgspec.structs.replace(config, platform=other)
+        async with assemble(config, [plugin]), assemble(second, [plugin]) as node:
+            await asyncio.wait_for(both.wait(), LIMIT)
+            async with node.databases["made"].connection() as connection:
+                leases = await connection.fetch("SELECT name FROM acme.leases")
+            assert [row["name"] for row in leases] == ["made.single"]
+        assert ran.count("single") <= 2  # the second may have taken it over when the first gave it back
 
 
 async def test_a_delivery_reaches_its_handler_after_the_commit(postgres: Server, tmp_path: Path) -> None:

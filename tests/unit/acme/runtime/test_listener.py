@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 import pytest
 
 from acme.runtime.databases import CannotStart
-from acme.runtime.listener import listen, url
+from acme.runtime.listener import adopt, listen, url
 
 
 def port_of(listener: socket.socket) -> int:
@@ -51,3 +52,13 @@ def test_the_url_is_one_that_this_machine_reaches(host: str, origin: str) -> Non
 def test_an_ipv6_address_stands_in_brackets(host: str) -> None:
     with listen(host, 0) as listener:
         assert url(listener) == f"http://[::1]:{port_of(listener)}"
+
+
+def test_a_socket_that_a_parent_opened_is_adopted_and_stays_the_parents() -> None:
+    with listen("127.0.0.1", 0) as ours:
+        with adopt(os.dup(ours.fileno())) as theirs:
+            assert port_of(theirs) == port_of(ours)
+            assert not theirs.getblocking()
+            assert not os.get_inheritable(theirs.fileno())
+        with socket.create_connection(("127.0.0.1", port_of(ours)), timeout=5):
+            pass  # the child has gone, and connections wait

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from pathlib import Path
 
 import msgspec
@@ -94,3 +95,38 @@ def test_a_master_key_is_base64_of_32_bytes_at_least(text: str) -> None:
 
 def test_a_good_master_key_is_decoded() -> None:
     assert decode_key(KEY) == bytes(32)
+
+
+def test_services_have_addresses_and_nothing_takes_one_back(tmp_path: Path) -> None:
+    file = tmp_path / "acme.toml"
+    file.write_text('[services]\nusers = "grpc://a:1, grpcs://[::1]:2"\nprojects = "grpc+unix:///run/p%20q.sock"\n')
+    assert load([file]).services == {
+        "users": ("grpc://a:1", "grpcs://[::1]:2"),
+        "projects": ("grpc+unix:///run/p%20q.sock",),
+    }
+    assert set(load([file], {"ACME_SERVICES__USERS": ""}).services) == {"projects"}
+
+
+@pytest.mark.parametrize(
+    "address", ["a:1", "http://a:1", "grpc://a", "grpc+unix://run/a", "grpc://a:1,b:2", "grpc://a:65536"]
+)
+def test_what_is_no_address_is_told_with_what_one_looks_like(address: str) -> None:
+    with pytest.raises(ConfigError, match=r"services\.users: an address is expected.*grpc://host:port"):
+        load(values={"services": {"users": address}})
+
+
+def test_an_address_is_text() -> None:
+    with pytest.raises(ConfigError, match=r"services\.users: text is expected"):
+        load(values={"services": {"users": 5}})
+
+
+@pytest.mark.parametrize(
+    ("format", "terminal", "text"),
+    [("auto", True, True), ("auto", False, False), ("text", False, True), ("json", True, False)],
+)
+def test_logs_are_text_for_people(format: str, terminal: bool, text: bool) -> None:
+    class Stream(io.StringIO):
+        def isatty(self) -> bool:
+            return terminal
+
+    assert load(values={"log": {"format": format}}).log.as_text(Stream()) is text

@@ -89,11 +89,11 @@ def test_one(placement):
 
 @pytest.mark.every_placement
 def test_each(placement):
-    assert placement in ("local", "loopback", "grpc")
+    assert placement in ("local", "loopback", "grpc", "process")
 """
     code, output = pytest_run(tmp_path, test)
     assert code == 0, output
-    assert "4 passed" in output
+    assert "5 passed" in output
 
 
 def test_the_database_fixture_asks_for_one_plugin(tmp_path: Path) -> None:
@@ -126,3 +126,44 @@ async def test_client(platform):
         if line.startswith("E  ") and "this test runs in another event loop" in line
     ]
     assert len(said) == 2, output
+
+
+REPEATED = """
+import pytest
+
+@pytest.fixture
+def platform():
+    pass
+
+def test_one(platform, placement, fault):
+    pass
+
+@pytest.mark.parametrize("placement", ["local"], indirect=True)
+def test_chosen(platform, placement, fault):
+    assert placement == "local"
+
+def test_without(tmp_path):
+    pass
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "two workers"])
+def test_options_repeat_tests_and_note_how_each_went(tmp_path: Path, workers: tuple[str, ...]) -> None:
+    report = tmp_path / "report.json"
+    options = ("--acme-placements=local,loopback", "--acme-faults=all", f"--acme-report={report}", *workers)
+    code, output = pytest_run(tmp_path, REPEATED, *options)
+    assert code == 0, output
+    noted = [(line[0].partition("::")[2].partition("[")[0], *line[1:]) for line in json.loads(report.read_text())]
+    faults = ("clean", "duplicated", "slow", "crash")
+    assert sorted(noted) == sorted(
+        [("test_one", placement, fault, "passed") for placement in ("local", "loopback") for fault in faults]
+        + [("test_chosen", "local", fault, "passed") for fault in faults]
+        + [("test_without", "", "", "passed")]
+    )
+
+
+def test_an_unknown_placement_or_fault_is_told_with_those_there_are(tmp_path: Path) -> None:
+    for option in ("--acme-placements=moon", "--acme-faults=moon"):
+        code, output = pytest_run(tmp_path, REPEATED, option)
+        assert code != 0
+        assert f"{option.partition('=')[0]}: there is no moon; there are " in output

@@ -1,0 +1,302 @@
+"""A list of 50 from another process: our transport beside grpc.aio, with everything else the same.
+
+Both sides speak through a unix socket, one process each, the worker on one core and the callers on the other. Message,
+codec, metadata, proof of identity, token and the callee's pipeline are ours in both; what differs is what carries them.
+
+`python -m tests.bench.remote` measures alone; `serve KIND SOCKET` and `call KIND SOCKET` are its processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import uvloop
+
+from acme.authorise import authorise
+from acme.codec.rules import Checks
+from acme.codec.wire import Wire
+from acme.context import CALL, Call, Kind, Principal
+from acme.contract import Method, load
+from acme.contracts.projects.v1 import ListProjectsReply, ListProjectsRequest, ProjectsBase, ProjectsStub
+from acme.dispatch import Directory, Host, Pipeline, Remote, Server, loopback
+from acme.dispatch.identity import Identity, bearer, deadline, metadata
+from acme.dispatch.serve import serve
+from acme.drivers.clock import SystemClock
+from acme.drivers.vault import Vault
+from acme.tasks import Tasks
+from acme.telemetry import Metrics
+from tests.bench.calls import project
+from tests.bench.serving import Cores, cpu_seconds, pin
+
+KINDS: Final = ("ours", "grpc.aio")
+AT_A_TIME: Final = (1, 16)
+TOKEN: Final = "e30." + "a" * 600 + ".c2lnbmF0dXJl"
+"""As long as an access token."""
+ANN: Final = Principal(Kind.USER, "usr_01h455vb4pex5vsknk084sn02q", scopes=frozenset({"*"}))
+
+Ask = Callable[[], Awaitable[Any]]
+
+
+class Projects(ProjectsBase):
+    """The same 50, always."""
+
+    def __init__(self) -> None:
+        self._reply = ListProjectsReply(projects=[project() for _ in range(50)])
+
+    async def list_projects(self, message: ListProjectsRequest) -> ListProjectsReply:
+        authorise.own("projects.read")
+        return self._reply
+
+
+class Believing:
+    """A verifier whose cache holds the one token."""
+
+    fresh = True
+
+    def cached(self, token: str) -> Principal | None:
+        return ANN if token == TOKEN else None
+
+    async def verify(self, token: str) -> Principal:
+        raise AssertionError
+
+
+@dataclass
+class Side:
+    """What both processes of both kinds are made of."""
+
+    metrics: Metrics = field(default_factory=Metrics)
+    cipher: Vault = field(default_factory=lambda: Vault(b"a master secret of the bench's own"))
+
+    def __post_init__(self) -> None:
+        contracts = load("acme.contracts")
+        self.pipeline = Pipeline(contracts, Wire(contracts), Checks(contracts), self.metrics, SystemClock())
+        self.identity = Identity(self.cipher, self.pipeline.clock)
+        self.service = contracts.service_of(ProjectsStub)
+        self.method: Method = next(one for one in self.service.methods if one.attr == "list_projects")
+
+
+# ---- the worker ------------------------------------------------------------------------------------------------------
+
+
+async def _serve_ours(side: Side, host: Host, path: str) -> None:
+    async with Tasks("bench", side.metrics) as tasks:
+        server = Server(side.pipeline, side.cipher, Believing(), side.metrics, tasks)
+        server.host(host)
+        await server.start(f"grpc+unix://{path}")
+        await _until_told()
+        await server.close()
+
+
+async def _serve_grpc(side: Side, host: Host, path: str) -> None:
+    import grpc.aio  # type: ignore[import-untyped]  # has no stubs
+
+    method, tokens = side.method, Believing()
+    served = serve(side.pipeline, host, method, loopback.carriage(side.pipeline, method, "grpc"))
+
+    async def handle(request: bytes, context: Any) -> bytes:
+        headers = {name.encode(): value.encode() for name, value in context.invocation_metadata()}
+        token = bearer(headers)
+        principal = tokens.cached(token) or await tokens.verify(token)
+        service = side.identity.caller(method.path.encode(), headers)
+        when = deadline({}, context.time_remaining())
+        request_id = headers[b"x-request-id"].decode()
+        call = Call(method.path[1:], principal, request_id, when, service, permission=method.permission)
+        reply: bytes = await served(call, request)
+        return reply
+
+    handler = grpc.unary_unary_rpc_method_handler(handle)
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(method.service, {method.name: handler}),))
+    server.add_insecure_port(f"unix://{path}")
+    await server.start()
+    await _until_told()
+    await server.stop(None)
+
+
+async def _until_told() -> None:
+    print("ready", flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+
+def _serving(kind: str, path: str) -> None:
+    side = Side()
+    host = Host(side.service, Projects(), "projects")
+    if kind == "ours":
+        uvloop.run(_serve_ours(side, host, path))
+    else:
+        asyncio.run(_serve_grpc(side, host, path))
+
+
+# ---- the callers -----------------------------------------------------------------------------------------------------
+
+
+async def _call_ours(side: Side, path: str) -> None:
+    async with Tasks("bench", side.metrics) as tasks:
+        remote = Remote(f"grpc+unix://{path}", side.pipeline, side.cipher, side.metrics, tasks)
+        directory = Directory(side.pipeline)
+        directory.connect(side.service, remote)
+        client = directory.named("gateway").client(ProjectsStub)
+        request = ListProjectsRequest(page_size=50)
+        await _rounds(lambda: client.list_projects(request))
+        await remote.close()
+
+
+async def _call_grpc(side: Side, path: str) -> None:
+    import grpc.aio
+
+    method, request = side.method, ListProjectsRequest(page_size=50)
+    write, read = side.pipeline.wire.encoder(method.request), side.pipeline.wire.decoder(method.reply)
+    async with grpc.aio.insecure_channel(f"unix://{path}") as channel:
+        multi = channel.unary_unary(method.path, request_serializer=write, response_deserializer=read)
+
+        def ask() -> Awaitable[Any]:
+            call = CALL.get()
+            sent = metadata(call)
+            sent[b"acme-identity"] = side.identity.prove("gateway", method.path, sent)
+            pairs = tuple((name.decode(), value.decode()) for name, value in sent.items())
+            answer: Awaitable[Any] = multi(request, metadata=pairs, timeout=call.deadline - time.monotonic())
+            return answer
+
+        await _rounds(ask)
+
+
+async def _rounds(ask: Ask) -> None:
+    """Each line on standard input is a round: [calls at a time, seconds]. Answers with calls a second."""
+    CALL.set(Call("", ANN, "bench-0123456789", time.monotonic() + 3600, "gateway", "192.0.2.1", credentials=TOKEN))
+    if len((await ask()).projects) != 50:
+        raise AssertionError("that is no list of 50")
+    print("ready", flush=True)
+    loop = asyncio.get_running_loop()
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        at_a_time, seconds = json.loads(line)
+        calls, until = 0, time.perf_counter() + seconds
+
+        async def caller(until: float) -> int:
+            made = 0
+            while time.perf_counter() < until:
+                await ask()
+                made += 1
+            return made
+
+        started = time.perf_counter()
+        calls = sum(await asyncio.gather(*[caller(until) for _ in range(at_a_time)]))
+        print(json.dumps([calls, time.perf_counter() - started]), flush=True)
+
+
+def _calling(kind: str, path: str) -> None:
+    side = Side()
+    if kind == "ours":
+        uvloop.run(_call_ours(side, path))
+    else:
+        asyncio.run(_call_grpc(side, path))
+
+
+# ---- the measurement -------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Figures:
+    """Of one kind with so many calls at a time, a value a round."""
+
+    rates: list[float] = field(default_factory=list)
+    worker: list[float] = field(default_factory=list)
+    """CPU µs a call."""
+    caller: list[float] = field(default_factory=list)
+
+    @property
+    def cpu(self) -> float:
+        """CPU µs a call, of both."""
+        return statistics.median(self.worker) + statistics.median(self.caller)
+
+
+@contextlib.contextmanager
+def _process(role: str, kind: str, path: str, core: int) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "tests.bench.remote", role, kind, path]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        pin([process.pid], core)
+        if process.stdin is None or process.stdout is None or process.stdout.readline() != "ready\n":
+            raise RuntimeError(f"{' '.join(command)} did not start")
+        pin([process.pid], core)  # threads begun since then
+        try:
+            yield process
+        finally:
+            process.stdin.close()
+            process.wait(10)
+
+
+def _round(worker: subprocess.Popen[str], caller: subprocess.Popen[str], at_a_time: int, seconds: float) -> list[float]:
+    if caller.stdin is None or caller.stdout is None:
+        raise AssertionError
+    before = [cpu_seconds(worker.pid), cpu_seconds(caller.pid)]
+    caller.stdin.write(json.dumps([at_a_time, seconds]) + "\n")
+    caller.stdin.flush()
+    calls, took = json.loads(caller.stdout.readline())
+    used = [cpu_seconds(worker.pid) - before[0], cpu_seconds(caller.pid) - before[1]]
+    return [calls / took, used[0] / calls * 1e6, used[1] / calls * 1e6]
+
+
+def measure(rounds: int, seconds: float) -> dict[tuple[str, int], Figures]:
+    """Figures by kind and calls at a time; rounds alternate between the kinds, after one that warms up."""
+    cores = Cores.choose()
+    found = {(kind, number): Figures() for number in AT_A_TIME for kind in KINDS}
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="acme-bench-")))
+        running = {}
+        for number, kind in enumerate(KINDS):
+            path = str(folder / f"{number}.sock")
+            worker = stack.enter_context(_process("serve", kind, path, cores.server))
+            running[kind] = worker, stack.enter_context(_process("call", kind, path, cores.others))
+            _round(*running[kind], 4, min(seconds, 0.5))
+        for _ in range(rounds):
+            for (kind, at_a_time), figures in found.items():
+                rate, worker_cpu, caller_cpu = _round(*running[kind], at_a_time, seconds)
+                figures.rates.append(rate)
+                figures.worker.append(worker_cpu)
+                figures.caller.append(caller_cpu)
+    return found
+
+
+def report(rounds: int, seconds: float) -> dict[str, float]:
+    """Prints the figures; returns how many calls ours makes for one of theirs, by what it is reckoned by."""
+    found = measure(rounds, seconds)
+    print(
+        f"\nA list of 50 from another process, {rounds} rounds of {seconds:g} s, alternating, medians; CPU µs a call:\n"
+    )
+    print(f"{'':34} {'calls/s':>8} {'least':>8} – {'most':<8}{'worker':>8} {'caller':>8}")
+    for (kind, at_a_time), one in found.items():
+        name = f"{kind}, {at_a_time} at a time"
+        rates = f"{statistics.median(one.rates):8.0f} {min(one.rates):8.0f} – {max(one.rates):<8.0f}"
+        print(f"{name:34} {rates}{statistics.median(one.worker):8.0f} {statistics.median(one.caller):8.0f}")
+    ratios = {}
+    for at_a_time in AT_A_TIME:
+        ours, theirs = found["ours", at_a_time], found["grpc.aio", at_a_time]
+        by_rate = [one / other for one, other in zip(ours.rates, theirs.rates, strict=True)]
+        ratios[f"{at_a_time} at a time, by calls/s"] = statistics.median(by_rate)
+        ratios[f"{at_a_time} at a time, by CPU time a call"] = theirs.cpu / ours.cpu
+    return ratios
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measures, or is one of the processes."""
+    if arguments:
+        role, kind, path = arguments
+        (_serving if role == "serve" else _calling)(kind, path)
+        return
+    for what, ratio in report(5, 2.0).items():
+        print(f"ours beside grpc.aio, {what}: {ratio:.2f}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

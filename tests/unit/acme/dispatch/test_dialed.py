@@ -1,0 +1,97 @@
+"""The end that asks."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from h2.settings import SettingCodes
+
+from acme.dispatch.accepted import Accepted
+from acme.dispatch.exchange import Exchange, Lost
+from tests.unit.acme.dispatch.pair import ASK, HEAD, OK, pair
+from tests.unit.acme.dispatch.town import soon, until
+
+
+async def test_an_answer_comes_whole() -> None:
+    async with pair() as both:
+        exchange = await both.dialed.ask(ASK, b"hello")
+        assert (exchange.message(), dict(exchange.head)[b":status"]) == (b"hello", b"200")
+        assert dict(exchange.tail) == dict(OK)
+
+
+async def test_whoever_is_cancelled_resets_the_stream() -> None:
+    stopped = asyncio.Event()
+
+    async def serve(link: Accepted, exchange: Exchange) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    async with pair(serve) as both:
+        call = soon(both.dialed.ask(ASK, b"hello"))
+        await until(lambda: both.accepted.exchanges)
+        call.cancel()
+        await asyncio.wait_for(stopped.wait(), 2)
+        assert not both.dialed.exchanges
+
+
+async def test_more_exchanges_than_the_peer_takes_wait_for_a_place() -> None:
+    busy = most = 0
+
+    async def serve(link: Accepted, exchange: Exchange) -> None:
+        nonlocal busy, most
+        busy += 1
+        most = max(most, busy)
+        await asyncio.sleep(0)
+        busy -= 1
+        await link.answer(exchange, HEAD, b"", OK)
+
+    async with pair(serve) as both, asyncio.timeout(5):
+        await both.dialed.ask(ASK, b"")
+        both.accepted.h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: 3})
+        both.accepted.flush()
+        await until(lambda: both.dialed.h2.remote_settings.max_concurrent_streams == 3)
+        await asyncio.gather(*[both.dialed.ask(ASK, b"") for _ in range(20)])
+        assert most <= 3
+
+
+async def test_a_connection_that_has_ended_takes_nothing_and_nothing_was_done() -> None:
+    async with pair() as both:
+        both.dialed.abort("enough")
+        with pytest.raises(Lost) as caught:
+            await both.dialed.ask(ASK, b"hello")
+        assert not caught.value.processed
+
+
+async def test_a_retired_connection_ends_with_its_last_answer() -> None:
+    go = asyncio.Event()
+
+    async def serve(link: Accepted, exchange: Exchange) -> None:
+        await go.wait()
+        await link.answer(exchange, HEAD, b"late", OK)
+
+    async with pair(serve) as both, asyncio.timeout(5):
+        call = soon(both.dialed.ask(ASK, b"hello"))
+        await until(lambda: both.accepted.exchanges)
+        both.dialed.retire()
+        with pytest.raises(Lost) as caught:
+            await both.dialed.ask(ASK, b"hello")
+        assert not caught.value.processed
+        assert not both.dialed.closed
+        go.set()
+        assert (await call).message() == b"late"
+        await until(lambda: both.dialed.closed)
+
+
+async def test_a_reply_that_is_too_large_ends_the_exchange_and_not_the_connection() -> None:
+    async def serve(link: Accepted, exchange: Exchange) -> None:
+        size = 8 * 1024 * 1024 if exchange.message() == b"large" else 1
+        await link.answer(exchange, HEAD, b"x" * size, OK)
+
+    async with pair(serve) as both, asyncio.timeout(5):
+        with pytest.raises(Lost, match="more than"):
+            await both.dialed.ask(ASK, b"large")
+        assert (await both.dialed.ask(ASK, b"small")).message() == b"x"
+        await until(lambda: not both.accepted.exchanges)

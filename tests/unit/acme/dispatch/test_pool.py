@@ -1,0 +1,319 @@
+"""Addresses: who is there, who is left out, and who gets a call."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from acme.contracts.authority.v1 import AuthorityStub, ChangesReply, ChangesRequest
+from acme.contracts.placement.v1 import DescribeReply, Served
+from acme.contracts.projects.v1 import CreateProjectRequest, GetProjectRequest, ProjectsStub
+from acme.contracts.users.v1 import GetMeRequest, UsersStub
+from acme.dispatch import Host
+from acme.dispatch.describe import digest
+from acme.dispatch.status import MISMATCH, OUTCOME_UNKNOWN, UNREACHABLE
+from acme.drivers.vault import Vault
+from acme.errors import Refused, Unavailable
+from tests.services import PROJECT
+from tests.unit.acme.dispatch.nonsense import GOOD
+from tests.unit.acme.dispatch.town import (
+    AUTHORITY,
+    QUICK,
+    Act,
+    Town,
+    Wild,
+    asking,
+    hostile,
+    raw,
+    soon,
+    until,
+    vacant,
+)
+
+ASK = ChangesRequest(since=1)
+GET = GetProjectRequest(id=PROJECT)
+CREATE = CreateProjectRequest(name="one")
+
+
+@pytest.fixture(autouse=True)
+def _asking() -> Iterator[None]:
+    with asking():
+        yield
+
+
+async def fails(awaitable: Awaitable[object]) -> Refused:
+    with pytest.raises(Refused) as caught:
+        await awaitable
+    return caught.value
+
+
+# ---- nobody is there -------------------------------------------------------------------------------------------------
+
+
+async def test_nobody_there_is_unreachable_at_once(town: Town) -> None:
+    client = town.client(AuthorityStub, town.remote(vacant()))
+    started = time.monotonic()
+    for _ in range(2):
+        caught = await fails(client.changes(ASK))
+        assert (type(caught), caught.reason, caught.retry_after) == (Unavailable, UNREACHABLE, 1.0)
+    assert time.monotonic() - started < 1
+
+
+async def test_a_name_that_is_not_found_is_unreachable(town: Town) -> None:
+    client = town.client(AuthorityStub, town.remote("grpc://nobody.invalid:1"))
+    assert (await fails(client.changes(ASK))).reason == UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    "sends",
+    [
+        (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",),
+        (b"\x00" * 64,),
+        (b"\x15\x03\x01\x00\x02\x02\x46",),
+        (b"SSH-2.0-OpenSSH_9.6\r\n",),
+    ],
+)
+@pytest.mark.parametrize("close", [True, False])
+async def test_who_does_not_speak_http_2_is_unreachable(town: Town, sends: tuple[bytes], close: bool) -> None:
+    async with raw(*sends, close=close) as address:
+        assert (await fails(town.client(AuthorityStub, town.remote(address)).changes(ASK))).reason == UNREACHABLE
+
+
+async def test_who_says_nothing_is_unreachable(town: Town) -> None:
+    async with raw() as address:
+        assert (await fails(town.client(AuthorityStub, town.remote(address)).changes(ASK))).reason == UNREACHABLE
+
+
+async def test_a_worker_of_another_deployment_is_unreachable_and_says_why(town: Town) -> None:
+    worker = await town.worker(cipher=Vault(b"the master secret of other people"))
+    remote = town.remote(worker.address)
+    assert (await fails(town.client(AuthorityStub, remote).changes(ASK))).reason == UNREACHABLE
+    assert "does not take us for one of its own" in remote.view()[0].why
+
+
+async def test_a_service_that_is_not_at_the_address_is_unreachable_until_it_is(town: Town) -> None:
+    worker = await town.worker()
+    remote = town.remote(worker.address)
+    client = town.client(AuthorityStub, remote)
+    await client.changes(ASK)
+    worker.server.withdraw(AUTHORITY)
+    assert (await fails(client.changes(ASK))).reason == UNREACHABLE
+    worker.server.host(Host(AUTHORITY, worker.authority, "users"))
+
+    async def back() -> bool:
+        try:
+            return (await client.changes(ASK)).latest == 1
+        except Unavailable:
+            return False
+
+    async with asyncio.timeout(5):
+        while not await back():  # noqa: ASYNC110 - that is how one notices
+            await asyncio.sleep(0.01)
+
+
+# ---- contracts -------------------------------------------------------------------------------------------------------
+
+
+def describing(*served: Served) -> Act:
+    return lambda wild, stream: wild.answer(stream, bytes(DescribeReply(services=list(served))))
+
+
+async def test_a_worker_whose_contract_differs_is_not_called_and_the_others_are(town: Town) -> None:
+    other = Served(service=AUTHORITY.name, digest="0" * 64, plugin="users", plugin_version="2.0")
+    called: list[int] = []
+    async with hostile(lambda wild, stream: called.append(stream), describing(other)) as (address, _):
+        remote = town.remote(address)
+        caught = await fails(town.client(AuthorityStub, remote).changes(ASK))
+        assert (type(caught), caught.reason) == (Unavailable, MISMATCH)
+        view = remote.view()[0]
+        assert (view.state, view.services, view.versions) == (
+            "ready", {AUTHORITY.name: "contract differs"}, {"users": "2.0"},
+        )  # fmt: skip
+        good = await town.worker()
+        both = town.remote(address, good.address)
+        await both.settle(5)
+        for _ in range(5):
+            assert (await town.client(AuthorityStub, both).changes(ASK)).latest == 1
+        assert not called
+
+
+async def test_a_worker_whose_contract_is_ours_is_called(town: Town) -> None:
+    same = Served(service=AUTHORITY.name, digest=digest(AUTHORITY))
+    async with hostile(lambda wild, stream: wild.answer(stream, GOOD), describing(same)) as (address, _):
+        client = town.client(AuthorityStub, town.remote(address))
+        assert (await client.changes(ASK)).latest == 99
+        users = town.client(UsersStub, town.remote(address), "gateway")
+        assert (await fails(users.get_me(GetMeRequest()))).reason == UNREACHABLE
+
+
+async def test_a_description_that_is_none_makes_an_address_fail(town: Town) -> None:
+    async with hostile(lambda *_: None, lambda wild, stream: wild.answer(stream, b"\x0a\xff")) as (address, _):
+        remote = town.remote(address)
+        assert (await fails(town.client(AuthorityStub, remote).changes(ASK))).reason == UNREACHABLE
+        assert remote.view()[0].state == "failing"
+
+
+# ---- several addresses -----------------------------------------------------------------------------------------------
+
+
+async def test_the_address_with_fewer_calls_in_flight_gets_the_call(town: Town) -> None:
+    slow, quick = await town.worker(), await town.worker()
+    go = asyncio.Event()
+
+    async def script(message: ChangesRequest) -> ChangesReply:
+        slow.calls.append(message)
+        await go.wait()
+        return ChangesReply(latest=1)
+
+    slow.authority.script = script
+    remote = town.remote(slow.address, quick.address)
+    await remote.settle(5)
+    client = town.client(AuthorityStub, remote)
+    stuck = []
+    while not slow.calls:
+        stuck.append(soon(client.changes(ASK)))
+        await asyncio.sleep(0.01)
+    for _ in range(50):
+        assert (await client.changes(ASK)).latest == 2
+    assert len(slow.calls) == 1
+    go.set()
+    await asyncio.gather(*stuck)
+
+
+async def test_calls_are_spread_over_addresses(town: Town) -> None:
+    workers = [await town.worker() for _ in range(4)]
+    remote = town.remote(*[worker.address for worker in workers])
+    await remote.settle(5)
+    client = town.client(AuthorityStub, remote)
+    for _ in range(200):
+        await client.changes(ASK)
+    assert all(20 < len(worker.calls) < 90 for worker in workers)
+
+
+async def test_when_one_of_two_is_killed_reads_go_on_and_writes_are_told(town: Town) -> None:
+    dying, living = await town.worker(), await town.worker()
+    waiting = asyncio.Event()
+
+    async def hang(message: object) -> ChangesReply:
+        waiting.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    dying.authority.script = dying.projects.script = hang
+    remote = town.remote(dying.address)
+    reads, writes = town.client(AuthorityStub, remote), town.client(ProjectsStub, remote, "gateway")
+    write = soon(fails(writes.create_project(CREATE)))
+    both = town.remote(dying.address, living.address)
+    await both.settle(5)
+    client = town.client(AuthorityStub, both)
+    read = [soon(client.changes(ASK)) for _ in range(8)]
+    await asyncio.wait_for(waiting.wait(), 5)
+    await dying.server.close()
+    assert (await write).reason == OUTCOME_UNKNOWN
+    assert {(await one).latest for one in read} == {2}
+    assert (await fails(reads.changes(ASK))).reason == UNREACHABLE
+    assert town.counted("acme_remote_retries_total") > 0
+
+
+async def test_an_address_that_comes_back_is_used_again(town: Town) -> None:
+    address = vacant()
+    remote = town.remote(address)
+    client = town.client(AuthorityStub, remote)
+    assert (await fails(client.changes(ASK))).reason == UNREACHABLE
+    await town.worker(address)
+    await until(lambda: remote.view()[0].state == "ready")
+    assert (await client.changes(ASK)).latest == 1
+
+
+async def test_a_drained_worker_finishes_and_its_callers_go_elsewhere(town: Town) -> None:
+    leaving, staying = await town.worker(), await town.worker()
+    go, begun = asyncio.Event(), asyncio.Event()
+
+    async def script(message: ChangesRequest) -> ChangesReply:
+        begun.set()
+        await go.wait()
+        return ChangesReply(latest=1)
+
+    leaving.authority.script = script
+    remote = town.remote(leaving.address, staying.address)
+    await remote.settle(5)
+    client = town.client(AuthorityStub, remote)
+    calls = [soon(client.changes(ASK)) for _ in range(8)]
+    await asyncio.wait_for(begun.wait(), 5)
+    draining = soon(leaving.server.drain(5))
+    await until(lambda: {view.state for view in remote.view()} != {"ready"})
+    for _ in range(20):
+        assert (await client.changes(ASK)).latest == 2
+    assert not draining.done()
+    go.set()
+    assert {(await call).latest for call in calls} == {1, 2}
+    await asyncio.wait_for(draining, 2)
+    assert town.counted("acme_remote_failures_total") == 0
+
+
+async def test_a_worker_that_stops_answering_is_passed_over_then_given_up(town: Town) -> None:
+    """As a stopped process does: its connection stands, and nothing comes."""
+    good = await town.worker()
+    same = Served(service=AUTHORITY.name, digest=digest(AUTHORITY))
+
+    async def stop(wild: Wild, stream: int) -> None:
+        await asyncio.Event().wait()
+
+    async with hostile(stop, describing(same)) as (address, met):
+        remote = town.remote(address, good.address)
+        await remote.settle(5)
+        client = town.client(AuthorityStub, remote)
+        started = time.monotonic()
+        replies = await asyncio.gather(*[client.changes(ASK) for _ in range(8)])
+        assert {reply.latest for reply in replies} == {1}
+        assert time.monotonic() - started < 2
+        assert met
+        assert town.counted("acme_remote_retries_total") >= 1
+
+
+async def test_an_address_that_answers_nothing_but_nonsense_is_left_out(town: Town) -> None:
+    good = await town.worker()
+    async with hostile(lambda wild, stream: wild.answer(stream, b"\x0a\xff\xff")) as (address, met):
+        remote = town.remote(address, good.address, settings=replace(QUICK, troubles=3, backoff=60, most=60))
+        await remote.settle(5)
+        client = town.client(AuthorityStub, remote)
+        for _ in range(100):
+            assert (await client.changes(ASK)).latest == 1
+        assert sum(len(wild.called()) for wild in met) == 3
+        assert sorted(view.state for view in remote.view()) == ["failing", "ready"]
+
+
+# ---- the rest ----
+
+
+async def test_after_the_end_everything_is_unreachable(town: Town) -> None:
+    worker = await town.worker()
+    remote = town.remote(worker.address)
+    client = town.client(AuthorityStub, remote)
+    await client.changes(ASK)
+    await remote.close()
+    assert (await fails(client.changes(ASK))).reason == UNREACHABLE
+    assert remote.view() == ()
+
+
+async def test_addresses_and_certificates_belong_together(town: Town) -> None:
+    with pytest.raises(ValueError, match="needs certificates"):
+        town.remote("grpcs://users:1")
+    with pytest.raises(ValueError, match="is no address"):
+        town.remote("http://users:1")
+
+
+async def test_a_view_says_what_is_there(town: Town) -> None:
+    worker = await town.worker()
+    remote = town.remote(worker.address, vacant())
+    await remote.settle(5)
+    good, bad = sorted(remote.view(), key=lambda view: view.state, reverse=True)
+    assert (good.state, good.address, good.stranger, good.in_flight) == ("ready", worker.address, False, 0)
+    assert good.services == {AUTHORITY.name: "ok", "acme.projects.v1.Projects": "ok"}
+    assert good.versions["users"] == "1.0"
+    assert (bad.state, bad.services) == ("failing", {})
+    assert bad.why
