@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from typing import Final, cast
 
 from h2.errors import ErrorCodes
@@ -60,14 +61,17 @@ class Accepted(Link):
         self.flush()
 
     async def stream(
-        self, exchange: Exchange, head: Sequence[Header], messages: AsyncIterator[bytes], tail: Sequence[Header]
+        self, exchange: Exchange, head: Sequence[Header], messages: AsyncGenerator[bytes, None], tail: Sequence[Header]
     ) -> None:
-        """Sends headers, each message as it comes, as fast as the peer takes them, and trailers."""
+        """Sends headers, each message as it comes, as fast as the peer takes them, and trailers. Closes `messages`."""
         try:
-            async for message in messages:
-                self._open(exchange, head)
-                await self.send(exchange, framed(message), end=False)
-                await asyncio.sleep(0)  # whoever is fast enough never makes us wait, and others want to be served too
+            async with aclosing(messages):
+                async for message in messages:
+                    self._open(exchange, head)
+                    await self.send(exchange, framed(message), end=False)
+                    await asyncio.sleep(
+                        0
+                    )  # whoever is fast enough never makes us wait, and others want to be served too
             self._open(exchange, head)
             self.refuse(exchange, tail)
         except ProtocolError:

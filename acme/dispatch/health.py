@@ -7,7 +7,7 @@ can be served at all: `able` says so. https://github.com/grpc/grpc/blob/master/d
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection
 from typing import Final
 
 from google.protobuf.message import DecodeError
@@ -67,7 +67,7 @@ class Health:
             return None
         return HealthCheckResponse(status=self._status(service)).SerializeToString()
 
-    async def watch(self, request: bytes) -> AsyncIterator[bytes]:
+    async def watch(self, request: bytes) -> AsyncGenerator[bytes, None]:
         """Replies to a Watch: the state now, and every other one after it, without an end."""
         service = _service(request)
         said = None

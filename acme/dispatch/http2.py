@@ -6,8 +6,8 @@ since only such a one may be sent again whatever it does. Beyond that, a reply t
 bytes instead of being gathered, a connection that is told to go away finishes what it has, and headers, message and
 trailers leave in one write.
 
-- What one exchange may keep in memory is a message's limit, and all of one connection `CONNECTION_WINDOW`: bytes are
-  credited to the sender when their exchange ends.
+- What one exchange may keep in memory is a message's limit. Bytes of small messages count for the connection's window until
+  their exchange ends. Those of large ones do not, or many of them, each half there, would wait for each other.
 - A stream of messages (inbox.py) keeps what its own window holds, whose bytes are credited as they are read. It takes
   nothing of the connection's window, so that one that nobody reads stops none of the others.
 - Names and values of headers are bytes, and blocks of them are written by headers.py.
@@ -194,7 +194,10 @@ class Link(asyncio.Protocol):
             self._give_credit(size)
             exchange.inbox.feed(event.data or b"", size)
             return
-        exchange.credit += size
+        if exchange.wide:
+            self._give_credit(size)
+        else:
+            exchange.credit += size
         if event.data:
             exchange.chunks.append(event.data)
             exchange.size += len(event.data)
@@ -203,6 +206,8 @@ class Link(asyncio.Protocol):
             elif exchange.size > self._window // 2 and not exchange.wide:
                 exchange.wide = True
                 self.widen(exchange, MESSAGE_LIMIT)
+                self._give_credit(exchange.credit)
+                exchange.credit = 0
 
     def _ended(self, event: StreamEnded) -> None:
         exchange = self.exchanges.get(event.stream_id)

@@ -15,7 +15,6 @@ import asyncio
 import base64
 import ssl
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
 from types import MappingProxyType
 from typing import Final, Protocol, cast
 from urllib.parse import quote
@@ -257,8 +256,7 @@ class Server:
         requests = Messages(_received(exchange))
         call = await self._call(method, path, headers)
         try:
-            async with aclosing(served(call, requests)) as replies:
-                await within(call.deadline, link.stream(exchange, _WELL, replies, _OK))
+            await within(call.deadline, link.stream(exchange, _WELL, served(call, requests), _OK))
         except asyncio.CancelledError:
             if isinstance(requests.failure, Refused):
                 raise requests.failure from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import pytest
 from h2.errors import ErrorCodes
@@ -79,7 +79,7 @@ async def test_leaving_serves_what_is_on_its_way_and_then_closes() -> None:
 async def test_a_stream_of_messages_ends_with_whoever_listens() -> None:
     ended = asyncio.Event()
 
-    async def numbers() -> AsyncIterator[bytes]:
+    async def numbers() -> AsyncGenerator[bytes, None]:
         try:
             while True:
                 yield b"1"
@@ -88,7 +88,7 @@ async def test_a_stream_of_messages_ends_with_whoever_listens() -> None:
             ended.set()
 
     async def serve(link: Accepted, exchange: Exchange) -> None:
-        await link.stream(exchange, HEAD, numbers())
+        await link.stream(exchange, HEAD, numbers(), OK)
 
     async with pair(serve) as both, asyncio.timeout(5):
         call = soon(both.dialed.ask(ASK, b""))

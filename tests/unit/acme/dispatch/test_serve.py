@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import structlog
 
 from acme import authorise, current
+from acme.codec.rules import Checks
+from acme.codec.wire import Wire
 from acme.context import ANONYMOUS, Kind, Principal
+from acme.contract import Contracts
 from acme.contracts.authority.v1 import AuthorityStub, ChangesReply, ChangesRequest
 from acme.contracts.projects.v1 import (
     CreateProjectRequest,
@@ -21,10 +25,15 @@ from acme.contracts.projects.v1 import (
     UpdateProjectRequest,
 )
 from acme.contracts.users.v1 import RefreshSessionRequest, SessionsStub, SessionTokens
-from acme.dispatch import Directory, Host
+from acme.dispatch import Directory, Host, Pipeline
 from acme.dispatch.serve import MESSAGE_LIMIT, check_hostable
+from acme.drivers.clock import SystemClock
 from acme.errors import Code, Conflict, Denied, Fault, Invalid, Refused, TooLarge, Unauthenticated
+from acme.telemetry import Metrics
+from acme.work import UnitFactory, work
+from tests import blobs
 from tests.services import ANN, CONTRACTS, PROJECT, Projects, Stage, calling, refusal
+from tests.unit.acme.dispatch.town import asking
 
 GET = GetProjectRequest(id=PROJECT)
 SERVICE = Principal(Kind.SERVICE, "billing")
@@ -264,3 +273,58 @@ def test_only_what_keeps_the_contract_is_hosted() -> None:
         check_hostable(Host(service, object(), "things"))
     with pytest.raises(TypeError, match=r"Plain\.get_project is no `async def`"):
         check_hostable(Host(service, Plain(), "things"))
+
+
+def test_only_generators_are_hosted_for_streams(trial: Contracts) -> None:
+    declared, service = trial.services["blobs.v1.Blobs"], blobs.make()
+    check_hostable(Host(declared, service, "blobs"))
+    service.count = service.sum
+    with pytest.raises(TypeError, match=r"Blobs\.count is no `async def` with `yield`"):
+        check_hostable(Host(declared, service, "blobs"))
+    service.count, service.sum = type(service).count.__get__(service), service.count
+    replaced = replace(declared, methods=tuple(m for m in declared.methods if m.name == "Count"))
+    check_hostable(Host(replaced, service, "blobs"))
+
+
+async def test_a_stream_writes_in_short_units_and_says_nothing_before_it_is_kept(
+    trial: Contracts, stage: Stage
+) -> None:
+    pipeline = Pipeline(trial, Wire(trial), Checks(trial), Metrics(), SystemClock())
+    units = UnitFactory(
+        "things",
+        stage.pool,
+        contracts=trial,
+        wire=pipeline.wire,
+        cipher=stage.cipher,
+        clock=stage.clock,
+        metrics=Metrics(),
+    )
+    service, directory = blobs.make(), Directory(pipeline)
+    declared = trial.services["blobs.v1.Blobs"]
+    directory.host(Host(declared, service, "blobs", units))
+    client: Any = directory.named("gateway").client(declared.stub)
+
+    async def write(value: Any) -> None:
+        async with work(last=value is None):
+            await units.database.execute("INSERT INTO things (id) VALUES ($1)", str(value))
+
+    service.hook = write
+    with asking():
+        await _writes(stage, service, client)
+
+
+async def _writes(stage: Stage, service: Any, client: Any) -> None:
+    m = blobs.module()
+    assert (await client.sum([m.Number(value=1), m.Number(value=2)])).value == 3
+    assert await stage.value("SELECT count(*) FROM things") == 2
+    async for _ in client.guarded(m.CountRequest(count=2)):
+        assert await stage.value("SELECT count(*) FROM things") == 3
+    with pytest.raises(Refused):  # it reads only
+        async for _ in client.count(m.CountRequest(count=1)):
+            pass
+    service.decides = False
+    async with stage.pool.connection() as connection:
+        await connection.execute("TRUNCATE things")
+    with pytest.raises(Refused):
+        await read(client.guarded(m.CountRequest(count=1)))
+    assert await stage.value("SELECT count(*) FROM things") == 0

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +35,8 @@ from acme.errors import (
 )
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
-from acme.work import UnitFactory, work
 from tests import blobs
-from tests.services import ANN, Stage
+from tests.services import ANN
 from tests.unit.acme.dispatch.town import QUICK, Believing, asking, soon, until
 
 NARROW = Principal(Kind.USER, "usr_bob", scopes=frozenset({"blobs.write"}))
@@ -118,9 +116,12 @@ async def test_requests_come_in_their_order_from_any_iterable(rig: Rig) -> None:
 async def test_both_ways_at_once_each_reply_may_follow_its_request(rig: Rig) -> None:
     said: list[int] = []
 
+    asked: list[int] = []
+
     async def ask() -> AsyncIterator[Any]:
         for value in range(50):
-            await until(lambda: len(said) >= value)
+            await until(lambda: len(said) == len(asked))
+            asked.append(value)
             yield rig.m.Number(value=value)
 
     async for number in rig.client.double(ask()):
@@ -401,57 +402,3 @@ async def test_a_client_that_was_taken_before_finds_the_service_later(rig: Rig) 
     assert caught.value.reason == "unreachable"
     with pytest.raises(Unavailable):
         await rig.client.sum([])
-
-
-# ---- units of work --------------------------------------------------------------------------------------------------
-
-
-async def test_a_stream_writes_in_short_units_and_says_nothing_before_it_is_kept(
-    trial: Contracts, stage: Stage
-) -> None:
-    pipeline = Pipeline(trial, Wire(trial), Checks(trial), Metrics(), SystemClock())
-    units = UnitFactory(
-        "things",
-        stage.pool,
-        contracts=trial,
-        wire=pipeline.wire,
-        cipher=stage.cipher,
-        clock=stage.clock,
-        metrics=Metrics(),
-    )
-    service, directory = blobs.make(), Directory(pipeline)
-    m, declared = blobs.module(), trial.services["blobs.v1.Blobs"]
-    directory.host(Host(declared, service, "blobs", units))
-    client: Any = directory.named("gateway").client(declared.stub)
-
-    async def write(value: Any) -> None:
-        async with work(last=value is None):
-            await units.database.execute("INSERT INTO things (id) VALUES ($1)", str(value))
-
-    service.hook = write
-    assert (await client.sum([m.Number(value=1), m.Number(value=2)])).value == 3
-    assert await stage.value("SELECT count(*) FROM things") == 2
-    async for _ in client.guarded(m.CountRequest(count=2)):
-        assert await stage.value("SELECT count(*) FROM things") == 3
-    with pytest.raises(Refused):  # it reads only
-        async for _ in client.count(m.CountRequest(count=1)):
-            pass
-    service.decides = False
-    async with stage.pool.connection() as connection:
-        await connection.execute("TRUNCATE things")
-    with pytest.raises(Refused):
-        await read(client.guarded(m.CountRequest(count=1)))
-    assert await stage.value("SELECT count(*) FROM things") == 0
-
-
-def test_only_generators_are_hosted_for_streams(trial: Contracts) -> None:
-    from acme.dispatch.serve import check_hostable
-
-    declared, service = trial.services["blobs.v1.Blobs"], blobs.make()
-    check_hostable(Host(declared, service, "blobs"))
-    service.count = service.sum
-    with pytest.raises(TypeError, match=r"Blobs\.count is no `async def` with `yield`"):
-        check_hostable(Host(declared, service, "blobs"))
-    service.count, service.sum = type(service).count.__get__(service), service.count
-    replaced = replace(declared, methods=tuple(m for m in declared.methods if m.name == "Count"))
-    check_hostable(Host(replaced, service, "blobs"))
