@@ -37,9 +37,10 @@ def test_what_is_committed_is_what_the_protos_say() -> None:
 
 
 def test_only_the_strangers_own_files_come_out(generated: dict[str, bytes]) -> None:
-    assert sorted(generated) == ["__init__.py", "descriptors.binpb", "trial/__init__.py", "trial/v1/__init__.py"]
+    modules = [f"{package}/{rest}__init__.py" for package in ("blobs", "trial") for rest in ("", "v1/")]
+    assert sorted(generated) == ["__init__.py", *modules[:2], "descriptors.binpb", *modules[2:]]
     descriptors = FileDescriptorSet.FromString(generated["descriptors.binpb"])
-    assert [file.name for file in descriptors.file] == ["trial/v1/trial.proto"]
+    assert [file.name for file in descriptors.file] == ["blobs/v1/blobs.proto", "trial/v1/trial.proto"]
 
 
 def test_everything_else_is_imported_from_ours(generated: dict[str, bytes]) -> None:
@@ -54,7 +55,7 @@ def test_every_generated_file_says_so(generated: dict[str, bytes]) -> None:
 
 
 def test_descriptors_hold_comments_and_no_places(generated: dict[str, bytes]) -> None:
-    (file,) = FileDescriptorSet.FromString(generated["descriptors.binpb"]).file
+    _, file = FileDescriptorSet.FromString(generated["descriptors.binpb"]).file
     places = file.source_code_info.location
     assert " Tries everything.\n" in [place.leading_comments for place in places]
     assert not any(place.span for place in places)

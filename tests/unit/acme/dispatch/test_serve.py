@@ -326,5 +326,5 @@ async def _writes(stage: Stage, service: Any, client: Any) -> None:
     async with stage.pool.connection() as connection:
         await connection.execute("TRUNCATE things")
     with pytest.raises(Refused):
-        await read(client.guarded(m.CountRequest(count=1)))
+        await anext(client.guarded(m.CountRequest(count=1)))
     assert await stage.value("SELECT count(*) FROM things") == 0
