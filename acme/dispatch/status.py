@@ -73,11 +73,13 @@ _CODES: Final[Mapping[Status, Code]] = {
 UNREACHABLE: Final = "unreachable"
 """Reason of an `Unavailable` that says that the callee was not reached: nothing was done."""
 OUTCOME_UNKNOWN: Final = "outcome_unknown"
-"""Reason of an `Unavailable` that says that the callee may have been reached, and its answer was not understood."""
+"""Reason of an `Unavailable` that says that it may have been done: the answer was lost or not understood, or a service
+lost its database while committing."""
 MISMATCH: Final = "contract_mismatch"
 """Reason of an `Unavailable` that says that the callee keeps another contract: nothing was done."""
-TRANSPORT: Final = frozenset({UNREACHABLE, OUTCOME_UNKNOWN, MISMATCH})
-"""Reasons that only placements give: a service that raises one itself, or passes one on, is heard as "unavailable"."""
+TRANSPORT: Final = frozenset({UNREACHABLE, MISMATCH})
+"""Reasons that only placements give, since they promise that nothing was done: a service that raises one itself, or passes
+one on, is heard as "unavailable". That an outcome is unknown may be true of its own commit, and crosses."""
 
 DOMAIN: Final = "acme"
 """`ErrorInfo.domain` of ours."""

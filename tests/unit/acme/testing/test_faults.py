@@ -30,6 +30,8 @@ from acme.testing.faults import DELAY, REPEATS, Fault, around, crashes
 from tests.services import ANN, CONTRACTS
 
 METHODS = {method.name: method for method in CONTRACTS.services["acme.projects.v1.Projects"].methods}
+REPEATABLE = dataclasses.replace(METHODS["ArchiveProject"], idempotent=True)
+"""As a method that is declared idempotent."""
 Answer = Callable[[], Any]
 
 
@@ -84,14 +86,14 @@ async def test_a_key_that_is_there_stays() -> None:
 
 async def test_what_is_declared_idempotent_is_sent_twice_without_a_key() -> None:
     callee = Callee(ONE, ONE)
-    await sent("duplicated", METHODS["ArchiveProject"], callee, ARCHIVE)
+    await sent("duplicated", REPEATABLE, callee, ARCHIVE)
     assert [each.idempotency for each in callee.calls] == [None, None]
 
 
 @pytest.mark.parametrize("second", [OTHER, Conflict("archived already")], ids=["another reply", "a refusal"])
 async def test_a_second_answer_that_differs_is_an_error_that_names_the_method(second: Any) -> None:
     with pytest.raises(AssertionError, match=r"Projects/ArchiveProject was sent twice"):
-        await sent("duplicated", METHODS["ArchiveProject"], Callee(ONE, second), ARCHIVE)
+        await sent("duplicated", REPEATABLE, Callee(ONE, second), ARCHIVE)
 
 
 async def test_page_tokens_may_differ_and_may_not_vanish() -> None:
