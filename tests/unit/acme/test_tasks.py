@@ -5,9 +5,10 @@ import inspect
 import time
 
 import pytest
+import structlog
 
 from acme.tasks import LoopWatch, Tasks
-from acme.telemetry import Metrics
+from acme.telemetry import Metrics, configure_logs
 
 
 def failures(metrics: Metrics, task: str) -> float:
@@ -100,6 +101,8 @@ async def test_work_that_is_recorded_as_failed_hands_its_error_back() -> None:
 
 
 async def test_a_blocked_loop_is_counted_and_the_culprit_named(capsys: pytest.CaptureFixture[str]) -> None:
+    before = structlog.get_config()
+    configure_logs(json=True)  # to the stderr that this test reads, whatever another test has settled
     metrics = Metrics()
     watch = LoopWatch(metrics, limit=0.05, beat=0.01)
     watch.start()
@@ -108,5 +111,6 @@ async def test_a_blocked_loop_is_counted_and_the_culprit_named(capsys: pytest.Ca
         await asyncio.sleep(0)
     finally:
         watch.stop()
+        structlog.configure(**before)
     assert metrics.counter("acme_event_loop_stalls_total", "").bind().value >= 1
     assert "test_a_blocked_loop_is_counted" in "".join(capsys.readouterr())
