@@ -5,7 +5,7 @@
         tasks.loop("deliveries", claim, pause=1.0)
 
 Leaving the block cancels what still runs and waits for it. A task that fails is logged and counted; a loop that fails
-starts again after a backoff with jitter. `watch_loop` runs a thread that names the code that blocks the event loop.
+starts again after a backoff with jitter. `LoopWatch` runs a thread that names the code that blocks the event loop.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import threading
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine
-from types import TracebackType
+from dataclasses import dataclass
+from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
 from acme.telemetry import Metrics, logger
@@ -99,25 +100,49 @@ class Tasks:
             await asyncio.sleep(wait if wait == pause else wait * random.uniform(0.5, 1.0))
 
 
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The call that a thread is serving at a moment."""
+
+    plugin: str
+    method: str
+    """`package.Service/Method`."""
+    request_id: str
+
+
 class LoopWatch:
     """Says who blocks the event loop: a thread that looks at the loop's thread when a heartbeat is late.
 
-    A blocked loop stalls every request of the process. The counter tells that it happened, the log line which code ran.
+    A blocked loop stalls every request of the process. The counter tells whose method it was ("" outside of calls), the log
+    line also which code ran. Nothing is noted while the loop runs as it should: what a handler's call is, is read off the
+    stack of the blocked thread. C code that holds the interpreter's lock is seen when it gives the lock up.
     """
 
-    def __init__(self, metrics: Metrics, *, limit: float = 0.25, beat: float = 0.05) -> None:
-        self._limit, self._beat = limit, beat
+    def __init__(
+        self,
+        metrics: Metrics,
+        serving: Callable[[FrameType], Serving | None] = lambda frame: None,
+        *,
+        limit: float = 0.25,
+        beat: float = 0.05,
+    ) -> None:
+        """`serving` finds the call that is served on a stack, by its innermost frame. A block of up to `limit` seconds is
+        nobody's business."""
+        self._serving, self._limit, self._beat = serving, limit, beat
         self._last = time.monotonic()
         self._stop = threading.Event()
-        self._stalls = metrics.counter("acme_event_loop_stalls_total", "Times the event loop was blocked too long.")
+        self._stalls = metrics.counter(
+            "acme_event_loop_stalls_total", "Times the event loop was blocked too long.", ("plugin", "method")
+        )
         self._handle: asyncio.TimerHandle | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Watches the running loop of this thread."""
-        self._tick(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        self._tick(loop)
         self._thread = threading.Thread(
-            target=self._watch, args=(threading.get_ident(),), name="acme.loop-watch", daemon=True
+            target=self._watch, args=(threading.get_ident(), loop), name="acme.loop-watch", daemon=True
         )
         self._thread.start()
 
@@ -133,15 +158,38 @@ class LoopWatch:
         self._last = time.monotonic()
         self._handle = loop.call_later(self._beat, self._tick, loop)
 
-    def _watch(self, ident: int) -> None:
+    def _watch(self, ident: int, loop: asyncio.AbstractEventLoop) -> None:
         while not self._stop.wait(self._limit / 2):
-            late = time.monotonic() - self._last - self._beat
-            if late < self._limit:
-                continue
-            self._stalls.bind().add()
-            frame = sys._current_frames().get(ident)
-            stack = traceback.format_list(traceback.extract_stack(frame)[-6:]) if frame else []
-            log.warning("event loop blocked", seconds=round(late, 3), culprit="".join(stack))
             blocked = self._last
+            if time.monotonic() - blocked - self._beat < self._limit:
+                continue
+            frame = sys._current_frames().get(ident)
+            if frame is None or self._last != blocked:
+                continue  # it went on in this very moment: the stack is another's
+            self._tell(frame, loop, time.monotonic() - blocked)
+            del frame  # or all that its stack holds would live until the next time
             while self._last == blocked and not self._stop.wait(self._beat):
                 pass
+            log.warning("event loop goes on", seconds=round(self._last - blocked, 3))
+
+    def _tell(self, frame: FrameType, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        call = self._serving(frame)
+        plugin, method = (call.plugin, call.method) if call is not None else ("", "")
+        task = asyncio.current_task(loop)
+        stack = traceback.extract_stack(frame)
+        log.warning(
+            "event loop blocked",
+            plugin=plugin,
+            method=method,
+            task=task.get_name() if task is not None else "",
+            file=stack[-1].filename,
+            line=stack[-1].lineno,
+            seconds=round(seconds, 3),
+            stack="".join(traceback.format_list(stack[-6:])),
+            **({"request_id": call.request_id} if call is not None else {}),
+        )
+        # Counted by the loop, once it can: a scrape may be going over the series, and that is the loop's thread.
+        loop.call_soon_threadsafe(self._count, plugin, method)
+
+    def _count(self, plugin: str, method: str) -> None:
+        self._stalls.bind(plugin, method).add()

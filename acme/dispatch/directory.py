@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from types import MappingProxyType
+from types import FrameType, MappingProxyType
 from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
 
 from acme.contract import Method, Service
 from acme.dispatch import local, loopback
 from acme.dispatch.calls import caller, streamer
+from acme.dispatch.drive import call_on
 from acme.dispatch.remote import Remote, place, place_stream
 from acme.dispatch.serve import Host, Pipeline, Serve, check_hostable
 from acme.dispatch.server import Server
 from acme.dispatch.status import UNREACHABLE
 from acme.dispatch.streams import Streamed, streams
 from acme.errors import Unavailable
+from acme.tasks import Serving
 
 T = TypeVar("T")
 
@@ -109,6 +111,14 @@ class Directory:
         self._board.served[service.name] = served
         self._board.hosts[service.name] = host
         self._rebind(service)
+
+    def serving(self, frame: FrameType) -> Serving | None:
+        """The call that is being served on a stack, by its innermost frame."""
+        call = call_on(frame)
+        if call is None:
+            return None
+        host = self._board.hosts.get(call.method.partition("/")[0])
+        return Serving(host.plugin if host is not None else "", call.method, call.request_id)
 
     def through(self, server: Server, remote: Remote) -> None:
         """What the placement "grpc" goes through: a server of this process, and a way to it."""

@@ -192,7 +192,7 @@ async def assemble(
             stack.push_async_callback(server.drain, config.worker.grace)
         await neighbours.meet(PATIENCE if role.gateway else GLANCE)
 
-        watch = LoopWatch(metrics)
+        watch = LoopWatch(metrics, directory.serving)
         watch.start()
         stack.callback(watch.stop)
         gateway = None

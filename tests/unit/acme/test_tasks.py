@@ -3,12 +3,14 @@
 import asyncio
 import inspect
 import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
 
-import pytest
-import structlog
+from structlog.testing import capture_logs
 
-from acme.tasks import LoopWatch, Tasks
-from acme.telemetry import Metrics, configure_logs
+from acme.tasks import LoopWatch, Serving, Tasks
+from acme.telemetry import Metrics
 
 
 def failures(metrics: Metrics, task: str) -> float:
@@ -100,17 +102,48 @@ async def test_work_that_is_recorded_as_failed_hands_its_error_back() -> None:
     assert failures(metrics, "work") == 1
 
 
-async def test_a_blocked_loop_is_counted_and_the_culprit_named(capsys: pytest.CaptureFixture[str]) -> None:
-    before = structlog.get_config()
-    configure_logs(json=True)  # to the stderr that this test reads, whatever another test has settled
+def block(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+async def blocked(metrics: Metrics, serving: Callable[[FrameType], Serving | None]) -> list[Any]:
+    """What is logged when this test blocks the loop."""
+    with capture_logs() as lines:
+        watch = LoopWatch(metrics, serving, limit=0.05, beat=0.01)
+        watch.start()
+        try:
+            block(0.3)
+            async with asyncio.timeout(5):
+                while not [line for line in lines if line["event"] == "event loop goes on"]:  # noqa: ASYNC110 - a thread
+                    await asyncio.sleep(0.005)
+        finally:
+            watch.stop()
+    return lines
+
+
+async def test_a_blocked_loop_is_counted_and_the_culprit_named() -> None:
     metrics = Metrics()
-    watch = LoopWatch(metrics, limit=0.05, beat=0.01)
-    watch.start()
-    try:
-        time.sleep(0.3)  # noqa: ASYNC251 - code that blocks the loop is the thing under test
-        await asyncio.sleep(0)
-    finally:
-        watch.stop()
-        structlog.configure(**before)
-    assert metrics.counter("acme_event_loop_stalls_total", "").bind().value >= 1
-    assert "test_a_blocked_loop_is_counted" in "".join(capsys.readouterr())
+    first, last = await blocked(metrics, lambda frame: None)
+    assert metrics.counter("acme_event_loop_stalls_total", "").bind("", "").value == 1
+    assert (first["event"], first["plugin"], first["method"]) == ("event loop blocked", "", "")
+    assert (first["file"], first["line"]) == (__file__, block.__code__.co_firstlineno + 1)
+    assert first["seconds"] >= 0.05
+    assert "await blocked(metrics" in first["stack"]
+    task = asyncio.current_task()
+    assert task is not None
+    assert first["task"] == task.get_name()
+    assert last["seconds"] >= 0.3
+
+
+async def test_a_blocked_loop_is_put_down_to_the_call_that_is_served() -> None:
+    metrics = Metrics()
+    frames: list[str] = []
+
+    def serving(frame: FrameType) -> Serving:
+        frames.append(frame.f_code.co_name)
+        return Serving("things", "things.v1.Things/Get", "req_1")
+
+    line, _ = await blocked(metrics, serving)
+    assert (line["plugin"], line["method"], line["request_id"]) == ("things", "things.v1.Things/Get", "req_1")
+    assert metrics.counter("acme_event_loop_stalls_total", "").bind("things", "things.v1.Things/Get").value == 1
+    assert frames == ["block"]

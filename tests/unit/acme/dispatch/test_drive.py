@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, ContextVar
 
 import pytest
 
-from acme.dispatch.drive import Driven
+from acme.context import ANONYMOUS, CALL, Call
+from acme.dispatch.drive import Driven, call_on
 
 VALUE: ContextVar[str] = ContextVar("value")
 
@@ -137,3 +140,33 @@ def test_closing_it_closes_the_coroutine_inside_its_context() -> None:
     coroutine.send(None)
     coroutine.close()
     assert closed == ["inside"]
+
+
+async def test_a_stack_tells_the_innermost_call_whose_handler_runs_there() -> None:
+    seen: list[Call | None] = []
+
+    def look() -> None:
+        """As another thread would: by the frame alone."""
+        with ThreadPoolExecutor(1) as threads:
+            seen.append(threads.submit(call_on, sys._getframe()).result())
+
+    async def callee() -> None:
+        look()
+        await asyncio.sleep(0)
+        look()
+
+    async def handler() -> None:
+        look()
+        await Driven(entered(second), callee())
+        look()
+
+    def entered(call: Call) -> Context:
+        context = Context()
+        context.run(CALL.set, call)
+        return context
+
+    first, second = (Call(method, ANONYMOUS, "req_1", 0.0) for method in ("a.A/First", "a.A/Second"))
+    await Driven(entered(first), handler())
+    look()
+    await Driven(Context(), callee())
+    assert seen == [first, second, second, first, None, None, None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -10,14 +11,18 @@ from typing import Any
 import pytest
 from acme_projects import plugin as projects
 from acme_users import plugin as users
+from structlog.testing import capture_logs
 
 from acme import Plugin, Resources
+from acme.authorise import authorise
 from acme.config import ConfigError
+from acme.contracts.projects.v1 import GetProjectRequest, Project, ProjectsBase, ProjectsStub
 from acme.runtime.assembly import Node, assemble
 from acme.runtime.databases import CannotStart
 from acme.runtime.hosting import Placement
-from acme.testing import Client, Server
-from tests.unit.acme.runtime.plugins import configured, made
+from acme.testing import Client, Platform, Server
+from tests.services import PROJECT
+from tests.unit.acme.runtime.plugins import configured, made, serving
 
 
 @asynccontextmanager
@@ -113,3 +118,27 @@ async def test_metrics_of_every_part_are_in_one_place(postgres: Server, tmp_path
         text = (await client.get("/metrics")).body.decode()
     for name in ("http_server_request_duration", "rpc_server_call", "acme_units_of_work", "acme_event_loop_stalls"):
         assert name in text
+
+
+class Blocking(ProjectsBase):
+    """Blocks the event loop, where nobody may."""
+
+    async def get_project(self, message: GetProjectRequest) -> Project:
+        authorise.own("projects.read")
+        time.sleep(0.6)  # noqa: ASYNC251 - what is told of it is the thing under test
+        return Project(id=message.id)
+
+
+@pytest.mark.parametrize("placement", ["local", "loopback", "grpc"])
+async def test_a_method_that_blocks_the_event_loop_is_named(postgres: Server, placement: Placement) -> None:
+    plugin = made("projects", contracts=(ProjectsBase,), service=serving(Blocking()))
+    with capture_logs() as lines:
+        async with Platform.start([plugin], placement=placement, server=postgres) as platform:
+            stub = platform.stub(ProjectsStub, as_=platform.somebody())
+            assert (await stub.get_project(GetProjectRequest(id=PROJECT))).id == PROJECT
+            text = (await platform.client().get("/metrics")).body.decode()
+    (line,) = [line for line in lines if line["event"] == "event loop blocked" and line["method"]]
+    method = "acme.projects.v1.Projects/GetProject"
+    assert (line["plugin"], line["method"], line["file"]) == ("projects", method, __file__)
+    assert line["line"] == Blocking.get_project.__code__.co_firstlineno + 2
+    assert f'acme_event_loop_stalls_total{{method="{method}",plugin="projects"}} 1.0' in text
