@@ -130,7 +130,7 @@ class Gateway:
         self._json, self._wire, self._verifier = json, wire, verifier
         self._settings, self._info = settings, info
         self._access = AccessLog((log_to or sys.stderr) if settings.access_log else None)
-        self._readiness = Readiness(verifier, health, stores)
+        self.readiness: Final = Readiness(verifier, health, stores)
         self._routes: Routes[_Target] = Routes()
         self._server: Server | None = None
         self._listener: asyncio.Server | None = None
@@ -155,7 +155,7 @@ class Gateway:
             for method in service.methods:
                 for route in method.routes:
                     self._add(method, route, client)
-        fixed = endpoints(self._info.title, self._info.version, self._readiness, metrics, self._verifier, self._openapi)
+        fixed = endpoints(self._info.title, self._info.version, self.readiness, metrics, self._verifier, self._openapi)
         for path, endpoint in fixed.items():
             self._routes.add("GET", path, endpoint)
 
@@ -243,7 +243,7 @@ class Gateway:
         async with aclosing(bound.stream(message)) as replies:
             first = await anext(replies, None)
             length, lines = (0, b"") if first is None else (bound.length(first), bound.reply(first)[1])
-            keep, wait = not self._readiness.draining, self._settings.write_timeout
+            keep, wait = not self.readiness.draining, self._settings.write_timeout
             download = Download(exchange.request, exchange.request_id, bound.status, lines, length, keep, wait)
 
             async def data() -> AsyncGenerator[bytes, None]:
@@ -293,7 +293,7 @@ class Gateway:
     # ---- answers ------------------------------------------------------------------------------------------------
 
     def _reply(self, exchange: Exchange, status: int, content_type: str, body: bytes, lines: bytes = b"") -> Reply:
-        keep, wait = not self._readiness.draining, self._settings.write_timeout
+        keep, wait = not self.readiness.draining, self._settings.write_timeout
         return Reply(exchange.request, exchange.request_id, status, content_type, body, lines, keep, wait)
 
     def _refusal(self, exchange: Exchange, refusal: Refused) -> Reply:
@@ -330,7 +330,7 @@ class Gateway:
         loop = asyncio.get_running_loop()
         self._server = Server(self.handle, self._unreadable, self._settings)
         self._listener = await loop.create_server(self._server, sock=listener, backlog=1024)
-        self._readiness.started = True
+        self.readiness.started = True
         port: int = listener.getsockname()[1]
         return port
 
@@ -342,7 +342,7 @@ class Gateway:
     async def drain(self, grace: float, *, notice: float = 0.0) -> None:
         """Ends in order: not ready, `notice` seconds in which everything is still served and answers say
         `Connection: close`, no new connections, idle ones closed, and up to `grace` seconds for requests in flight."""
-        self._readiness.draining = True
+        self.readiness.draining = True
         if notice:
             await asyncio.sleep(notice)
         if self._listener is not None:
@@ -360,7 +360,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Ends at once; requests in flight are cancelled."""
-        self._readiness.draining = True
+        self.readiness.draining = True
         if self._listener is not None:
             self._listener.close()
         if self._server is not None:

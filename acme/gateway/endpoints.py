@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -28,16 +28,26 @@ class Fixed:
         self.answer = answer
 
 
+def alive(version: str) -> Callable[[], Answer]:
+    """The answer of a process that can answer at all."""
+    body = msgspec.json.encode({"status": "ok", "version": version})
+    return lambda: (200, JSON, body)
+
+
 class Readiness:
-    """Whether this process should get requests, and if not, why not."""
+    """Whether this process should get requests, and if not, why not.
+
+    `hosts` are the plugins that it is there for; one of them has to be ok. A gateway is there for whatever can be called.
+    """
 
     def __init__(
         self,
         verifier: Verifier,
         health: Callable[[], Mapping[str, str]],
         stores: Callable[[], Mapping[str, str]] = dict,
+        hosts: Collection[str] = (),
     ) -> None:
-        self._verifier, self._health, self._stores = verifier, health, stores
+        self._verifier, self._health, self._stores, self._hosts = verifier, health, stores, hosts
         self.started = False
         self.draining = False
 
@@ -52,6 +62,7 @@ class Readiness:
         }
         ready = all(state == "ok" for state in checks.values())
         ready = ready and all(state in WELL_ENOUGH for state in plugins.values())
+        ready = ready and (not self._hosts or any(plugins.get(name) == "ok" for name in self._hosts))
         return {"ready": ready, "checks": checks, "plugins": plugins, "stores": dict(self._stores())}
 
     def answer(self) -> Answer:
@@ -82,10 +93,9 @@ def endpoints(
             },
         }
     )
-    alive = msgspec.json.encode({"status": "ok", "version": version})
     return {
         "/": Fixed(lambda: (200, JSON, index)),
-        "/healthz": Fixed(lambda: (200, JSON, alive)),
+        "/healthz": Fixed(alive(version)),
         "/readyz": Fixed(readiness.answer),
         "/metrics": Fixed(lambda: (200, metrics.CONTENT_TYPE, metrics.render())),
         "/v1/openapi.json": Fixed(lambda: (200, "application/vnd.oai.openapi+json;version=3.1", openapi())),

@@ -34,6 +34,8 @@ from acme.drivers.clock import MovableClock, SystemClock
 from acme.drivers.mailbox import Mailbox
 from acme.drivers.vault import Vault
 from acme.gateway.app import Gateway, Info
+from acme.gateway.endpoints import Readiness
+from acme.gateway.monitor import Monitor
 from acme.plugin import Plugin
 from acme.ports import Cipher, Clock, Database, Mailer
 from acme.runtime import control, databases, datafolder, listener, roles, topology
@@ -68,6 +70,8 @@ class Node:
     """Origin of the gateway, such as "http://127.0.0.1:8080"; of another process's gateway where there is none here."""
     listen: str
     """Address of the plugins here for other processes, "" when there is none."""
+    monitor: str
+    """Origin at which this process tells operators how it is (`[monitor]`), "" when there is none."""
     mode: Literal["embedded", "external", "none"]
     """Whether PostgreSQL is ours."""
     roster: Roster
@@ -120,6 +124,9 @@ async def assemble(
         roster = discover(config.platform.disabled) if plugins is None else enlist(plugins)
         roles.check(role, config, roster.entries)
         settings = settings_of(roster, config.plugins, config.platform.disabled)
+        monitor = Monitor(metrics, version())
+        stack.push_async_callback(monitor.close)
+        monitored = await _monitored(monitor, config)
         url, socket = config.platform.public_url, None
         if role.gateway:
             socket = stack.enter_context(_listen(config, role))
@@ -195,6 +202,10 @@ async def assemble(
         watch = LoopWatch(metrics, directory.serving)
         watch.start()
         stack.callback(watch.stop)
+
+        def health() -> dict[str, str]:
+            return _health(roster, neighbours)
+
         gateway = None
         if socket is not None:
             gateway = Gateway(
@@ -206,7 +217,7 @@ async def assemble(
                 metrics,
                 config.gateway,
                 Info(version=version()),
-                health=lambda: _health(roster, neighbours),
+                health=health,
                 stores=stores.details,
             )
             stack.push_async_callback(gateway.drain, config.gateway.grace, notice=config.gateway.notice)
@@ -216,6 +227,7 @@ async def assemble(
             role=role,
             url=url,
             listen=listen,
+            monitor=monitored,
             mode=where.mode if role.host is None or role.host else "none",
             roster=roster,
             neighbours=neighbours,
@@ -232,6 +244,12 @@ async def assemble(
             gateway=gateway,
             server=server,
         )
+        if gateway is not None:
+            monitor.readiness = gateway.readiness
+        else:
+            monitor.readiness = readiness = Readiness(verifier, health, stores.details, role.host or ())
+            readiness.started = True
+            stack.callback(setattr, readiness, "draining", True)
         name = "control" if role.alone else f"control-{role.title}"
         answers = {"topology": lambda: topology.plain(topology.of(node, version()))}
         await stack.enter_async_context(control.serve(folder, name, answers))
@@ -270,6 +288,17 @@ async def _open(server: Server, config: Config, certificates: Certificates | Non
         return folder.there(await server.start(folder.here(wanted), tls))
     except (OSError, ValueError) as error:
         raise CannotStart(f"[worker] listen = {wanted!r}: {error}") from error
+
+
+async def _monitored(monitor: Monitor, config: Config) -> str:
+    """Where it listens, "" when it is not to."""
+    if config.monitor.place is None:
+        return ""
+    host, port = config.monitor.place
+    socket = listener.listen(host, port, ports=1, setting="[monitor] listen")
+    where = listener.url(socket)
+    await monitor.start(socket)
+    return where
 
 
 def _listen(config: Config, role: Role) -> Socket:

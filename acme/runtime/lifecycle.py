@@ -66,8 +66,8 @@ def report(node: Node, config: Config) -> Report:
     """What there is to tell of a process that is ready."""
     url = node.url if node.role.gateway else ""
 
-    def at(path: str) -> str:
-        return url + path if url else ""
+    def at(path: str, where: str = url) -> str:
+        return where + path if where else ""
 
     return Report(
         version=importlib.metadata.version("acme-platform"),
@@ -78,9 +78,9 @@ def report(node: Node, config: Config) -> Report:
         ready=node.ready,
         api=url,
         openapi=at("/v1/openapi.json"),
-        health=at("/healthz"),
-        readiness=at("/readyz"),
-        metrics=at("/metrics"),
+        health=at("/healthz", url or node.monitor),
+        readiness=at("/readyz", url or node.monitor),
+        metrics=at("/metrics", url or node.monitor),
         keys=at("/.well-known/jwks.json"),
         asked_port=config.gateway.port,
         data=str(config.data),

@@ -14,19 +14,19 @@ PORTS: Final = 100
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (told apart here, not bound)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket on `port`, or on the next free one of the following `PORTS`; 0 means any.
+def listen(host: str, port: int, *, ports: int = PORTS, setting: str = "[gateway] host") -> socket.socket:
+    """A listening socket on `port`, or on the next free one of `ports`, itself counted; 0 means any.
 
     Raises:
-        CannotStart: none is free, or the address is not this machine's.
+        CannotStart: none is free, or the address is not this machine's; with the setting it came from.
     """
     try:
         family, kind, protocol, _, _ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
             0
         ]
     except socket.gaierror as error:
-        raise CannotStart(f"[gateway] host = {host!r} is no address of this machine: {error.strerror}") from error
-    for candidate in range(port, min(port + PORTS, 65536)):
+        raise CannotStart(f"{setting} = {host!r} is no address of this machine: {error.strerror}") from error
+    for candidate in range(port, min(port + ports, 65536)):
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -39,6 +39,8 @@ def listen(host: str, port: int) -> socket.socket:
             raise CannotStart(f"cannot listen on {host} port {candidate}: {error.strerror}") from error
         listener.setblocking(False)
         return listener
+    if ports == 1:
+        raise CannotStart(f"{setting}: port {port} of {host} is in use")
     raise CannotStart(f"no free port from {port} on: choose another with --port")
 
 

@@ -47,9 +47,10 @@ class Report(msgspec.Struct, frozen=True):
     ready: bool
     """False when a plugin that the platform cannot do without is quarantined; `/readyz` says the same."""
     api: str
-    """Origin of the API; it and what is below it are "" in a process without the gateway."""
+    """Origin of the API; it, `openapi` and `keys` are "" in a process without the gateway."""
     openapi: str
     health: str
+    """Of a process without the gateway, this and the next two are on the port of `[monitor]`, or "" without one."""
     readiness: str
     metrics: str
     keys: str

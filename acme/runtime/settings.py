@@ -25,7 +25,9 @@ Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Grace = Annotated[float, msgspec.Meta(ge=0, le=3600)]
 Several = Annotated[int, msgspec.Meta(ge=1, le=32)]
 
-_PLACE: Final = r"(grpcs?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5]?[0-9]{1,4})|grpc\+unix://(/[^,\s]+))"
+_HOST: Final = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
+_PORT: Final = r"(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5]?[0-9]{1,4})"
+_PLACE: Final = rf"(grpcs?://{_HOST}:{_PORT}|grpc\+unix://(/[^,\s]+))"
 ADDRESS: Final = re.compile(_PLACE)
 """One address: `grpc://host:port`, `grpcs://host:port` (mTLS) or `grpc+unix:///path`, the path percent-encoded."""
 
@@ -81,6 +83,26 @@ class WorkerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     replicas: Several = 1
     """How many processes host the same plugins as this one, itself counted. With more than one, a driver that keeps
     everything within one process is refused."""
+
+
+class MonitorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[monitor]`: what every process tells operators over HTTP, with a gateway or without."""
+
+    listen: Annotated[str, msgspec.Meta(pattern=f"^({_HOST}:{_PORT})?$")] = ""
+    """`host:port` for /healthz (also /livez), /readyz and /metrics; port 0 is any free one. Empty: none, and only a gateway
+    answers these, on its own port. It is not for the world."""
+
+    @property
+    def place(self) -> tuple[str, int] | None:
+        """Host and port, if any."""
+        host, _, port = self.listen.rpartition(":")
+        return (host.strip("[]"), int(port)) if self.listen else None
+
+    def nth(self, number: int) -> str:
+        """The setting of another process on the same machine: as many ports further on."""
+        if self.place is None or not self.place[1]:
+            return self.listen
+        return f"{self.listen.rpartition(':')[0]}:{self.place[1] + number}"
 
 
 class MtlsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -185,6 +207,7 @@ class Config(msgspec.Struct, frozen=True):
     secrets: SecretSettings = SecretSettings()
     log: LogSettings = LogSettings()
     worker: WorkerSettings = WorkerSettings()
+    monitor: MonitorSettings = MonitorSettings()
     mtls: MtlsSettings = MtlsSettings()
     split: SplitSettings = SplitSettings()
     services: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
@@ -210,6 +233,7 @@ SECTIONS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "secrets": SecretSettings,
     "log": LogSettings,
     "worker": WorkerSettings,
+    "monitor": MonitorSettings,
     "mtls": MtlsSettings,
     "split": SplitSettings,
 }

@@ -171,8 +171,10 @@ def plan(
         for name, where in places.items()
         for number, address in enumerate(where, 1)
     ]
-    for child in (*gateways, *workers):
+    for number, child in enumerate((*gateways, *workers)):
         child.command = (*child.command, "--name", child.name)
+        if config.monitor.listen:
+            child.environ = _over(child.environ, {"ACME_MONITOR__LISTEN": config.monitor.nth(number)})
     return Plan(tuple(gateways), tuple(workers))
 
 

@@ -112,7 +112,7 @@ def of(node: Node, version: str) -> Process:
         version=version,
         uptime_seconds=round(age(), 1),
         health="up" if node.ready else "not ready",
-        listens=tuple(filter(None, (node.url if gateway is not None else "", node.listen))),
+        listens=tuple(filter(None, (node.url if gateway is not None else "", node.listen, node.monitor))),
         in_flight=(gateway.in_flight if gateway is not None else 0) + (server.in_flight if server is not None else 0),
         services=tuple(services),
     )

@@ -103,7 +103,7 @@ async def test_work_that_is_recorded_as_failed_hands_its_error_back() -> None:
 
 
 def block(seconds: float) -> None:
-    time.sleep(seconds)
+    time.sleep(seconds)  # code that blocks the loop is the thing under test
 
 
 async def blocked(metrics: Metrics, serving: Callable[[FrameType], Serving | None]) -> list[Any]:

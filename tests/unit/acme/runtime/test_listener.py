@@ -62,3 +62,8 @@ def test_a_socket_that_a_parent_opened_is_adopted_and_stays_the_parents() -> Non
             assert not os.get_inheritable(theirs.fileno())
         with socket.create_connection(("127.0.0.1", port_of(ours)), timeout=5):
             pass  # the child has gone, and connections wait
+
+
+def test_a_port_that_others_have_to_know_is_that_one_or_none() -> None:
+    with listen("127.0.0.1", 0) as busy, pytest.raises(CannotStart, match=rf"^\[here\]: port {port_of(busy)} of"):
+        listen("127.0.0.1", port_of(busy), ports=1, setting="[here]")

@@ -130,3 +130,25 @@ def test_logs_are_text_for_people(format: str, terminal: bool, text: bool) -> No
             return terminal
 
     assert load(values={"log": {"format": format}}).log.as_text(Stream()) is text
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "third"),
+    [
+        ("", None, ""),
+        ("0.0.0.0:9090", ("0.0.0.0", 9090), "0.0.0.0:9092"),  # noqa: S104 - read, not bound
+        ("[::1]:9090", ("::1", 9090), "[::1]:9092"),
+        ("localhost:0", ("localhost", 0), "localhost:0"),
+    ],
+)
+def test_operators_have_a_port_and_several_processes_one_after_the_other(
+    text: str, place: tuple[str, int] | None, third: str
+) -> None:
+    monitor = load(values={"monitor": {"listen": text}}).monitor
+    assert (monitor.place, monitor.nth(2)) == (place, third)
+
+
+@pytest.mark.parametrize("text", ["9090", "http://localhost:9090", "localhost:", "localhost:70000"])
+def test_what_is_no_place_for_operators_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"monitor\.listen"):
+        load(values={"monitor": {"listen": text}})

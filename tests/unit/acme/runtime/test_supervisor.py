@@ -80,6 +80,14 @@ def test_the_command_says_what_a_process_is(planned: Plan) -> None:
     assert worker[-2:] == ("--name", "users-2")
 
 
+def test_every_process_has_a_port_of_its_own_for_operators(folder: RunFolder) -> None:
+    settings = config(folder, monitor={"listen": "127.0.0.1:9090"})
+    with supervisor._ports(settings)[0] as one:
+        made = plan(settings, folder, [one], {"ACME_MONITOR__LISTEN": "127.0.0.1:9090"})
+    ports = [child.environ["ACME_MONITOR__LISTEN"] for child in (*made.gateways, *made.workers)]
+    assert ports == ["127.0.0.1:9090", "127.0.0.1:9091", "127.0.0.1:9092"]
+
+
 def test_a_public_url_that_is_set_is_kept(folder: RunFolder) -> None:
     settings = config(folder)
     public = msgspec.structs.replace(
