@@ -41,6 +41,7 @@ class Accepted(Link):
         self._fresh: list[Exchange] = []
         self._leaving = False
         self._on[RequestReceived] = self._request
+        self._on[PingAckReceived] = self._pong
 
     # ---- answering ----------------------------------------------------------------------------------------------
 

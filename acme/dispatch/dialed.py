@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 from h2.errors import ErrorCodes
-from h2.events import ConnectionTerminated, ResponseReceived
+from h2.events import ConnectionTerminated, PingAckReceived, ResponseReceived
 from h2.exceptions import ProtocolError
 
 from acme.dispatch.exchange import Exchange, Lost, framed
@@ -26,7 +26,25 @@ class Dialed(Link):
         self._sent_away = sent_away
         self.began = 0.0
         """`time.monotonic()` when the oldest exchanges in flight began, or a little before."""
+        self.asked = 0.0
+        """When the last ping was sent, answered or not; 0 for never."""
+        self.owed = False
+        """Whether the last ping itself has not been answered, whatever else has come."""
+        self._took = 0.0
         self._on[ResponseReceived] = self._response
+        self._on[PingAckReceived] = self._pong
+
+    def ping(self) -> None:
+        """Asks whether the peer is still there; whatever comes next says that it is."""
+        if not self.closed:
+            self.h2.ping(b"acme\0\0\0\0")
+            self.flush()
+            self.asked, self.owed = time.monotonic(), True
+            self.pinged = self.pinged or self.asked
+
+    def lag(self) -> float:
+        """Seconds that the last ping took there and back, or has taken so far."""
+        return time.monotonic() - self.asked if self.owed else self._took
 
     def retire(self) -> None:
         """Asks nothing more, and closes when all answers are there."""
@@ -116,6 +134,9 @@ class Dialed(Link):
             self.began = time.monotonic()
         exchange = exchanges[stream] = Exchange(stream, done)
         return exchange
+
+    def _pong(self, event: PingAckReceived) -> None:
+        self.owed, self._took = False, time.monotonic() - self.asked
 
     def _response(self, event: ResponseReceived) -> None:
         exchange = self.exchanges.get(event.stream_id)

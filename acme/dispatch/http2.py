@@ -7,7 +7,8 @@ bytes instead of being gathered, a connection that is told to go away finishes w
 trailers leave in one write.
 
 - What one exchange may keep in memory is a message's limit. Bytes of small messages count for the connection's window until
-  their exchange ends. Those of large ones do not, or many of them, each half there, would wait for each other.
+  their exchange ends, up to three quarters of it. Those beyond, and those of large ones, do not, or many messages, each
+  half there, would wait for each other.
 - A stream of messages (inbox.py) keeps what its own window holds, whose bytes are credited as they are read. It takes
   nothing of the connection's window, so that one that nobody reads stops none of the others.
 - Names and values of headers are bytes, and blocks of them are written by headers.py.
@@ -30,17 +31,16 @@ from h2.events import (
     ConnectionTerminated,
     DataReceived,
     Event,
-    PingAckReceived,
     StreamEnded,
     StreamReset,
     TrailersReceived,
 )
-from h2.exceptions import FrameTooLargeError, ProtocolError
+from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
-from hyperframe.frame import DataFrame, Frame, GoAwayFrame, HeadersFrame
 
 from acme.dispatch.exchange import Exchange, Lost
-from acme.dispatch.headers import Header, Reader, Writer
+from acme.dispatch.frames import Connection
+from acme.dispatch.headers import Header
 from acme.dispatch.inbox import Inbox
 from acme.dispatch.serve import MESSAGE_LIMIT
 
@@ -50,43 +50,11 @@ CONNECTION_WINDOW: Final = 64 * 1024 * 1024
 """Bytes in flight to us on one connection."""
 STREAMS: Final = 1000
 """Exchanges at a time on one connection that we accept."""
+_RESERVE: Final = CONNECTION_WINDOW // 4
+"""Bytes of it that nothing keeps;"""
+_BATCH: Final = _RESERVE // 2
+"""so many are given back at once, which has to leave more than a frame."""
 _FRAME: Final = 1024 * 1024
-_COMMON: Final[frozenset[type[Frame]]] = frozenset({DataFrame, HeadersFrame})
-
-
-class _Connection(H2Connection):
-    """h2's connection without three habits: it forgets everything at a GOAWAY, where exchanges may yet finish; it gathers
-    a frame before it finds it too large; and it describes every frame, whole, to a log that nobody keeps."""
-
-    def __init__(self, config: H2Configuration) -> None:
-        super().__init__(config)
-        self.encoder, self.decoder = Writer(), Reader()
-        self.decoder.max_header_list_size = self.DEFAULT_MAX_HEADER_LIST_SIZE
-
-    def check_frame_begun(self) -> None:
-        """Refuses a frame that is too large by its head: h2 gathers it first.
-
-        Raises:
-            FrameTooLargeError: it is.
-        """
-        begun = self.incoming_buffer._data
-        if len(begun) > 3 and int.from_bytes(begun[:3], "big") > self.max_inbound_frame_size:
-            raise FrameTooLargeError("a frame is too large")
-
-    def _receive_frame(self, frame: Frame) -> list[Event]:
-        stream = self.streams.get(frame.stream_id)
-        if stream is None or stream.closed or type(frame) not in _COMMON:
-            return super()._receive_frame(frame)
-        frames, events = self._frame_dispatch_table[type(frame)](frame)
-        self._prepare_for_sending(frames)
-        return cast(list[Event], events)
-
-    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Any], list[Event]]:
-        state, pending = self.state_machine.state, bytes(self._data_to_send)
-        frames, events = super()._receive_goaway_frame(frame)
-        self.state_machine.state = state
-        self._data_to_send = bytearray(pending)
-        return frames, events
 
 
 class Link(asyncio.Protocol):
@@ -101,7 +69,7 @@ class Link(asyncio.Protocol):
             validate_inbound_headers=False,  # h2 ends the whole connection for one blank too many
             normalize_inbound_headers=False,
         )
-        self.h2: Final = _Connection(config)
+        self.h2: Final = Connection(config)
         self.exchanges: Final[dict[int, Exchange]] = {}
         self.closed = False
         self.draining = False
@@ -123,7 +91,6 @@ class Link(asyncio.Protocol):
             StreamReset: self._reset,
             TrailersReceived: self._trailers,
             ConnectionTerminated: self._goaway,
-            PingAckReceived: self._pong,
         }
 
     # ---- asyncio.Protocol ---------------------------------------------------------------------------------------
@@ -151,8 +118,7 @@ class Link(asyncio.Protocol):
         self.heard, self.pinged = time.monotonic(), 0.0
         try:
             events = self.h2.receive_data(data)
-            self.h2.check_frame_begun()
-        except (ProtocolError, ValueError, KeyError, IndexError) as error:  # the latter where h2 forgets them
+        except (ProtocolError, ValueError, KeyError, IndexError) as error:
             self.abort(f"the peer does not speak HTTP/2: {type(error).__name__}")
             return
         for event in events:
@@ -194,7 +160,7 @@ class Link(asyncio.Protocol):
             self._give_credit(size)
             exchange.inbox.feed(event.data or b"", size)
             return
-        if exchange.wide:
+        if exchange.wide or self.h2.inbound_flow_control_window < _RESERVE:
             self._give_credit(size)
         else:
             exchange.credit += size
@@ -238,9 +204,6 @@ class Link(asyncio.Protocol):
                 self._fail(exchange, Lost(self.why, processed=False))
         self._wake()
         self._rest()
-
-    def _pong(self, event: PingAckReceived) -> None:
-        pass
 
     def _after(self) -> None:
         """All events of one read have been seen."""
@@ -360,17 +323,10 @@ class Link(asyncio.Protocol):
 
     def _give_credit(self, size: int) -> None:
         self._credit += size
-        if self._credit >= CONNECTION_WINDOW // 2 and not self.closed:
+        if self._credit >= _BATCH and not self.closed:
             self.h2.increment_flow_control_window(self._credit)
             self._credit = 0
             self.flush()
-
-    def ping(self) -> None:
-        """Asks whether the peer is still there; whatever comes next is the answer."""
-        if not self.closed:
-            self.h2.ping(b"acme\0\0\0\0")
-            self.flush()
-            self.pinged = self.pinged or time.monotonic()
 
     def close(self) -> None:
         """Closes the connection once what was written is gone."""

@@ -39,15 +39,16 @@ class Settings:
     """Between a failed attempt and the next; doubled each time, less by jitter,"""
     most: float = 5.0
     """up to this."""
-    quiet: float = 0.5
-    """Silence, while an answer is owed, after which the peer is asked whether it is there;"""
+    quiet: float = 0.3
+    """Between two pings, while there are calls;"""
     silent: float = 0.3
-    """unanswered for this long, it gets no more calls while there is another;"""
+    """an answer that takes longer, and the peer gets no more calls while there is another;"""
     dead: float = 1.5
-    """and for this long, the connection is given up."""
+    """nothing at all for this long after a ping, and the connection is given up."""
     stranger: float = 4.0
-    """`quiet` and `dead` of workers of other makes: many take more pings for an attack."""
-    tick: float = 0.25
+    """Silence, while an answer is owed, after which a worker of another make is pinged, and the same again after which
+    it is given up: many take more pings for an attack."""
+    tick: float = 0.1
     """Between two looks."""
     troubles: int = 3
     """How many exchanges in a row may bring no answer before the address counts as failing."""
@@ -55,6 +56,16 @@ class Settings:
     """Between two questions after the health of a worker of another make."""
     kick: float = 0.5
     """Seconds at least, between two attempts while calls ask for one."""
+
+    @property
+    def passed_over(self) -> float:
+        """Seconds at most from the moment at which a worker of ours stands still until no more calls go to it."""
+        return self.quiet + self.tick + self.silent
+
+    @property
+    def given_up(self) -> float:
+        """The same until the calls that are with it are given up: sent elsewhere, or refused."""
+        return self.quiet + self.dead + 2 * self.tick
 
 
 class Place:
@@ -128,9 +139,13 @@ class Place:
             await asyncio.wait([self._task])
 
     def silent(self) -> bool:
-        """Whether the peer owes us an answer to a ping."""
+        """Whether nothing has come from the peer since it was pinged."""
         pinged = self.link.pinged if self.link is not None else 0.0
         return pinged != 0.0 and time.monotonic() - pinged > self._settings.silent
+
+    def slow(self) -> bool:
+        """Whether the way there and back, or the peer's loop, is slow: it took too long for the last ping."""
+        return self.link is not None and self.link.lag() > self._settings.silent
 
     def answered(self) -> None:
         """An exchange ended as it should, whatever the answer."""
@@ -244,11 +259,10 @@ class Place:
         return link
 
     async def _until_lost(self, link: Dialed) -> str:
-        """Waits for the end of the connection, or for the peer to send us away, and says why. Pings while it owes an
-        answer."""
+        """Waits for the end of the connection, or for the peer to send us away, and says why. Pings meanwhile."""
         settings = self._settings
         strange = self.services is None
-        quiet, dead = (settings.stranger, settings.stranger) if strange else (settings.quiet, settings.dead)
+        dead = settings.stranger if strange else settings.dead
         while not self._ended.is_set():
             looked = time.monotonic()
             try:
@@ -256,7 +270,7 @@ class Place:
                     await self._ended.wait()
             except TimeoutError:
                 now = time.monotonic()
-                if now - looked > 2 * settings.tick:
+                if now - looked > 5 * settings.tick:
                     pass  # it was we who were not there: what came meanwhile has yet to be read
                 elif link.pinged:
                     if now - link.pinged > dead:
@@ -264,6 +278,12 @@ class Place:
                 elif strange and now - self._examined > settings.health:
                     self._examined = now
                     self._tasks.spawn(f"place.{self.address}.health", self._examine(link))
-                elif link.exchanges and now - max(link.heard, link.began) > quiet:
+                elif self._ping_due(link, now, strange):
                     link.ping()
         return link.why
+
+    def _ping_due(self, link: Dialed, now: float, strange: bool) -> bool:
+        if strange:
+            return bool(link.exchanges) and now - max(link.heard, link.began) > self._settings.stranger
+        used = link.exchanges or link.began > link.asked or self.slow()  # who is passed over has no calls to tell by
+        return bool(used) and not link.owed and now - link.asked > self._settings.quiet

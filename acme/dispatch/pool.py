@@ -41,7 +41,7 @@ class View:
 
     address: str
     state: str
-    """ "ready", "connecting", "failing", "silent", or, of a stranger that says so of itself, "not serving"."""
+    """ "ready", "connecting", "failing", "silent", "slow", or, of a stranger that says so of itself, "not serving"."""
     why: str
     """What went wrong last, "" when nothing did."""
     in_flight: int
@@ -247,7 +247,7 @@ class Pool:
         """The one of two with fewer calls in flight, of those that are there and have not been tried."""
         usable = [place for place in self._places.values() if place not in tried and _serves(place, service)]
         if len(usable) > 1:
-            heard = [place for place in usable if not place.silent()] or usable
+            heard = [place for place in usable if not (place.silent() or place.slow())] or usable
             usable = random.sample(heard, 2) if len(heard) > 2 else heard
             if len(usable) == 2:
                 one, other = usable
@@ -292,7 +292,9 @@ def _shown(place: Place) -> str:
         return shown
     if not place.healthy:
         return "not serving"
-    return "silent" if place.silent() else "ready"
+    if place.silent():
+        return "silent"
+    return "slow" if place.slow() else "ready"
 
 
 def _serves(place: Place, service: Service) -> bool:

@@ -7,7 +7,9 @@
   fails is left out, and tried again after a backoff.
 - Of two addresses picked at random, the one with fewer calls in flight gets the call (power of two choices): one that is
   slow, or stopped, is soon the worse choice.
-- A connection that says nothing while it owes an answer is pinged; unanswered, it is passed over, then given up.
+- A connection in use is pinged every 0.3 s. An address that takes longer than that to answer is passed over while there
+  is another: 0.7 s after a worker has stopped, or has become that slow, calls go elsewhere. One that says nothing at all
+  is given up, 2 s after it stopped, and its calls are lost. (`Settings` in place.py; a stranger's worker: 4 s and 8 s.)
 - Whoever connects asks what is served and which contract is meant by it (describe.py). A worker that does not know the
   question is a stranger's, and welcome; it is asked after its health (grpc.health.v1) instead.
 

@@ -71,7 +71,7 @@ class Neighbour:
 
 def _state(service: str, views: Sequence[View]) -> str:
     """How a service stands over all addresses: one that can be used is enough."""
-    living = [view for view in views if view.state == "ready"]
+    living = [view for view in views if view.state in ("ready", "slow")]
     if any(view.stranger or view.services.get(service) == "ok" for view in living):
         return UP
     if any(view.services.get(service) == DIFFERS for view in living):

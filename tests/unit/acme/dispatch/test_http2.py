@@ -8,6 +8,7 @@ import pytest
 
 from acme.dispatch.accepted import Accepted
 from acme.dispatch.exchange import Exchange, Lost
+from acme.dispatch.http2 import CONNECTION_WINDOW
 from acme.dispatch.serve import MESSAGE_LIMIT
 from tests.unit.acme.dispatch.pair import ASK, HEAD, OK, pair
 from tests.unit.acme.dispatch.town import until
@@ -24,6 +25,20 @@ async def test_messages_larger_than_the_windows_wait_for_them() -> None:
         exchanges = await asyncio.gather(*[both.dialed.ask(ASK, data) for _ in range(30)])
         assert {exchange.message() for exchange in exchanges} == {data * 10}
         assert not both.dialed.exchanges
+
+
+async def test_however_many_messages_are_half_there_they_do_not_wait_for_each_other() -> None:
+    """Together they have more than the connection's window, of which their parts would keep all."""
+    size = 2_000_000
+    data = b"x" * size
+
+    async def serve(link: Accepted, exchange: Exchange) -> None:
+        await link.answer(exchange, HEAD, data, OK)
+
+    async with pair(serve, window=2 * size + 10_000) as both, asyncio.timeout(20):
+        count = 2 * CONNECTION_WINDOW // size
+        exchanges = await asyncio.gather(*[both.dialed.ask(ASK, b"-") for _ in range(count)])
+        assert {len(exchange.message() or b"") for exchange in exchanges} == {size}
 
 
 async def test_a_connection_carries_more_than_its_window() -> None:
