@@ -251,7 +251,7 @@ async def assemble(
             readiness.started = True
             stack.callback(setattr, readiness, "draining", True)
         name = "control" if role.alone else f"control-{role.title}"
-        answers = {"topology": lambda: topology.plain(topology.of(node, version()))}
+        answers = {"alive": lambda: True, "topology": lambda: topology.plain(topology.of(node, version()))}
         await stack.enter_async_context(control.serve(folder, name, answers))
         yield node
 

@@ -1,4 +1,8 @@
-"""Processes that are started, watched, started again, and ended in order."""
+"""Processes that are started, watched, started again, and ended in order.
+
+One that ends is started again, and so is one that hangs: it is asked all the time whether it is there, and killed when it
+owes `CHECKS` answers in a row. Whoever is late once or twice because the machine is busy starts at none again.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import signal
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -27,6 +31,8 @@ START_LIMIT: Final = 120.0
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 10.0
 """Seconds before the second start, and before any at most. A process that ran for this long begins at the first again."""
+CHECKS: Final = 6
+"""Answers in a row that a process may owe."""
 _LINE: Final = 1 << 16
 """Bytes after which a line of a log is cut."""
 
@@ -69,9 +75,17 @@ class Child:
 class Children:
     """Those who look after some."""
 
-    def __init__(self, tasks: Tasks, write: Callable[[str, bytes], None]) -> None:
-        """`write` gets each line that a child logs, after the child's name."""
+    def __init__(
+        self,
+        tasks: Tasks,
+        write: Callable[[str, bytes], None],
+        answers: Callable[[Child, float], Awaitable[bool]] | None = None,
+        hang_limit: float = 0.0,
+    ) -> None:
+        """`write` gets each line that a child logs, after the child's name. `answers` asks a child that is up and says
+        whether it answered within so many seconds; one that has not for `hang_limit` seconds (0: for ever) is killed."""
         self._tasks, self._write = tasks, write
+        self._answers, self._pause = answers, hang_limit / CHECKS
 
     async def start(self, children: Iterable[Child]) -> None:
         """Starts them all at once, and returns when all are ready.
@@ -149,11 +163,13 @@ class Children:
         )
         try:
             reading = self._tasks.spawn(f"{child.name}.log", self._relay(child, process))
+            watching = self._tasks.spawn(f"{child.name}.watch", self._watch(child, process))
             try:
                 await self._listen(child, process)
                 code = await process.wait()
                 await reading
             finally:
+                watching.cancel()
                 reading.cancel()
         finally:
             if process.returncode is None:
@@ -161,12 +177,30 @@ class Children:
                 await process.wait()
         return code
 
+    async def _watch(self, child: Child, process: Process) -> None:
+        """Kills it when it hangs. What comes then is as if it had ended by itself."""
+        owed = 0
+        while self._answers is not None and self._pause and owed < CHECKS:
+            began = time.monotonic()
+            well = child.state != "up" or await self._answers(child, self._pause)
+            owed = 0 if well else owed + 1
+            await asyncio.sleep(max(0.0, self._pause - (time.monotonic() - began)))
+        if owed and child.state == "up":
+            log.error("process hangs", process=child.name, pid=process.pid, seconds=round(self._pause * CHECKS, 1))
+            process.kill()
+
     async def _listen(self, child: Child, process: Process) -> None:
         """Its standard output: the report, and then nothing that matters."""
         output = process.stdout
         if output is None:
             return
-        line = await output.readline()
+        try:
+            async with asyncio.timeout(START_LIMIT):
+                line = await output.readline()
+        except TimeoutError:
+            log.error("process is not ready", process=child.name, pid=process.pid, seconds=START_LIMIT)
+            process.kill()
+            return
         if line.endswith(b"\n"):
             child.told = msgspec.json.decode(line, type=Report)
             if child.state == "starting":

@@ -33,6 +33,10 @@ class Silent(Exception):
     """The process does not answer; the text is for people."""
 
 
+class Late(Silent):
+    """It listens, and has not answered in time: it hangs, or is very busy."""
+
+
 @asynccontextmanager
 async def serve(folder: RunFolder, name: str, commands: Mapping[str, Callable[[], Any]]) -> AsyncIterator[str]:
     """Answers on the socket `name` (or `name-2`, when a living process has it) inside the block; yields its file name.
@@ -80,7 +84,7 @@ async def ask(folder: RunFolder, file: str, command: str, *, limit: float = LIMI
     """The answer of the process that listens on the socket `file`.
 
     Raises:
-        Silent: nobody listens there, or there is no answer within `limit` seconds.
+        Silent: nobody listens there; Late: there is no answer within `limit` seconds.
     """
     try:
         async with asyncio.timeout(limit):
@@ -92,7 +96,9 @@ async def ask(folder: RunFolder, file: str, command: str, *, limit: float = LIMI
                 writer.close()
                 with suppress(ConnectionError):
                     await writer.wait_closed()
-    except (OSError, TimeoutError, ValueError) as error:
+    except TimeoutError as error:
+        raise Late(f"{file}: no answer within {limit:g} s") from error
+    except (OSError, ValueError) as error:
         raise Silent(f"{file}: no answer ({error or type(error).__name__})") from error
     if "ok" not in answer:
         raise Silent(f"{file}: {answer.get('error', 'no answer')}")

@@ -127,6 +127,8 @@ class SplitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Gateways, each on a port of its own, counted from that in [gateway]."""
     workers: Several = 1
     """Workers of each plugin."""
+    hang_limit: Grace = 30.0
+    """Seconds without an answer after which a process that lives is killed and started again; 0: never."""
 
 
 class CacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -3,10 +3,10 @@
     run(config, environ, files, announce, write)
 
 The supervisor owns what there is one of: the data folder, the embedded PostgreSQL, the gateways' ports, and the sockets in
-DATA/run. Its children are ordinary `acme serve` processes that get the rest by environment; one that ends is started
-again after a growing pause, and a gateway's connections wait meanwhile in its listening socket, which is ours. To stop,
-gateways go first, so that nobody calls a worker that is on its way out; PostgreSQL is last. However the supervisor dies,
-the kernel ends its children with it (`drivers/processes.py`; the fork happens in the main thread, whose death counts).
+DATA/run. Its children are ordinary `acme serve` processes that get the rest by environment; one that ends, or hangs, is
+started again after a growing pause, and a gateway's connections wait meanwhile in its listening socket, which is ours. To
+stop, gateways go first, so that nobody calls a worker that is on its way out; PostgreSQL is last. However the supervisor
+dies, the kernel ends its children with it (`drivers/processes.py`; the fork happens in the main thread, whose death counts).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import importlib.metadata
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from socket import socket
@@ -97,7 +97,7 @@ async def _supervise(
                 stale.unlink(missing_ok=True)
 
             planned = plan(config, names, environ, files, folder, where.url, sockets)
-            children = Children(tasks, write)
+            children = Children(tasks, write, _answers(folder), config.split.hang_limit)
             for group, grace in (
                 (planned.workers, config.worker.grace),
                 (planned.gateways, config.gateway.grace + config.gateway.notice),
@@ -224,6 +224,21 @@ def topology(planned: Plan) -> dict[str, Any]:
             for child in (*planned.gateways, *planned.workers)
         ],
     }
+
+
+def _answers(folder: RunFolder) -> Callable[[Child, float], Awaitable[bool]]:
+    """Whether a child answers on its control socket. Without the socket nothing can be said against it."""
+
+    async def answers(child: Child, limit: float) -> bool:
+        try:
+            await control.ask(folder, f"control-{child.name}.sock", "alive", limit=limit)
+        except control.Late:
+            return False
+        except control.Silent:
+            pass
+        return True
+
+    return answers
 
 
 def _ports(config: Config) -> list[socket]:

@@ -215,6 +215,22 @@ def test_a_killed_worker_is_started_again_and_the_others_go_on(own: Platform) ->
     assert restarts(own, "gateway") == restarts(own, "users") == 0
 
 
+def test_a_worker_that_hangs_is_killed_and_started_again(own: Platform) -> None:
+    own.environ["ACME_SPLIT__HANG_LIMIT"] = "3"
+    own.start()
+    person = own.join("hangs@example.com")
+    made = own.project(person, "Kept")
+    hung = children(own)["projects"]
+    os.kill(hung, signal.SIGSTOP)
+    assert answers(own, person, "/v1/users/me") == 200
+    wait_for("the end of the one that hangs", lambda: not living(hung), limit=30.0)
+    wait_for("another", lambda: restarts(own, "projects") == 1, limit=AGAIN)
+    wait_for("the route", lambda: answers(own, person, f"/v1/projects/{made['id']}") == 200, limit=AGAIN)
+    assert restarts(own, "gateway") == restarts(own, "users") == 0
+    lines = [json.loads(line) for line in own.log().splitlines() if '"process hangs"' in line]
+    assert [(line["process"], line["pid"]) for line in lines] == [("projects", hung)]
+
+
 async def test_a_worker_killed_under_load_loses_and_doubles_nothing(
     own: Platform, redis: RedisServer, record_property: Callable[[str, object], None]
 ) -> None:

@@ -7,13 +7,14 @@ import os
 import signal
 import sys
 import textwrap
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from acme.runtime import children
-from acme.runtime.children import Child, Children
+from acme.runtime.children import CHECKS, Child, Children
 from acme.runtime.databases import CannotStart
 from acme.runtime.report import Report
 from acme.tasks import Tasks
@@ -140,6 +141,76 @@ async def test_one_that_waits_to_be_started_again_is_not(several: Children, monk
     await one.process.wait()
     await several.stop([one], LIMIT)
     assert (one.state, one.restarts) == ("ended", 0)
+
+
+async def test_one_that_hangs_while_it_is_started_again_is_killed(
+    several: Children, log: Log, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    code = f"""
+        mark = {str(tmp_path / "mark")!r}
+        say('start')
+        if not os.path.exists(mark):
+            open(mark, 'w').close()
+            ready()
+            sys.exit(3)
+        signal.pause()
+    """
+    one = child("a", code)
+    await several.start([one])
+    monkeypatch.setattr(children, "START_LIMIT", 0.2)
+    await log.until(("a", "start"), times=4)
+    assert one.restarts >= 2
+    await several.stop([one], LIMIT)
+
+
+class Answers:
+    """Whether children answer, as the test says."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.missed = 0
+        self.answering: Callable[[int], bool] = lambda pid: True
+
+    async def __call__(self, child: Child, limit: float) -> bool:
+        self.asked += 1
+        well = self.answering(child.pid)
+        self.missed = 0 if well else self.missed + 1
+        return well
+
+
+async def test_one_that_hangs_is_killed_and_started_again(tasks: Tasks, log: Log) -> None:
+    answers = Answers()
+    watching, one = Children(tasks, log.write, answers, hang_limit=0.3), child("a", PATIENT)
+    await watching.start([one])
+    await log.until(("a", "here"))
+    first, hung = one.process, one.pid
+    answers.answering = lambda pid: pid != hung
+    await log.until(("a", "here"), times=2)
+    assert first is not None
+    assert (first.returncode, one.restarts) == (-signal.SIGKILL, 1)
+    assert one.pid not in (0, hung)
+    await watching.stop([one], LIMIT)
+
+
+async def test_one_that_is_late_now_and_then_is_left_alone(tasks: Tasks, log: Log) -> None:
+    answers = Answers()
+    watching, one = Children(tasks, log.write, answers, hang_limit=0.06), child("a", PATIENT)
+    answers.answering = lambda pid: answers.asked % CHECKS == 0  # it owes one answer less than it may
+    await watching.start([one])
+    async with asyncio.timeout(LIMIT):
+        while answers.asked < 4 * CHECKS:  # noqa: ASYNC110 - the children's own clock decides
+            await asyncio.sleep(0.005)
+    assert (one.restarts, one.state) == (0, "up")
+    await watching.stop([one], LIMIT)
+
+
+async def test_nobody_is_asked_who_is_not_up(tasks: Tasks, log: Log) -> None:
+    answers = Answers()
+    watching, one = Children(tasks, log.write, answers, hang_limit=0.06), child("a", "time.sleep(0.3); " + PATIENT)
+    answers.answering = lambda pid: one.told is not None
+    await watching.start([one])
+    assert (one.restarts, answers.missed) == (0, 0)
+    await watching.stop([one], LIMIT)
 
 
 async def test_nobody_outlives_the_one_who_looks_after_them(log: Log) -> None:

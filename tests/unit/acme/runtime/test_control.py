@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from acme.runtime import control
-from acme.runtime.control import Silent, ask
+from acme.runtime.control import Late, Silent, ask
 from acme.runtime.runfolder import RunFolder
 
 
@@ -89,3 +90,14 @@ async def test_a_line_without_an_end_is_not_gathered_for_ever(folder: RunFolder,
     assert await reader.read() == b""
     writer.close()
     assert await ask(folder, file, "topology") == {"pid": 1}
+
+
+async def test_one_that_listens_and_does_not_answer_is_late_and_one_that_is_gone_is_not(folder: RunFolder) -> None:
+    with socket.socket(socket.AF_UNIX) as stuck:
+        stuck.bind(folder.socket("control-stuck.sock"))
+        stuck.listen()
+        with pytest.raises(Late, match=r"control-stuck\.sock: no answer within 0\.05 s"):
+            await ask(folder, "control-stuck.sock", "alive", limit=0.05)
+    with pytest.raises(Silent) as caught:
+        await ask(folder, "control-stuck.sock", "alive")
+    assert not isinstance(caught.value, Late)

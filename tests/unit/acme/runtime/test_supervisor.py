@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from socket import socket
+from socket import AF_UNIX, socket
 from typing import Any
 
 import msgspec
 import pytest
 
-from acme.runtime import listener, supervisor
+from acme.runtime import control, listener, supervisor
 from acme.runtime.databases import CannotStart
 from acme.runtime.report import PluginReport, Report
 from acme.runtime.runfolder import RunFolder
@@ -152,3 +152,21 @@ def test_topology_names_the_children_and_how_they_stand(planned: Plan) -> None:
     seen = supervisor.topology(planned)
     assert seen["name"] == "supervisor"
     assert seen["children"][2] == {"name": "projects-1", "pid": 0, "state": "waiting", "restarts": 2}
+
+
+async def test_a_child_without_a_control_socket_has_nothing_said_against_it(planned: Plan, folder: RunFolder) -> None:
+    (child, *_), answers = planned.workers, supervisor._answers(folder)
+    assert await answers(child, 0.5)
+    async with control.serve(folder, f"control-{child.name}", {"alive": lambda: True}):
+        assert await answers(child, 5.0)
+    with stuck(folder.socket(f"control-{child.name}.sock")):
+        assert not await answers(child, 0.05)
+
+
+@contextmanager
+def stuck(path: str) -> Iterator[None]:
+    """Something that listens and never answers."""
+    with socket(AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen()
+        yield
