@@ -11,24 +11,25 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from acme.runtime.topology import Process, Seen
+from acme.runtime.topology import Process, Seen, ServiceState, ServiceTotal
 
 _WIDTH: Final = 400
 """Columns: a terminal breaks lines where it ends, and rich would cut addresses there."""
 
 
 def print_json(found: Seen) -> None:
-    """One JSON object: `processes`, and `silent` for those that did not answer."""
+    """One JSON object: `processes`, `services` over all of them, and `silent` for those that did not answer."""
     sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
     sys.stdout.buffer.flush()
 
 
 def print_tables(found: Seen, console: Console | None = None) -> None:
-    """For people: a table of processes, and one of services."""
+    """For people: a table of processes, and one of services: a line for each process that serves one, and one for all of
+    them where they are several."""
     console = console or Console(highlight=False, soft_wrap=True, width=_WIDTH)
     console.print(_processes(found.processes))
     console.print()
-    console.print(_services(found.processes))
+    console.print(_services(found))
     for line in found.silent:
         console.print(Text(f"  {line}", "red"))
 
@@ -56,9 +57,9 @@ def _processes(processes: Sequence[Process]) -> Table:
     return table
 
 
-def _services(processes: Sequence[Process]) -> Table:
-    table = _table("Service", "Plugin", "Version", "Process", "Placement", "Health", "Calls", "p99")
-    for process in processes:
+def _services(found: Seen) -> Table:
+    table = _table("Service", "Plugin", "Version", "Process", "Placement", "Health", "In flight", "Calls", "p99")
+    for process in found.processes:
         for service in process.services:
             if service.placement != "local" and service.health == "up":
                 continue  # the process that serves it has a line for it
@@ -69,10 +70,17 @@ def _services(processes: Sequence[Process]) -> Table:
                 process.name,
                 service.placement if service.placement == "local" else ", ".join(service.addresses),
                 _state(service.health),
-                str(service.calls),
-                "-" if service.p99_seconds is None else f"{service.p99_seconds * 1000:.1f} ms",
+                *_load(service),
             )
+    for total in found.services:
+        if len(total.processes) > 1:
+            table.add_row(total.name, total.plugin, "", f"all {len(total.processes)}", "", "", *_load(total))
     return table
+
+
+def _load(service: ServiceState | ServiceTotal) -> tuple[str, str, str]:
+    slowest = "-" if service.p99_seconds is None else f"{service.p99_seconds * 1000:.1f} ms"
+    return str(service.in_flight), str(service.calls), slowest
 
 
 def _state(state: str) -> Text:

@@ -16,6 +16,7 @@ from acme.codec.wire import Wire
 from acme.context import CALL, Call, Kind
 from acme.contract import Contracts, Method, Service, Work
 from acme.dispatch.drive import Driven
+from acme.dispatch.measures import Measures
 from acme.dispatch.size import Sizes
 from acme.dispatch.status import guarded
 from acme.errors import Denied, Invalid, Refused, TooLarge, Unauthenticated
@@ -41,11 +42,7 @@ class Pipeline:
         self.checks: Final = checks
         self.clock: Final = clock
         self.sizes: Final = Sizes()
-        self.durations: Final = metrics.histogram(
-            "rpc_server_call_duration_seconds",
-            "Duration of calls, from request to reply.",
-            ("rpc_system_name", "rpc_method", "rpc_response_status_code"),
-        )
+        self.measures: Final = Measures(metrics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +177,6 @@ def serve(pipeline: Pipeline, host: Host, method: Method, carriage: Carriage) ->
     if units is None or method.work is Work.NONE:
         if units is not None:
             empty.run(set_here, units.reading)
-        return guarded(method, carriage.system, alone, pipeline.durations)
+        return guarded(method, carriage.system, alone, pipeline.measures)
     run = units.auto if method.work is Work.AUTO else units.manual
-    return guarded(method, carriage.system, in_unit, pipeline.durations)
+    return guarded(method, carriage.system, in_unit, pipeline.measures)

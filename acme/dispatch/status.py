@@ -22,6 +22,7 @@ from grpclib.const import Status
 
 from acme.context import Call
 from acme.contract import Method
+from acme.dispatch.measures import Measures
 from acme.errors import (
     Code,
     Conflict,
@@ -39,7 +40,7 @@ from acme.errors import (
     Unavailable,
 )
 from acme.ports import SerializationFailure
-from acme.telemetry import HistogramFamily, logger
+from acme.telemetry import logger
 
 log: Final = logger(__name__)
 
@@ -199,15 +200,17 @@ def guarded(
     method: Method,
     system: str,
     perform: Callable[[Call, Any], Coroutine[Any, Any, Any]],
-    durations: HistogramFamily,
+    measures: Measures,
 ) -> Callable[[Call, Any], Coroutine[Any, Any, Any]]:
     """`perform` inside the boundary: it returns, is cancelled, or raises a `Refused` that may cross. Measured."""
     name = method.path[1:]
     clock = time.perf_counter
+    durations, active = measures.durations, measures.active(method.service)
     succeeded = durations.bind(system, name, Status.OK.name).observe
 
     async def guard(call: Call, raw: Any) -> Any:
         started = clock()
+        active.count += 1
         try:
             reply = await perform(call, raw)
         except Refused as error:
@@ -226,6 +229,8 @@ def guarded(
         else:
             succeeded(clock() - started)
             return reply
+        finally:
+            active.count -= 1
         durations.bind(system, name, STATUS[refusal.code].name).observe(clock() - started)
         # Outside of the handlers above: a refusal that crosses has no context.
         raise refusal
@@ -261,15 +266,17 @@ def guarded_stream(
     method: Method,
     system: str,
     perform: Callable[[Call, S], AsyncGenerator[Any, None]],
-    durations: HistogramFamily,
+    measures: Measures,
 ) -> Callable[[Call, S], AsyncGenerator[Any, None]]:
     """`guarded` for a call that streams: a refusal comes after the replies before it. Whoever closes it is told nothing."""
     name = method.path[1:]
     clock = time.perf_counter
+    durations, active = measures.durations, measures.active(method.service)
 
     async def guard(call: Call, requests: S) -> AsyncGenerator[Any, None]:
         started, said, gone = clock(), Status.CANCELLED, False
         refusal: Refused | None = None
+        active.count += 1
         try:
             async with aclosing(perform(call, requests)) as replies:
                 async for reply in replies:
@@ -290,6 +297,7 @@ def guarded_stream(
         except Exception as error:
             refusal = _unexpected(error, call)
         finally:
+            active.count -= 1
             if refusal is not None:
                 said = STATUS[refusal.code]
             durations.bind(system, name, said.name).observe(clock() - started)

@@ -103,7 +103,7 @@ def serve_stream(pipeline: Pipeline, host: Host, method: Method, carriage: Carri
                 async for reply in replies:
                     yield reply
 
-    return guarded_stream(method, carriage.system, perform, pipeline.durations)
+    return guarded_stream(method, carriage.system, perform, pipeline.measures)
 
 
 class _Received(AsyncIterator[Any]):

@@ -28,6 +28,7 @@ from acme.codec.wire import Wire
 from acme.contract import Contracts
 from acme.contracts.authority.v1 import AuthorityStub
 from acme.dispatch import Directory, Pipeline
+from acme.dispatch.measures import Measures
 from acme.dispatch.server import Server, Tokens
 from acme.dispatch.socketed import socketed
 from acme.drivers.clock import MovableClock, SystemClock
@@ -90,6 +91,8 @@ class Node:
     mailer: Mailer
     cipher: Cipher
     metrics: Metrics
+    measures: Measures
+    """Of calls served here."""
     verifier: Verifier
     gateway: Gateway | None
     server: Server | None
@@ -240,6 +243,7 @@ async def assemble(
             mailer=mailer,
             cipher=cipher,
             metrics=metrics,
+            measures=pipeline.measures,
             verifier=verifier,
             gateway=gateway,
             server=server,

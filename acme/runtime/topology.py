@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from acme.runtime import control
 from acme.runtime.report import age
 from acme.runtime.runfolder import RunFolder
-from acme.telemetry import HistogramFamily
+from acme.telemetry import SECONDS, HistogramFamily
 
 if TYPE_CHECKING:  # assembly starts the control socket, which tells of the node
     from acme.runtime.assembly import Node
-
-CALLS: Final = "rpc_server_call_duration_seconds"
-"""The histogram that calls are counted and timed in: labels are placement, method, status."""
 
 
 class ServiceState(msgspec.Struct, frozen=True):
@@ -37,6 +34,22 @@ class ServiceState(msgspec.Struct, frozen=True):
     """Calls served here since the start."""
     p99_seconds: float | None = None
     """Time within which 99 of 100 of them were served, interpolated as PromQL's histogram_quantile does."""
+    in_flight: int = 0
+    """Calls being served here, from this process and from others."""
+    buckets: tuple[int, ...] = ()
+    """Calls served here by how long they took: up to each of `telemetry.SECONDS`, and beyond."""
+
+
+class ServiceTotal(msgspec.Struct, frozen=True):
+    """One service over all processes that serve it."""
+
+    name: str
+    plugin: str
+    processes: tuple[str, ...]
+    """Names of those that serve it."""
+    in_flight: int
+    calls: int
+    p99_seconds: float | None
 
 
 class ChildState(msgspec.Struct, frozen=True):
@@ -69,6 +82,8 @@ class Seen(msgspec.Struct, frozen=True):
 
     processes: tuple[Process, ...]
     silent: tuple[str, ...]
+    services: tuple[ServiceTotal, ...] = ()
+    """What is served, over all that answered."""
 
 
 async def look(data: Path) -> Seen:
@@ -88,17 +103,52 @@ async def look(data: Path) -> Seen:
                 silent.append(f"{file}: the answer is of another version ({error})")
     finally:
         folder.close()
-    return Seen(tuple(processes), tuple(silent))
+    return Seen(tuple(processes), tuple(silent), totals(processes))
+
+
+def totals(processes: Sequence[Process]) -> tuple[ServiceTotal, ...]:
+    """Each service over all processes that serve it, by name."""
+    served: dict[str, list[tuple[str, ServiceState]]] = {}
+    for process in processes:
+        for service in process.services:
+            if service.placement == "local":
+                served.setdefault(service.name, []).append((process.name, service))
+    found: list[ServiceTotal] = []
+    for name, states in sorted(served.items()):
+        counts = [state.buckets for _, state in states if len(state.buckets) == len(SECONDS) + 1]
+        found.append(
+            ServiceTotal(
+                name=name,
+                plugin=states[0][1].plugin,
+                processes=tuple(process for process, _ in states),
+                in_flight=sum(state.in_flight for _, state in states),
+                calls=sum(state.calls for _, state in states),
+                p99_seconds=quantile([sum(column) for column in zip(*counts, strict=True)], 0.99),
+            )
+        )
+    return tuple(found)
 
 
 def of(node: Node, version: str) -> Process:
     """What a node has to tell."""
-    durations = node.metrics.histogram(CALLS, "")
+    measures = node.measures
     services: list[ServiceState] = []
     plugins = {base.plugin: node.roster.entries[base.plugin].version for base in node.directory.hosts.values()}
     for name, host in sorted(node.directory.hosts.items()):
-        calls, p99 = quantile(durations, name, 0.99)
-        services.append(ServiceState(name, host.plugin, plugins[host.plugin], "local", "up", (), calls, p99))
+        counts = buckets(measures.durations, name)
+        services.append(
+            ServiceState(
+                name=name,
+                plugin=host.plugin,
+                version=plugins[host.plugin],
+                placement="local",
+                health="up",
+                calls=sum(counts),
+                p99_seconds=quantile(counts, 0.99),
+                in_flight=measures.active(name).count,
+                buckets=tuple(counts),
+            )
+        )
     for neighbour in node.neighbours:
         health, where = neighbour.health, neighbour.places()
         services += [
@@ -118,25 +168,29 @@ def of(node: Node, version: str) -> Process:
     )
 
 
-def quantile(durations: HistogramFamily, service: str, share: float) -> tuple[int, float | None]:
-    """(calls, seconds within which `share` of them were served) of one service, over all its methods and outcomes.
-
-    Interpolated within the bucket; what is beyond the last bound counts as that bound. `None` without any call.
-    """
+def buckets(durations: HistogramFamily, service: str) -> list[int]:
+    """Calls of one service by how long they took, over all its methods and outcomes."""
     prefix = service + "/"
     counts = [0] * (len(durations.bounds) + 1)
     for labels, series in durations.series.items():
         if labels[1].startswith(prefix):
             counts = [total + more for total, more in zip(counts, series.counts, strict=True)]
-    calls = sum(counts)
-    if not calls:
-        return 0, None
-    wanted, below, lower = share * calls, 0, 0.0
-    for bound, count in zip(durations.bounds, counts, strict=False):
+    return counts
+
+
+def quantile(counts: Sequence[int], share: float, bounds: Sequence[float] = SECONDS) -> float | None:
+    """Seconds within which `share` of the calls in these buckets were served. `None` without any call.
+
+    Interpolated within the bucket; what is beyond the last bound counts as that bound.
+    """
+    wanted, below, lower = share * sum(counts), 0, 0.0
+    if not wanted:
+        return None
+    for bound, count in zip(bounds, counts, strict=False):
         if below + count >= wanted:
-            return calls, round(lower + (bound - lower) * (wanted - below) / count, 6) if count else bound
+            return round(lower + (bound - lower) * (wanted - below) / count, 6) if count else bound
         below, lower = below + count, bound
-    return calls, durations.bounds[-1]
+    return bounds[-1]
 
 
 def plain(process: Process) -> Mapping[str, object]:

@@ -29,6 +29,7 @@ from acme.contracts.projects.v1 import (
 from acme.dispatch import Directory, Host, Pipeline
 from acme.dispatch.calls import caller
 from acme.dispatch.drive import Driven
+from acme.dispatch.measures import Measures
 from acme.dispatch.serve import MESSAGE_LIMIT
 from acme.dispatch.status import guarded
 from acme.drivers.clock import SystemClock
@@ -141,7 +142,7 @@ async def _call_parts() -> dict[str, float]:
 
     plain = await awaited(lambda: _nothing(call, request))
     sent = caller(method, "gateway", _nothing, clock)
-    guard = guarded(method, "local", _nothing, metrics.histogram("bench", "Bench.", ("a", "b", "c")))
+    guard = guarded(method, "local", _nothing, Measures(metrics))
     parts["a context of its own, driven without a task"] = await awaited(in_context) - direct
     parts["the caller's half: principal, deadline, a new Call"] = await awaited(lambda: sent(request)) - plain
     parts["metrics and the table of errors"] = await awaited(lambda: guard(call, request)) - plain

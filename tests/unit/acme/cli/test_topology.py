@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from acme.cli.topology import print_json, print_tables
-from acme.runtime.topology import ChildState, Process, Seen, ServiceState
+from acme.runtime.topology import ChildState, Process, Seen, ServiceState, ServiceTotal
 from tests.unit.acme.cli.command import Command
 
 SEEN = Seen(
@@ -27,10 +27,14 @@ SEEN = Seen(
         ),
         Process(
             "projects", 3, "1.0", 58.0, "up", ("grpc://p:1",), 0,
-            (ServiceState("acme.projects.v1.Projects", "projects", "0.2", "local", "up", (), 1000, 0.0123),),
+            (ServiceState("acme.projects.v1.Projects", "projects", "0.2", "local", "up", (), 1000, 0.0123, 7),),
         ),
     ),
     ("control-old.sock: no answer",),
+    (
+        ServiceTotal("acme.projects.v1.Projects", "projects", ("projects",), 7, 1000, 0.0123),
+        ServiceTotal("acme.files.v1.Files", "files", ("files-1", "files-2"), 9, 20, None),
+    ),
 )  # fmt: skip
 
 
@@ -52,8 +56,9 @@ def test_processes_are_shown_with_those_that_are_down() -> None:
 def test_a_service_is_shown_where_it_is_served_and_where_it_cannot_be_called() -> None:
     services = [line for line in shown() if line and line[0].startswith("acme.")]
     assert services == [
-        ["acme.users.v1.Users", "users", "gateway", "grpc://u:1", "failing", "unreachable", "0", "-"],
-        ["acme.projects.v1.Projects", "projects", "0.2", "projects", "local", "up", "1000", "12.3", "ms"],
+        ["acme.users.v1.Users", "users", "gateway", "grpc://u:1", "failing", "unreachable", "0", "0", "-"],
+        ["acme.projects.v1.Projects", "projects", "0.2", "projects", "local", "up", "7", "1000", "12.3", "ms"],
+        ["acme.files.v1.Files", "files", "all", "2", "9", "20", "-"],
     ]
 
 

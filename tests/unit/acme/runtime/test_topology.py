@@ -11,7 +11,7 @@ from acme_projects import plugin as projects
 from acme.runtime import control, topology
 from acme.runtime.assembly import assemble
 from acme.runtime.runfolder import RunFolder
-from acme.runtime.topology import Process, look, quantile
+from acme.runtime.topology import Process, ServiceState, buckets, look, quantile, totals
 from acme.telemetry import Metrics
 from acme.testing import Server
 from tests.unit.acme.runtime.plugins import configured
@@ -29,11 +29,29 @@ def test_a_quantile_is_interpolated_over_methods_and_outcomes() -> None:
     ):
         durations.bind("local", f"{SERVICE}/{method}", status).observe(seconds)
     durations.bind("local", "another.Service/Get", "OK").observe(100.0)
-    assert quantile(durations, SERVICE, 0.5) == (4, 2.0)
-    assert quantile(durations, SERVICE, 0.75) == (4, 3.0)
-    assert quantile(durations, SERVICE, 1.0) == (4, 4.0)
-    assert quantile(durations, "another.Service", 0.99) == (1, 4.0)  # beyond the last bound
-    assert quantile(durations, "nobody.Service", 0.99) == (0, None)
+    mine, other = (buckets(durations, name) for name in (SERVICE, "another.Service"))
+    assert (sum(mine), sum(other)) == (4, 1)
+    assert [quantile(mine, share, durations.bounds) for share in (0.5, 0.75, 1.0)] == [2.0, 3.0, 4.0]
+    assert quantile(other, 0.99, durations.bounds) == 4.0  # beyond the last bound
+    assert quantile(buckets(durations, "nobody.Service"), 0.99, durations.bounds) is None
+
+
+def test_a_service_is_summed_up_over_the_processes_that_serve_it() -> None:
+    fast, slow = [0] * 17, [0] * 17
+    fast[0], slow[6] = 99, 3  # up to 1 ms; up to 75 ms
+
+    def serving(name: str, counts: list[int], in_flight: int) -> Process:
+        here = ServiceState(
+            SERVICE, "projects", "1", "local", "up", calls=sum(counts), in_flight=in_flight, buckets=tuple(counts)
+        )
+        return Process(name, 1, "1", 0.0, "up", services=(here,))
+
+    elsewhere = ServiceState(SERVICE, "projects", "1", "remote", "up", ("grpc://p:1 ready",))
+    gateway = Process("gateway", 1, "1", 0.0, "up", services=(elsewhere,))
+    (total,) = totals([gateway, serving("one", fast, 2), serving("two", slow, 5)])
+    assert (total.name, total.plugin, total.processes) == (SERVICE, "projects", ("one", "two"))
+    assert (total.in_flight, total.calls) == (7, 102)
+    assert total.p99_seconds == pytest.approx(0.05 + 0.025 * (0.99 * 102 - 99) / 3, abs=1e-6)
 
 
 async def test_a_node_tells_what_it_hosts(postgres: Server, tmp_path: Path) -> None:
