@@ -18,7 +18,7 @@ EVERY: Final = 0.1
 _LONGEST: Final = 500
 
 
-class Line(msgspec.Struct, frozen=True, gc=False):
+class Line(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A request as it is logged, in this order."""
 
     time: str
@@ -29,6 +29,7 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     path: str
     """Without the query."""
     status: int
+    """What the client was told; of an answer that broke off, what it was told when that began."""
     duration_ms: float
     bytes: int
     """Of the body sent."""
@@ -36,6 +37,8 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     principal: str
     """Id of who asked, "" for nobody."""
     address: str
+    broken: str = ""
+    """Why the answer broke off in the middle, such as "slow_client". Only on lines of answers that did."""
 
 
 class AccessLog:
@@ -58,6 +61,7 @@ class AccessLog:
         request_id: str,
         principal: str,
         address: str,
+        broken: str = "",
     ) -> None:
         """A request that has ended just now and took `seconds`."""
         if self._stream is None:
@@ -68,11 +72,9 @@ class AccessLog:
         if not path.isascii() or len(path) > _LONGEST:
             path = path[:_LONGEST].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         lines = self._lines
-        lines.append(
-            Line(
-                self._stamp, method, route, path, status, round(seconds * 1000, 3), size, request_id, principal, address
-            )
-        )
+        took = round(seconds * 1000, 3)
+        line = Line(self._stamp, method, route, path, status, took, size, request_id, principal, address, broken)
+        lines.append(line)
         if len(lines) == 1:
             asyncio.get_running_loop().call_later(EVERY, self.flush)
 

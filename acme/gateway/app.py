@@ -21,7 +21,7 @@ from acme.codec.json import Json
 from acme.codec.wire import Wire
 from acme.context import ANONYMOUS, CALL, Call, Principal
 from acme.contract import Method, Route, Service
-from acme.errors import DeadlineExceeded, NotFound, Refused
+from acme.errors import Code, DeadlineExceeded, NotFound, Refused
 from acme.gateway import openapi
 from acme.gateway.access import AccessLog
 from acme.gateway.auth import authenticate, bearer, known
@@ -76,8 +76,8 @@ class Exchange:
 
     __slots__ = (
         "address",
-        "begun",
         "bound",
+        "download",
         "headers",
         "message",
         "principal",
@@ -98,8 +98,8 @@ class Exchange:
         self.address: str = connection.address
         self.task: Any = task_of(request)
         self.route = ""
-        self.begun = False
-        """Whether an answer in pieces has begun."""
+        self.download: Download | None = None
+        """The answer in pieces, once that has begun."""
         self.bound: Bound | None = None
         self.principal: Principal = ANONYMOUS
 
@@ -144,6 +144,9 @@ class Gateway:
             "http_server_request_duration_seconds",
             "Duration of HTTP requests.",
             ("http_request_method", "http_route", "http_response_status_code"),
+        )
+        self._breaks = metrics.counter(
+            "http_server_broken_downloads_total", "Answers that broke off in the middle.", ("http_route", "error_type")
         )
         self._series: dict[tuple[str, str, int], Histogram] = {}
         metrics.gauge("http_server_active_requests", "HTTP requests in flight.", (), lambda: {(): float(self._active)})
@@ -252,7 +255,7 @@ class Gateway:
                     async for reply in replies:
                         yield bound.data(reply)
 
-            exchange.begun = True
+            exchange.download = download
             connection: Any = exchange.request.protocol
             async with aclosing(data()) as body:
                 await download.run(connection, body)
@@ -265,13 +268,14 @@ class Gateway:
         try:
             reply = await caught(self._serve, exchange, exchange.request_id)
             if isinstance(reply, Refused):
-                if exchange.begun:
-                    log.warning("a stream broke off", request_id=exchange.request_id, why=reply.reason)
+                if exchange.download is not None:
+                    return self._broken(exchange, exchange.download, reply)
                 reply = self._refusal(exchange, reply)
-                if exchange.begun:
-                    reply.mute()
         except asyncio.CancelledError:
-            self._account(exchange, 499, 0)
+            if exchange.download is not None:
+                self._account_broken(exchange, exchange.download, Code.CANCELLED, "client_gone")
+            else:
+                self._account(exchange, 499, 0)
             raise
         finally:
             self._active -= 1
@@ -303,6 +307,18 @@ class Gateway:
         answer = problem(refusal, exchange.request_id, permission=bound.permission if bound is not None else "")
         return self._reply(exchange, answer.status, PROBLEM, answer.body, header_lines(answer.headers))
 
+    def _broken(self, exchange: Exchange, download: Download, refusal: Refused) -> Reply:
+        """An answer that had begun ends in the middle. The connection is reset: this reply is for nobody."""
+        log.warning("a stream broke off", request_id=exchange.request_id, why=refusal.reason)
+        self._account_broken(exchange, download, refusal.code, refusal.reason)
+        reply = self._refusal(exchange, refusal)
+        reply.mute()
+        return reply
+
+    def _account_broken(self, exchange: Exchange, download: Download, code: Code, why: str) -> None:
+        self._breaks.bind(exchange.route, code.value).add()
+        self._account(exchange, download.status, download.body_length, why)
+
     def _unreadable(self, request: web.BaseRequest, refusal: Refused) -> Reply:
         """The answer to what the HTTP parser refuses, when there is no request to speak of."""
         exchange = Exchange(request, self._ids)
@@ -310,7 +326,7 @@ class Gateway:
         self._account(exchange, reply.status, reply.body_length)
         return reply
 
-    def _account(self, exchange: Exchange, status: int, size: int) -> None:
+    def _account(self, exchange: Exchange, status: int, size: int, broken: str = "") -> None:
         message, route, bound = exchange.message, exchange.route, exchange.bound
         method = message.method
         seconds = time.monotonic() - exchange.started
@@ -321,7 +337,8 @@ class Gateway:
         series.observe(seconds)
         path = route if bound is not None and bound.private else message.path.partition("?")[0]
         principal = exchange.principal.id
-        self._access.add(method, route, path, status, seconds, size, exchange.request_id, principal, exchange.address)
+        name, address = exchange.request_id, exchange.address
+        self._access.add(method, route, path, status, seconds, size, name, principal, address, broken)
 
     # ---- life ---------------------------------------------------------------------------------------------------
 

@@ -66,8 +66,11 @@ class Bound:
         self.raw = self._raw_in is not None
         """Whether the body is bytes as they are."""
         self._raw_out = given(method)
-        self.keyed = route.verb in ("POST", "PATCH", "DELETE") and not (self.uploads or self.downloads)
+        streams = self.uploads or self.downloads
+        self.keyed = route.verb in ("POST", "PATCH", "DELETE") and not streams
         """Whether an Idempotency-Key means anything."""
+        self.unkeyed = route.verb != "GET" and streams
+        """Whether an Idempotency-Key promises what cannot be kept: no stream is kept to be repeated."""
         self.wire = wire.encoder(method.request)
         fields = {field.name: field for field in method.request.fields}
         self._make = method.request.cls

@@ -107,8 +107,14 @@ def idempotency(headers: Headers, bound: Bound, message: object) -> IdempotencyK
     """The Idempotency-Key with the fingerprint of the request; `None` for methods that only read.
 
     Raises:
-        Malformed: not 1 to 255 visible ASCII characters, or two keys.
+        Malformed: not 1 to 255 visible ASCII characters, or two keys; or any where something streams and may change
+            something, since a key that is silently ignored would be trusted.
     """
+    if bound.unkeyed and _IDEMPOTENCY_KEY in headers:
+        raise Malformed(
+            "This operation streams, and a repeated stream is not recognised: send it without an Idempotency-Key.",
+            reason="idempotency_key_unsupported",
+        )
     if not bound.keyed or _IDEMPOTENCY_KEY not in headers:
         return None
     given = headers.getall(_IDEMPOTENCY_KEY)

@@ -29,7 +29,8 @@ _UNLISTED: Final = frozenset({"accept", "content-type", "authorization", "user-a
 _DESCRIPTION: Final = """\
 Fields are snake_case. Times are RFC 3339 in UTC. Unknown fields, duplicate keys and broken rules are refused with 422 and
 a JSON Pointer for each fault; leaving a field out and giving null are the same. A PATCH changes the fields that are
-present. What the caller may not see is 404. Errors are RFC 9457 problems with a stable `code` and a `request_id`."""
+present. What the caller may not see is 404. Errors are RFC 9457 problems with a stable `code` and a `request_id`.
+Operations that stream and are no GET refuse an Idempotency-Key with 400."""
 
 _PROBLEM: Final[Schema] = {
     "type": "object",

@@ -37,6 +37,15 @@ async def test_a_line_says_all_that_is_known_of_a_request() -> None:
     }
 
 
+async def test_a_line_says_why_an_answer_broke_off() -> None:
+    stream = io.StringIO()
+    log = AccessLog(stream)
+    log.add("GET", "/v1/blobs/{name}", "/v1/blobs/a", 200, 0.1, 42, "r-1", "usr_1", "127.0.0.1", "slow_client")
+    log.flush()
+    line = json.loads(stream.getvalue())
+    assert (line["status"], line["bytes"], line["broken"]) == (200, 42, "slow_client")
+
+
 async def test_lines_are_written_together_and_soon() -> None:
     written = asyncio.Event()
 

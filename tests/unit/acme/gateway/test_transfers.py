@@ -29,6 +29,7 @@ from tests import blobs
 from tests.unit.acme.authority import Authority
 from tests.unit.acme.dispatch.town import until
 from tests.unit.acme.gateway.rig import Rig
+from tests.waiting import sample
 
 
 @asynccontextmanager
@@ -68,6 +69,11 @@ async def running(trial: Contracts, placement: Any = "loopback", **settings: Any
 async def _rig(request: pytest.FixtureRequest, trial: Contracts) -> AsyncIterator[Any]:
     async with running(trial, request.param) as rig:
         yield rig
+
+
+def broken(code: str) -> str:
+    """The series of downloads that broke off."""
+    return f'http_server_broken_downloads_total{{error_type="{code}",http_route="/v1/blobs/{{name}}"}}'
 
 
 def chunked(*pieces: bytes, end: bool = True) -> bytes:
@@ -270,7 +276,9 @@ async def test_a_download_that_breaks_off_is_never_taken_for_whole(rig: Any, nam
         with pytest.raises(ConnectionError):
             await to_the_end(connection)
     assert rig.projects.ended == ["Conflict"]
-    assert rig.lines()[-1]["status"] == 409  # what the log says of it, where the client saw half of a 200
+    line = rig.lines()[-1]
+    assert (line["status"], line["bytes"], line["broken"]) == (200, 2 * blobs.CHUNK, "gone")
+    assert sample(rig.metrics, broken("conflict")) == 1
 
 
 @pytest.mark.parametrize("name", ["500000+"])
@@ -300,6 +308,9 @@ async def test_a_client_that_reads_nothing_is_cut_off(trial: Contracts) -> None:
         connection.send(rig.request("GET", "/v1/blobs/1000000000"))
         await until(lambda: rig.projects.ended)
         assert rig.gateway.in_flight == 0
+        line = rig.lines()[-1]
+        assert (line["status"], line["broken"]) == (200, "slow_client")
+        assert line["bytes"] > 0
 
 
 async def test_time_that_is_up_breaks_a_download_off(rig: Any) -> None:
@@ -312,6 +323,34 @@ async def test_time_that_is_up_breaks_a_download_off(rig: Any) -> None:
         with pytest.raises(ConnectionError):
             await to_the_end(connection)
     await until(lambda: rig.projects.ended)
+    line = rig.lines()[-1]
+    assert (line["status"], line["broken"]) == (200, "deadline_exceeded")
+
+
+async def test_a_download_that_the_client_leaves_is_told_apart_from_one_that_is_whole(rig: Any) -> None:
+    async with rig.connection() as connection:
+        connection.send(rig.request("GET", "/v1/blobs/1000000000"))
+        assert (await head_of(connection))[0] == 200
+    await until(lambda: rig.projects.ended and not rig.gateway.in_flight)
+    line = rig.lines()[-1]
+    assert (line["status"], line["broken"] != "") == (200, True)
+    assert 0 < line["bytes"] < 1_000_000_000
+    assert (await rig.ask("GET", "/v1/blobs/10")).status == 200
+    assert "broken" not in rig.lines()[-1]
+
+
+async def test_a_key_is_refused_where_a_stream_may_change_something_and_nobody_would_keep_it(rig: Any) -> None:
+    for verb, path in (("PUT", "/v1/blobs/one"), ("POST", "/v1/blobs/one:echo")):
+        answer = await rig.ask(verb, path, b"data", Idempotency_Key="once")
+        answer.problem(400, "idempotency_key_unsupported")
+    assert rig.projects.taken == 0
+    assert (
+        await rig.ask("GET", "/v1/blobs/10", Idempotency_Key="once")
+    ).status == 200  # reading may be repeated anyway
+    paths = (await rig.ask("GET", "/v1/openapi.json")).json["paths"]
+    for verb, path in (("put", "/v1/blobs/{name}"), ("post", "/v1/blobs/{name}:echo")):
+        offered = [parameter.get("$ref", "") for parameter in paths[path][verb]["parameters"]]
+        assert not [name for name in offered if "Idempotency-Key" in name]
 
 
 async def test_what_goes_up_comes_down_while_it_goes(rig: Any) -> None:
