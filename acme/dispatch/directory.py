@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from types import FrameType, MappingProxyType
-from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
+from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar, cast
 
 from acme.contract import Method, Service
 from acme.dispatch import local, loopback
@@ -32,6 +32,26 @@ PLACEMENTS: Final[Mapping[Placement, Callable[[Pipeline, Host, Method], Served]]
 """Those that need nothing but the host."""
 
 
+class Around(Protocol):
+    """What lies around every call, whatever carries it: the faults of the test kit."""
+
+    def call(self, method: Method, send: Serve) -> Serve:
+        """Around a method that does not stream."""
+
+    def stream(self, method: Method, send: Streamed) -> Streamed:
+        """Around one that does."""
+
+
+class _Nothing:
+    """Lies around nothing."""
+
+    def call(self, method: Method, send: Serve) -> Serve:
+        return send
+
+    def stream(self, method: Method, send: Streamed) -> Streamed:
+        return send
+
+
 class _Board:
     """What the views of one directory share."""
 
@@ -44,8 +64,7 @@ class _Board:
         """By caller and full name of the service."""
         self.socket: tuple[Server, Remote] | None = None
         """What the placement "grpc" goes through."""
-        self.around: Callable[[Method, Serve], Serve] = lambda method, send: send
-        """What lies around every call."""
+        self.around: Around = _Nothing()
 
 
 class Directory:
@@ -131,9 +150,8 @@ class Directory:
         del self._board.hosts[service.name], self._board.served[service.name]
         self._rebind(service)
 
-    def wrap(self, around: Callable[[Method, Serve], Serve]) -> None:
-        """Puts something around every call from now on that does not stream, whatever carries it: the faults of the test
-        kit."""
+    def wrap(self, around: Around) -> None:
+        """Puts something around every call from now on."""
         self._board.around = around
         for (name, served), client in self._board.clients.items():
             self._bind(client, name, self._pipeline.contracts.services[served])
@@ -174,10 +192,11 @@ class Directory:
             if send is None:
                 vars(client).pop(method.attr, None)
             elif streams(method):
-                setattr(client, method.attr, streamer(method, name, cast(Streamed, send), self._pipeline.clock))
+                stream = self._board.around.stream(method, cast(Streamed, send))
+                setattr(client, method.attr, streamer(method, name, stream, self._pipeline.clock))
             else:
-                around = self._board.around(method, cast(Serve, send))
-                setattr(client, method.attr, caller(method, name, around, self._pipeline.clock))
+                call = self._board.around.call(method, cast(Serve, send))
+                setattr(client, method.attr, caller(method, name, call, self._pipeline.clock))
 
 
 def _far(remote: Remote, service: Service) -> dict[str, Served]:

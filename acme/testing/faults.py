@@ -7,6 +7,15 @@
 "crash"       PostgreSQL ends the connection of each transaction that wrote something once, in its COMMIT and before
               anything is durable; the call is repeated, as a client would
 
+What streams has the same faults, as far as a caller could mean them:
+
+"duplicated"  a method declared idempotent whose replies are a stream is called again once they were read to their end, and
+              has to answer the same; no stream of requests is sent twice, since no key makes that safe
+"slow"        the call, its first reply and its end take their time
+"crash"       a call that failed before its first reply is repeated. For this, a stream of requests with a single reply is
+              read whole before it is sent, and refused when it has more than 1,000 messages. Once there was a reply, or
+              where both sides stream, nobody could repeat it: the test gets what a caller gets, `Unavailable`
+
 A fault lies around the placement, so that it is the same in each; the crash happens in the database itself. What a test sees
 is what it sees without faults: a service that a fault can be told from has done something outside of its unit of work.
 """
@@ -18,12 +27,16 @@ import dataclasses
 import hashlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any, Final, Literal, TypeAlias
 
 from acme.context import Call, IdempotencyKey, Kind
 from acme.contract import Method, Work
+from acme.dispatch.directory import Around
+from acme.dispatch.messages import Messages
 from acme.dispatch.serve import Serve
+from acme.dispatch.streams import Streamed
 from acme.errors import Refused, Unavailable
 from acme.ports import Statements
 
@@ -34,46 +47,112 @@ DELAY: Final = 0.02
 REPEATS: Final = 8
 """How often a call is made at most whose transactions crash; several at a time may take each other's turn."""
 
+KEPT: Final = 1000
+"""Messages of a stream that are kept at most to be sent again."""
+
 _LOST: Final = frozenset({"unavailable", "outcome_unknown"})
 """Reasons of an `Unavailable` that a lost connection has."""
 
 
-def around(fault: Fault) -> Callable[[Method, Serve], Serve]:
+def around(fault: Fault) -> Around:
     """What `Directory.wrap` takes."""
-    if fault == "duplicated":
-        return _Duplicated()
-    return {"clean": _clean, "slow": _slow, "crash": _repeated}[fault]
+    faults: dict[Fault, type[Around]] = {"clean": _Clean, "duplicated": _Duplicated, "slow": _Slow, "crash": _Repeated}
+    return faults[fault]()
 
 
-def _clean(method: Method, send: Serve) -> Serve:
-    return send
+class _Clean:
+    """Nothing."""
 
-
-def _slow(method: Method, send: Serve) -> Serve:
-    async def slowly(call: Call, message: Any) -> Any:
-        delay = max(0.0, min(DELAY, (call.deadline - time.monotonic()) / 4))
-        await asyncio.sleep(delay)
-        reply = await send(call, message)
-        await asyncio.sleep(delay)
-        return reply
-
-    return slowly
-
-
-def _repeated(method: Method, send: Serve) -> Serve:
-    if method.client_streaming or method.server_streaming:
+    def call(self, method: Method, send: Serve) -> Serve:
         return send
 
-    async def until_it_stands(call: Call, message: Any) -> Any:
-        for _ in range(REPEATS - 1):
-            try:
-                return await send(dataclasses.replace(call), message)
-            except Unavailable as error:
-                if error.reason not in _LOST:
-                    raise
-        return await send(call, message)
+    def stream(self, method: Method, send: Streamed) -> Streamed:
+        return send
 
-    return until_it_stands
+
+class _Slow:
+    """Takes its time."""
+
+    def call(self, method: Method, send: Serve) -> Serve:
+        async def slowly(call: Call, message: Any) -> Any:
+            delay = self._delay(call)
+            await asyncio.sleep(delay)
+            reply = await send(call, message)
+            await asyncio.sleep(delay)
+            return reply
+
+        return slowly
+
+    def stream(self, method: Method, send: Streamed) -> Streamed:
+        async def slowly(call: Call, requests: Messages) -> AsyncGenerator[Any, None]:
+            delay, begun = self._delay(call), False
+            await asyncio.sleep(delay)
+            async with aclosing(send(call, requests)) as replies:
+                async for reply in replies:
+                    if not begun:
+                        await asyncio.sleep(delay)
+                    begun = True
+                    yield reply
+            await asyncio.sleep(delay)
+
+        return slowly
+
+    @staticmethod
+    def _delay(call: Call) -> float:
+        return max(0.0, min(DELAY, (call.deadline - time.monotonic()) / 4))
+
+
+class _Repeated:
+    """Calls again when the connection to PostgreSQL was lost."""
+
+    def call(self, method: Method, send: Serve) -> Serve:
+        async def until_it_stands(call: Call, message: Any) -> Any:
+            for _ in range(REPEATS - 1):
+                try:
+                    return await send(dataclasses.replace(call), message)
+                except Unavailable as error:
+                    if error.reason not in _LOST:
+                        raise
+            return await send(call, message)
+
+        return until_it_stands
+
+    def stream(self, method: Method, send: Streamed) -> Streamed:
+        if method.client_streaming and method.server_streaming:
+            return send
+
+        async def until_it_stands(call: Call, requests: Messages) -> AsyncGenerator[Any, None]:
+            kept = [message async for message in _bounded(method, requests)]
+            for attempt in range(1, REPEATS + 1):
+                begun = False
+                try:
+                    async with aclosing(send(dataclasses.replace(call), Messages.of(kept))) as replies:
+                        async for reply in replies:
+                            begun = True
+                            yield reply
+                    return
+                except Unavailable as error:
+                    if begun or attempt == REPEATS or error.reason not in _LOST:
+                        raise
+
+        return until_it_stands
+
+
+async def _bounded(method: Method, requests: Messages) -> AsyncGenerator[Any, None]:
+    """The requests of a stream.
+
+    Raises:
+        AssertionError: they are too many to be kept.
+    """
+    count = 0
+    async for message in requests:
+        count += 1
+        if count > KEPT:
+            raise AssertionError(
+                f'{method.path[1:]} is sent more than {KEPT} messages, which the fault "crash" does not keep to send them'
+                " again: send fewer, or test it without this fault"
+            )
+        yield message
 
 
 class _Duplicated:
@@ -85,9 +164,27 @@ class _Duplicated:
         self._begun = 0
         """Such calls so far."""
 
-    def __call__(self, method: Method, send: Serve) -> Serve:
-        if method.client_streaming or method.server_streaming:
+    def stream(self, method: Method, send: Streamed) -> Streamed:
+        if method.client_streaming or not method.idempotent:
             return send
+
+        async def twice(call: Call, requests: Messages) -> AsyncGenerator[Any, None]:
+            message = await anext(requests)
+            alone, begun, first = not self._writing, self._begun, _Sum()
+            async with aclosing(send(dataclasses.replace(call), Messages.of([message]))) as replies:
+                async for reply in replies:
+                    first.add(reply)
+                    yield reply
+            second = _Sum()
+            async with aclosing(send(dataclasses.replace(call), Messages.of([message]))) as replies:
+                async for reply in replies:
+                    second.add(reply)
+            if alone and begun == self._begun and first != second:
+                raise AssertionError(f"{method.path[1:]} was sent twice and answered {first}, then {second}")
+
+        return twice
+
+    def call(self, method: Method, send: Serve) -> Serve:
         writes = method.work is not Work.NONE
 
         async def twice(call: Call, message: Any) -> Any:
@@ -112,6 +209,26 @@ class _Duplicated:
             return first
 
         return twice
+
+
+class _Sum:
+    """What all replies of a stream were, in little memory."""
+
+    def __init__(self) -> None:
+        self._count, self._hash = 0, hashlib.sha256()
+
+    def add(self, reply: Any) -> None:
+        content = bytes(_without_seal(reply))
+        self._count += 1
+        self._hash.update(b"%d\n%b" % (len(content), content))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Sum) and self._hash.digest() == other._hash.digest()
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
+    def __str__(self) -> str:
+        return f"{self._count} replies ({self._hash.hexdigest()[:8]})"
 
 
 def _with_key(method: Method, call: Call, message: Any) -> Call | None:

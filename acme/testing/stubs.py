@@ -7,12 +7,15 @@ gateway would. Tests of services use it because it is typed and because a refusa
 from __future__ import annotations
 
 import hashlib
+import inspect
 import secrets
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable
+from contextvars import copy_context
 from typing import Any, Final, TypeVar, cast
 
 from acme.context import CALL, Call, IdempotencyKey, Principal
+from acme.dispatch.drive import Driven
 from acme.ports import Directory
 from acme.testing.loops import Loop
 
@@ -20,6 +23,8 @@ T = TypeVar("T")
 
 TIMEOUT: Final = 10.0
 """Seconds a call may take, unless it says less (`timeout=`)."""
+
+_NO_KEY: Final = "no Idempotency-Key makes a stream safe to repeat: call without one"
 
 
 def speaking(
@@ -44,8 +49,10 @@ class _Speaking:
         self._client, self._principal, self._token, self._loop = client, principal, token, loop
         self._key, self._address = key, address
 
-    def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+    def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._client, name)
+        if inspect.isasyncgenfunction(method):
+            return self._stream(method)
 
         async def call(message: Any, **options: Any) -> Any:
             self._loop.check()
@@ -57,8 +64,32 @@ class _Speaking:
 
         return call
 
+    def _stream(self, method: Callable[..., AsyncGenerator[Any, None]]) -> Callable[..., AsyncGenerator[Any, None]]:
+        """A method whose replies are a stream: every step of it is taken inside the call, and none of the test's own."""
+
+        async def stream(message: Any, **options: Any) -> AsyncGenerator[Any, None]:
+            self._loop.check()
+            if self._key:
+                raise ValueError(_NO_KEY)
+            context = copy_context()
+            context.run(CALL.set, self._call(message))
+            replies = context.run(method, message, **options)
+            try:
+                while True:
+                    try:
+                        reply = await Driven(context, replies.__anext__())
+                    except StopAsyncIteration:
+                        return
+                    yield reply
+            finally:
+                await Driven(context, replies.aclose())
+
+        return stream
+
     def _call(self, message: Any) -> Call:
         key = None
+        if self._key and (hasattr(message, "__iter__") or hasattr(message, "__aiter__")):
+            raise ValueError(_NO_KEY)
         if self._key:
             key = IdempotencyKey(self._key, hashlib.sha256(bytes(message)).digest())
         return Call(

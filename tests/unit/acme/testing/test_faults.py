@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,10 +23,11 @@ from acme.contracts.projects.v1 import (
     ProjectCreated,
     ProjectsStub,
 )
+from acme.dispatch.messages import Messages
 from acme.errors import Conflict, NotFound, Unavailable
 from acme.runtime.hosting import Placement
-from acme.testing import PLACEMENTS, Platform, Server
-from acme.testing.faults import DELAY, REPEATS, Fault, around, crashes
+from acme.testing import FAULTS, PLACEMENTS, Platform, Server
+from acme.testing.faults import DELAY, KEPT, REPEATS, Fault, around, crashes
 from tests.services import ANN, CONTRACTS
 
 METHODS = {method.name: method for method in CONTRACTS.services["acme.projects.v1.Projects"].methods}
@@ -55,7 +56,7 @@ class Callee:
 
 
 def sent(fault: Fault, method: Method, callee: Callee, message: Any, **changes: Any) -> Coroutine[Any, Any, Any]:
-    return around(fault)(method, callee)(call(**changes), message)
+    return around(fault).call(method, callee)(call(**changes), message)
 
 
 ONE, OTHER = Project(id="1"), Project(id="2")
@@ -65,7 +66,7 @@ CREATE, ARCHIVE, LIST = CreateProjectRequest(name="x"), ArchiveProjectRequest(id
 async def test_a_clean_call_is_sent_as_it_is() -> None:
     callee = Callee(ONE)
     made = call()
-    assert await around("clean")(METHODS["CreateProject"], callee)(made, CREATE) is ONE
+    assert await around("clean").call(METHODS["CreateProject"], callee)(made, CREATE) is ONE
     assert callee.calls[0] is made
 
 
@@ -104,7 +105,7 @@ async def test_page_tokens_may_differ_and_may_not_vanish() -> None:
 
 
 async def test_a_reading_is_not_compared_with_one_after_somebody_elses_change() -> None:
-    wrap = around("duplicated")
+    wrap = around("duplicated").call
     create = wrap(METHODS["CreateProject"], Callee(ONE, ONE))
     before, after = ListProjectsReply(), ListProjectsReply(projects=[ONE])
 
@@ -186,3 +187,101 @@ async def test_a_platform_whose_calls_come_twice_makes_one(postgres: Server) -> 
         assert len(await platform.outbox("projects")) == 1
         assert made.created_at is not None
         assert made.created_at > datetime(2020, 1, 1, tzinfo=UTC)
+
+
+# Streams
+
+
+class Streaming:
+    """Answers each call with the next list of replies, in which an error is raised; keeps what it was sent."""
+
+    def __init__(self, *answers: list[Any]) -> None:
+        self.answers, self.got = list(answers), list[list[Any]]()
+        self.times: list[float] = []
+
+    async def __call__(self, call: Call, requests: Messages) -> AsyncGenerator[Any, None]:
+        self.times.append(time.monotonic())
+        self.got.append([message async for message in requests])
+        for answer in self.answers.pop(0):
+            if isinstance(answer, Exception):
+                raise answer
+            yield answer
+
+
+def streaming(method: str, **changes: Any) -> Method:
+    """A method of the stranger's contract that streams."""
+    return dataclasses.replace(METHODS["ArchiveProject"], **{"idempotent": False, **SHAPES[method], **changes})
+
+
+SHAPES: dict[str, dict[str, bool]] = {
+    "up": {"client_streaming": True, "server_streaming": False},
+    "down": {"client_streaming": False, "server_streaming": True},
+    "both": {"client_streaming": True, "server_streaming": True},
+}
+LOST = Unavailable("lost")
+
+
+async def streamed(fault: Fault, method: Method, callee: Streaming, *requests: Any) -> list[Any]:
+    """All replies."""
+    sent = around(fault).stream(method, callee)(call(), Messages.of(requests))
+    return [reply async for reply in sent]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_a_stream_passes_whole_with_every_fault(fault: Fault, shape: str) -> None:
+    callee = Streaming([ONE, OTHER])
+    assert await streamed(fault, streaming(shape), callee, LIST, LIST) == [ONE, OTHER]
+    assert callee.got == [[LIST, LIST]]
+
+
+async def test_replies_of_an_idempotent_stream_are_made_twice_and_compared() -> None:
+    callee, method = Streaming([ONE, OTHER], [ONE, OTHER]), streaming("down", idempotent=True)
+    assert await streamed("duplicated", method, callee, LIST) == [ONE, OTHER]
+    assert callee.got == [[LIST], [LIST]]
+    for differs in ([ONE], [OTHER, ONE], [ONE, OTHER, ONE]):
+        with pytest.raises(AssertionError, match=r"Projects/ArchiveProject was sent twice and answered 2 replies"):
+            await streamed("duplicated", method, Streaming([ONE, OTHER], differs), LIST)
+
+
+@pytest.mark.parametrize("shape", ["up", "both"])
+async def test_a_stream_of_requests_is_sent_once(shape: str) -> None:
+    callee = Streaming([ONE])
+    await streamed("duplicated", streaming(shape, idempotent=True), callee, LIST)
+    assert len(callee.got) == 1
+
+
+async def test_a_slow_stream_takes_its_time_before_it_and_at_its_first_reply_and_its_end() -> None:
+    started, callee = time.monotonic(), Streaming([ONE] * 10)
+    assert len(await streamed("slow", streaming("down"), callee, LIST)) == 10
+    assert callee.times[0] - started >= DELAY
+    assert time.monotonic() - started >= 3 * DELAY
+
+
+@pytest.mark.parametrize("shape", ["up", "down"])
+async def test_a_stream_whose_connection_was_lost_before_its_first_reply_is_repeated(shape: str) -> None:
+    callee = Streaming([LOST], [LOST], [ONE])
+    requests = [LIST, LIST] if shape == "up" else [LIST]
+    assert await streamed("crash", streaming(shape), callee, *requests) == [ONE]
+    assert callee.got == [requests] * 3
+
+
+@pytest.mark.parametrize(("shape", "before"), [("down", [ONE]), ("both", []), ("up", [])])
+async def test_a_stream_that_nobody_could_repeat_shows_the_crash(shape: str, before: list[Any]) -> None:
+    lost = LOST if shape != "up" else Unavailable("no", reason="licence_expired")
+    callee = Streaming([*before, lost], [ONE])
+    with pytest.raises(Unavailable):
+        await streamed("crash", streaming(shape), callee, LIST)
+    assert len(callee.got) == 1
+
+
+async def test_repeating_a_stream_has_an_end() -> None:
+    callee = Streaming(*[[LOST] for _ in range(REPEATS)])
+    with pytest.raises(Unavailable):
+        await streamed("crash", streaming("down"), callee, LIST)
+    assert len(callee.got) == REPEATS
+
+
+async def test_a_stream_that_is_too_long_to_be_kept_says_so() -> None:
+    with pytest.raises(AssertionError, match=r"more than 1000 messages, which the fault \"crash\" does not keep"):
+        await streamed("crash", streaming("up"), Streaming(), *[LIST] * (KEPT + 1))
