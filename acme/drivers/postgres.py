@@ -40,6 +40,7 @@ CONNECT_LIMIT: Final = 5.0
 _SESSION: Final = {
     "application_name": "acme",
     "search_path": "public",  # the default begins with a schema named like the user, which `acme` may well be
+    "idle_in_transaction_session_timeout": "60s",  # a process that stands still does not keep its locks for ever
 }
 DATABASE_EXISTS: Final = "SELECT 1 FROM pg_database WHERE datname = $1"
 _SOCKET_PATH_LIMIT: Final = 107

@@ -51,6 +51,15 @@ async def test_connections_are_opened_when_they_are_needed_and_not_before(server
             assert len(database._all) == 2
 
 
+async def test_a_process_that_stands_still_in_a_transaction_keeps_its_locks_for_a_minute(
+    server: EmbeddedPostgres,
+) -> None:
+    """A server of the operators' has no such limit of its own."""
+    async with pool(server) as database, database.connection() as connection:
+        asked = "SELECT reset_val FROM pg_settings WHERE name = 'idle_in_transaction_session_timeout' AND source = 'client'"
+        assert await connection.fetchval(asked) == "60000"
+
+
 async def test_a_waiter_cancelled_at_the_moment_of_handing_over_loses_no_connection(server: EmbeddedPostgres) -> None:
     async with pool(server) as database, asyncio.TaskGroup() as group:
         async with database.connection() as connection:
