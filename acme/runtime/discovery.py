@@ -79,6 +79,7 @@ class Roster:
             if isinstance(error, Unusable | ConfigError)
             else f"{type(error).__name__}: {lines[0]}".rstrip(": ")
         )
+        told = "; ".join([told, *getattr(error, "__notes__", ())])  # such as the file of a migration
         entry.health, entry.reason = "quarantined", f"{step}: {told}"
         log.error("plugin quarantined", plugin=name, step=step, error=told, exc_info=error)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,9 +26,6 @@ from acme.telemetry import Metrics
 from acme.work import Attempt, Deliveries, Handler, UnitFactory, send_mail
 
 __all__ = ["Parts", "Placement", "Running"]
-
-PLUGIN_START: Final = 60.0
-"""Seconds that a plugin's service has to start. Migrations may take longer, and have limits of their own."""
 
 PLUGIN_STOP: Final = 10.0
 """Seconds that a plugin's service has to stop."""
@@ -109,14 +106,24 @@ class Parts:
                 )
                 resources = self._resources(plugin, units, settings)
                 with units.outside():
-                    async with asyncio.timeout(PLUGIN_START):
-                        instances = await own.enter_async_context(plugin.service(resources))
+                    instances = await self._started(own, plugin.service(resources))
                 for service, instance in self._kept(plugin, instances):
                     self.directory.host(Host(service, instance, plugin.name, units, entry.version), self.placement)
                 entry.placement, entry.health = self.placement, "up"
                 stack.push_async_callback(_end, roster, entry, own.pop_all())
                 return Running(plugin, pool, units, self._handlers(plugin, resources), resources)
         return None
+
+    async def _started(self, own: AsyncExitStack, service: AbstractAsyncContextManager[Sequence[object]]) -> Any:
+        """What the plugin's factory yields, in time. Migrations may take longer, and have limits of their own."""
+        limit = self.config.platform.plugin_start
+        try:
+            async with asyncio.timeout(limit) as clock:
+                return await own.enter_async_context(service)
+        except TimeoutError:
+            if not clock.expired():
+                raise  # the plugin's own
+            raise Unusable(f"it did not start within {limit:g} s ([platform] plugin_start)") from None
 
     def _resources(self, plugin: Plugin, units: UnitFactory, settings: Any) -> Resources[Any]:
         return Resources(

@@ -43,6 +43,8 @@ class PlatformSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Folder of everything kept locally; relative to the working directory."""
     disabled: tuple[str, ...] = ()
     """Names of installed plugins that are not started."""
+    plugin_start: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 60.0
+    """Seconds that a plugin's service has to start, its migrations not counted; one that takes longer is put aside."""
 
 
 class EdgeSettings(GatewaySettings, frozen=True, forbid_unknown_fields=True):

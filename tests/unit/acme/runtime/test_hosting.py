@@ -5,22 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from acme_projects import plugin as projects
+from acme_users import plugin as users
 
 from acme import Attempt, Delivery, Job, Plugin, Resources, deliver, work
 from acme.contracts.projects.v1 import ProjectsBase
 from acme.plugin import Replicas
 from acme.runtime.assembly import assemble
 from acme.runtime.discovery import Entry
-from acme.testing import Server
+from acme.testing import Client, Server
 from tests.unit.acme.runtime.plugins import Projects, Settings, configured, made, serving
 
 LIMIT = 10.0
 """Seconds to wait for what comes by itself."""
+LATE = 3.0
+"""Seconds after which a start is given up; those that work take a tenth of one."""
 
 
 async def brought_up(postgres: Server, data: Path, plugin: Plugin, **tables: Any) -> Entry:
@@ -65,6 +70,77 @@ async def test_what_goes_wrong_is_named_with_its_step(
 ) -> None:
     entry = await brought_up(postgres, tmp_path, plugin)
     assert (entry.health, entry.reason) == ("quarantined", reason)
+
+
+def waiting(limit: float) -> Any:
+    """A factory that hangs, or gives up by itself after `limit` seconds."""
+
+    @asynccontextmanager
+    async def service(resources: Resources[Any]) -> AsyncIterator[Sequence[object]]:
+        async with asyncio.timeout(limit):
+            await asyncio.Event().wait()
+        yield ()
+
+    return service
+
+
+async def refused(api: str) -> dict[str, Any]:
+    """What somebody logged in is told who asks for projects, while users are served."""
+    account = {"email": "ada@example.com", "password": "correct horse battery staple", "display_name": "Ada"}
+    async with Client(api) as client:
+        (await client.post("/v1/users", account)).expect(202)
+        del account["display_name"]
+        session = (await client.post("/v1/sessions", account)).expect(201)
+    async with Client(api, session["access_token"]) as ada:
+        (await ada.get("/v1/users/me")).expect(200)
+        problem: dict[str, Any] = (await ada.get("/v1/projects")).expect(503)
+        return problem
+
+
+@pytest.mark.parametrize(
+    ("limit", "reason"),
+    [
+        (3600, "service: it did not start within 3 s ([platform] plugin_start)"),
+        (0.05, "service: TimeoutError"),
+    ],
+    ids=["hangs", "gives up by itself"],
+)
+async def test_a_plugin_whose_start_hangs_is_put_aside_and_the_others_serve(
+    postgres: Server, tmp_path: Path, limit: float, reason: str
+) -> None:
+    hanging = replace(projects, service=waiting(limit))
+    async with configured(postgres, tmp_path, hanging, users) as config:
+        platform = msgspec.structs.replace(config.platform, plugin_start=LATE if limit > LATE else 60.0)
+        async with assemble(msgspec.structs.replace(config, platform=platform), [hanging, users]) as node:
+            assert node.roster.entries["projects"].reason == reason
+            problem = await refused(node.url)
+            assert "did not start" not in str(problem)
+
+
+async def test_a_plugin_whose_migration_fails_half_way_is_put_aside_and_goes_on_once_it_is_mended(
+    postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    folder = tmp_path / "site" / "half_way" / "migrations"
+    folder.mkdir(parents=True)
+    (folder.parent / "__init__.py").touch()
+    (folder / "0001_first.sql").write_text("CREATE TABLE one (id int)")
+    (folder / "0002_second.sql").write_text("CREATE TABLE two (id int); INSERT INTO two VALUES (1); SELECT 1 / 0")
+    half = made("projects", package="half_way", contracts=(ProjectsBase,), service=serving(Projects()))
+    async with configured(postgres, tmp_path / "data", half, users) as config:
+        async with assemble(config, [half, users]) as node:
+            assert node.roster.entries["projects"].reason == (
+                "migrations: DivisionByZeroError: division by zero;"
+                " while applying half_way/migrations/0002_second.sql; nothing of it was done"
+            )
+            problem = await refused(node.url)
+            assert "division" not in str(problem)
+        (folder / "0002_second.sql").write_text("CREATE TABLE two (id int)")  # which it could not, had any of it stayed
+        async with assemble(config, [half, users]) as node:
+            entry = node.roster.entries["projects"]
+            assert (entry.health, entry.migrations) == ("up", "2 (1 new)")
+            async with node.databases["projects"].connection() as connection:
+                assert await connection.fetchval("SELECT count(*) FROM two") == 0
 
 
 async def test_a_database_that_cannot_be_reached_quarantines_the_plugin(postgres: Server, tmp_path: Path) -> None:
