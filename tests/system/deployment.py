@@ -150,18 +150,18 @@ def services(**addresses: str) -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def _databases(server: Server) -> Any:
+async def _databases(server: Server, *plugins: str) -> Any:
     async with contextlib.AsyncExitStack() as stack:
-        yield {name: server.url(await stack.enter_async_context(server.database())) for name in PLUGINS}
+        yield {name: server.url(await stack.enter_async_context(server.database())) for name in plugins}
 
 
 @contextlib.contextmanager
-def deployment(folder: Path, server: Server) -> Iterator[Deployment]:
-    """A platform without processes yet, on fresh databases; all of it is gone afterwards."""
+def deployment(folder: Path, server: Server, *more: str) -> Iterator[Deployment]:
+    """A platform without processes yet, on fresh databases, for `more` plugins as well; all is gone afterwards."""
     import asyncio
 
     with asyncio.Runner() as runner:
-        context = _databases(server)
+        context = _databases(server, *PLUGINS, *more)
         urls = runner.run(context.__aenter__())
         one = Deployment(folder, server.url("postgres"), urls)
         try:
