@@ -54,6 +54,8 @@ class Settings:
     """How many exchanges in a row may bring no answer before the address counts as failing."""
     health: float = 1.0
     """Between two questions after the health of a worker of another make."""
+    look_up: float = 5.0
+    """Between two look-ups of the names, and for one of them."""
     kick: float = 0.5
     """Seconds at least, between two attempts while calls ask for one."""
 

@@ -7,7 +7,7 @@ import random
 import socket
 import ssl
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,8 +31,18 @@ from acme.telemetry import logger
 
 log: Final = logger(__name__)
 
-LOOK_UP: Final = 5.0
-"""Seconds between two look-ups of the names."""
+Resolve = Callable[[str, int], Awaitable[Collection[str]]]
+"""The addresses of a host name, for connections to a port.
+
+Raises:
+    OSError: it has none, or nobody can say.
+"""
+
+
+async def resolve(host: str, port: int) -> Collection[str]:
+    """What the system's resolver says: /etc/hosts, DNS, whatever this machine is set up for."""
+    infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return dict.fromkeys(str(where[0]) for *_, where in infos)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +75,14 @@ class Pool:
         tls: ssl.SSLContext | None,
         peer: str,
         settings: Settings,
+        resolve: Resolve,
     ) -> None:
         self._targets = parse(text)
         if any(target.tls for target in self._targets) != (tls is not None):
             raise ValueError(f"{text}: {'only grpcs:// takes' if tls else 'grpcs:// needs'} certificates")
         if tls is not None:
             tls.set_alpn_protocols(["h2"])
-        self._name = text
+        self._name, self._lookup = text, resolve
         self._pipeline, self._tasks, self._tls, self._peer, self._settings = pipeline, tasks, tls, peer, settings
         authority = ",".join(dict.fromkeys(target.host or "localhost" for target in self._targets))
         self.requests: Final = Requests(cipher, pipeline.clock, authority, secure=tls is not None)
@@ -163,7 +174,7 @@ class Pool:
             self._wake()
             self._look.clear()
             try:
-                async with asyncio.timeout(LOOK_UP):
+                async with asyncio.timeout(self._settings.look_up):
                     await self._look.wait()
                 await asyncio.sleep(self._settings.backoff)  # a failure: look again soon, but not at once
             except TimeoutError:
@@ -173,20 +184,18 @@ class Pool:
         """Every address there is now, and the one it was found by. A name that is not found keeps its old addresses: a
         name service that is down is no reason to lose those that work."""
         found: dict[Address, Address] = {}
-        loop = asyncio.get_running_loop()
         for target in self._targets:
             if target.path:
                 found[target] = target
                 continue
             try:
-                async with asyncio.timeout(LOOK_UP):
-                    infos = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+                async with asyncio.timeout(self._settings.look_up):
+                    hosts = await self._lookup(target.host, target.port)
             except (OSError, TimeoutError) as error:
                 log.warning("a name is not found", target=str(target), error=str(error) or type(error).__name__)
                 found.update({a: target for a, place in self._places.items() if place.named == target})
                 continue
-            for *_, where in infos:
-                found[target.at(str(where[0]), target.port)] = target
+            found.update((target.at(host, target.port), target) for host in hosts)
         return found
 
     async def _describe(self, link: Dialed) -> Mapping[str, Served] | None:

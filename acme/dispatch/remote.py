@@ -44,7 +44,7 @@ from acme.dispatch.conversation import Conversation
 from acme.dispatch.exchange import Lost
 from acme.dispatch.messages import Messages
 from acme.dispatch.place import Place, Settings
-from acme.dispatch.pool import Pool, View
+from acme.dispatch.pool import Pool, Resolve, View, resolve
 from acme.dispatch.replies import message_of
 from acme.dispatch.serve import MESSAGE_LIMIT, Pipeline, Serve, not_carried, too_large
 from acme.dispatch.status import OUTCOME_UNKNOWN, UNREACHABLE
@@ -67,7 +67,7 @@ class Remote:
     """The addresses of one target: `address` is one or several, separated by commas (acme/dispatch/address.py).
 
     `tls` is for "grpcs", and brings our certificate and whom we believe. The peer's certificate has to be for `peer`, or
-    for the host in the address when that is left out.
+    for the host in the address when that is left out. `resolve` says which addresses a name has.
     """
 
     def __init__(
@@ -81,11 +81,12 @@ class Remote:
         *,
         peer: str = "",
         settings: Settings | None = None,
+        resolve: Resolve = resolve,
     ) -> None:
         self.address: Final = address
         self.pipeline: Final = pipeline
         self._tasks = tasks
-        self._pool = Pool(address, pipeline, cipher, tasks, tls, peer, settings or Settings())
+        self._pool = Pool(address, pipeline, cipher, tasks, tls, peer, settings or Settings(), resolve)
         self._budget = Budget()
         self._durations = metrics.histogram(
             "rpc_client_call_duration_seconds",

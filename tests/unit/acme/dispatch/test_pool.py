@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from acme.contracts.authority.v1 import AuthorityStub, ChangesReply, ChangesRequ
 from acme.contracts.placement.v1 import DescribeReply, Served
 from acme.contracts.projects.v1 import CreateProjectRequest, GetProjectRequest, ProjectsStub
 from acme.contracts.users.v1 import GetMeRequest, UsersStub
-from acme.dispatch import Host
+from acme.dispatch import Host, Remote
 from acme.dispatch.describe import digest
 from acme.dispatch.status import MISMATCH, OUTCOME_UNKNOWN, UNREACHABLE
 from acme.drivers.vault import Vault
@@ -26,6 +27,7 @@ from tests.unit.acme.dispatch.town import (
     Act,
     Town,
     Wild,
+    Worker,
     asking,
     hostile,
     raw,
@@ -317,3 +319,112 @@ async def test_a_view_says_what_is_there(town: Town) -> None:
     assert good.versions["users"] == "1.0"
     assert (bad.state, bad.services) == ("failing", {})
     assert bad.why
+
+
+# ---- names whose addresses change ------------------------------------------------------------------------------------
+
+
+class Names:
+    """A name service whose answer the test says."""
+
+    def __init__(self, *hosts: str) -> None:
+        self.hosts = hosts
+        self.asked = 0
+
+    async def resolve(self, host: str, port: int) -> Sequence[str]:
+        assert host == "workers.test"
+        self.asked += 1
+        if not self.hosts:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return self.hosts
+
+    async def ask(self) -> None:
+        """Returns when it has been asked once more, and what it said has been made use of."""
+        asked = self.asked
+        await until(lambda: self.asked >= asked + 2)
+
+
+@pytest.fixture
+async def twins(town: Town) -> tuple[Worker, Worker]:
+    """Two workers that have one port, each on an address of this machine."""
+    one = await town.worker("grpc://127.0.0.1:0")
+    return one, await town.worker(one.address.replace("127.0.0.1", "127.0.0.2"))
+
+
+def named(town: Town, names: Names, worker: Worker) -> Remote:
+    address = worker.address.replace("127.0.0.1", "workers.test")
+    return town.remote(address, settings=replace(QUICK, look_up=0.02), resolve=names.resolve)
+
+
+async def test_a_name_that_gets_another_address_leads_there_and_lets_the_old_one_finish(
+    town: Town, twins: tuple[Worker, Worker]
+) -> None:
+    old, new = twins
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def script(message: ChangesRequest) -> ChangesReply:
+        begun.set()
+        await go.wait()
+        return ChangesReply(latest=7)
+
+    names = Names("127.0.0.1")
+    remote = named(town, names, old)
+    client = town.client(AuthorityStub, remote)
+    assert (await client.changes(ASK)).latest == 1
+    old.authority.script = script
+    under_way = soon(client.changes(ASK))
+    await asyncio.wait_for(begun.wait(), 5)
+    names.hosts = ("127.0.0.2",)
+    await until(lambda: [view.address for view in remote.view()] == [new.address])
+    for _ in range(10):
+        assert (await client.changes(ASK)).latest == 2
+    go.set()
+    assert (await under_way).latest == 7
+    await until(lambda: town.counted("rpc_server_connections") == 1)  # that to the old address has ended
+    assert town.counted("acme_remote_failures_total") == 0
+
+
+async def test_addresses_that_a_name_gets_besides_are_called_too(town: Town, twins: tuple[Worker, Worker]) -> None:
+    one, other = twins
+    names = Names("127.0.0.1")
+    remote = named(town, names, one)
+    client = town.client(AuthorityStub, remote)
+    assert (await client.changes(ASK)).latest == 1
+    names.hosts = ("127.0.0.1", "127.0.0.2")
+    await until(lambda: [view.state for view in remote.view()] == ["ready", "ready"])
+    assert {(await client.changes(ASK)).latest for _ in range(50)} == {1, 2}
+    assert one.address != other.address
+
+
+async def test_a_name_service_that_is_down_takes_no_address_away(town: Town, twins: tuple[Worker, Worker]) -> None:
+    names = Names("127.0.0.1")
+    remote = named(town, names, twins[0])
+    client = town.client(AuthorityStub, remote)
+    assert (await client.changes(ASK)).latest == 1
+    names.hosts = ()
+    await names.ask()
+    assert (await client.changes(ASK)).latest == 1
+    names.hosts = ("127.0.0.2",)
+    await names.ask()
+    await until(lambda: [view.state for view in remote.view()] == ["ready"])
+    assert (await client.changes(ASK)).latest == 2
+
+
+async def test_a_failure_has_the_name_looked_up_at_once(town: Town, twins: tuple[Worker, Worker]) -> None:
+    names = Names("127.0.0.1")
+    address = twins[0].address.replace("127.0.0.1", "workers.test")
+    remote = town.remote(address, settings=replace(QUICK, look_up=3600), resolve=names.resolve)
+    client = town.client(AuthorityStub, remote)
+    assert (await client.changes(ASK)).latest == 1
+    names.hosts = ("127.0.0.2",)
+    await twins[0].server.close()
+
+    async def found() -> bool:
+        try:
+            return (await client.changes(ASK)).latest == 2
+        except Unavailable:
+            return False
+
+    async with asyncio.timeout(5):
+        while not await found():  # noqa: ASYNC110 - that is how one notices
+            await asyncio.sleep(0.01)
