@@ -35,7 +35,7 @@ Four placements, one meaning
 ----------------------------
 "local" copies messages as the wire would change them, "loopback" sends them through the wire's bytes, "grpc" through a
 socket with all that a call to another process has: proof of identity, a token verified again, HTTP/2. In
-"process" each plugin is in a process of its own, as with `acme serve` (one set of processes a test process, shared by all
+"process" each plugin is in a process of its own, as with `acme serve` (one set of processes a test run, shared by all of
 its platforms; for installed plugins only). A plugin cannot tell, and its tests should not either: the kit reaches services
 through contracts, HTTP, files and the database only.
 
@@ -43,8 +43,8 @@ The options `--acme-placements` and `--acme-faults` ("all", or names with commas
 `acme plugin test` does. `--acme-report FILE` notes how each went, in JSON.
 
 What is where: `platform.py` (Platform) · `client.py` (HTTP) · `people.py` (who calls) · `stubs.py` (calls by contract) ·
-`vouched.py` · `outbox.py` (events) · `faults.py` · `mailbox.py` · `loops.py` · `server.py` and `holder.py` (PostgreSQL) ·
-`databases.py` (templates) · `workers.py` and `worker.py` (processes).
+`vouched.py` · `outbox.py` (events) · `faults.py` · `mailbox.py` · `loops.py` · `server.py` and `holder.py` (what a run has
+one of: PostgreSQL, processes) · `databases.py` (templates) · `workers.py` and `worker.py` (the placement "process").
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from acme.testing.people import PASSWORD, User, principal_of, somebody
 from acme.testing.server import Server, lease
 from acme.testing.stubs import speaking
 from acme.testing.vouched import Vouched, vouch
-from acme.testing.workers import Workers
+from acme.testing.workers import hosting
 
 T = TypeVar("T")
 
@@ -68,14 +68,13 @@ class Platform:
         fault: Fault = "clean",
         settings: Mapping[str, Any] | None = None,
         server: Server | None = None,
-        workers: Workers | None = None,
     ) -> AsyncIterator[Platform]:
         """Hosts `plugins` (all that are installed, when `None`) on fresh databases, behind a gateway on a free port.
 
-        In the placement "process" each is in a process of its own, of `workers` if given.
+        In the placement "process" each is in a process of its own.
 
         `fault` is what happens to calls on their way, once all are up (`faults.py`). `settings` go over the kit's: nested
-        tables, as in `acme.toml`. `server` is the PostgreSQL to use; the fixture
+        tables, as in `acme.toml`. `server` is the PostgreSQL to use, with the processes that go with it; the fixture
         `postgres` shares one among all tests of a run, and without it one is started for as long as this platform runs.
 
         Raises:
@@ -94,8 +93,7 @@ class Platform:
             values = _merged(_defaults(data, server.url("postgres"), urls), settings or {})
             role, within = WHOLE, placement
             if within == "process":
-                workers = workers or stack.enter_context(Workers())
-                values["services"] = await stack.enter_async_context(workers.hosting(hosted, values, data))
+                values["services"] = await stack.enter_async_context(hosting(server, hosted, values, data))
                 role, within = Role(gateway=True, host=frozenset(), alone=False), "local"
             config = load(values=values, name="the test")
             node = await stack.enter_async_context(

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from acme.testing.faults import Fault
     from acme.testing.platform import Placement, Platform
     from acme.testing.server import Server
-    from acme.testing.workers import Workers
 
 try:
     import pytest_asyncio
@@ -148,19 +147,9 @@ def fault(request: pytest.FixtureRequest) -> Fault:
     return chosen
 
 
-@pytest.fixture(scope="session")
-def workers() -> Iterator[Workers]:
-    """The processes of the placement "process": none until a platform needs them."""
-    from acme.testing.workers import Workers
-
-    with Workers() as running:
-        yield running
-
-
 @_asynchronous
 async def platform(
     postgres: Server,
-    workers: Workers,
     plugins: Sequence[Plugin] | None,
     placement: Placement,
     fault: Fault,
@@ -169,9 +158,7 @@ async def platform(
     """A running platform."""
     from acme.testing.platform import Platform
 
-    start = Platform.start(
-        plugins, placement=placement, fault=fault, settings=settings, server=postgres, workers=workers
-    )
+    start = Platform.start(plugins, placement=placement, fault=fault, settings=settings, server=postgres)
     async with start as running:
         yield running
 

@@ -1,4 +1,4 @@
-"""One PostgreSQL for a whole test run, shared by all of its processes.
+"""One PostgreSQL and one set of worker processes for a whole test run, shared by all of its processes.
 
     with lease(run_id) as server:
         async with server.database() as url:
@@ -25,12 +25,14 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from acme.drivers import postgres
 from acme.drivers.embedded import EmbeddedPostgres
 from acme.ports import Connection
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
-from acme.testing.holder import READY
+from acme.testing.holder import READY, Staffed
 
 START_LIMIT: Final = 60.0
 """Seconds for the server to start."""
@@ -39,15 +41,35 @@ STOP_LIMIT: Final = 20.0
 
 
 class Server:
-    """The run's PostgreSQL: makes databases, and drops them."""
+    """The run's PostgreSQL: makes databases, and drops them. It also has the plugins' worker processes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, holder: socket.socket) -> None:
+        """`holder` is a counted connection to the one who holds all this."""
         self.folder: Final = folder
+        self._holder = holder
         self._postgres = EmbeddedPostgres(folder)
 
     def url(self, database: str) -> str:
         """The address of a database, for any process of this user."""
         return self._postgres.url(database)
+
+    def worker(self, plugin: str) -> Staffed:
+        """The process that hosts a plugin for the placement "process", one for the run; started by the first who asks.
+
+        Raises:
+            AssertionError: it did not start; with what it said.
+        """
+        self._holder.sendall(plugin.encode() + b"\n")
+        answer = b""
+        while not answer.endswith(b"\n"):
+            more = self._holder.recv(1 << 16)
+            if not more:
+                raise AssertionError(f"the holder of {self.folder} has gone")
+            answer += more
+        staffed = msgspec.json.decode(answer, type=Staffed)
+        if staffed.error:
+            raise AssertionError(staffed.error)
+        return staffed
 
     @asynccontextmanager
     async def connection(self, database: str = "postgres") -> AsyncIterator[Connection]:
@@ -99,7 +121,7 @@ def lease(run: str) -> Iterator[Server]:
     with _locked(home / "lock"):
         connection = _connect(folder) or _start(folder)
     try:
-        yield Server(folder)
+        yield Server(folder, connection)
     finally:
         # Under the lock: whoever connects next finds either a server that stays, or none.
         # That it is gone already, or does not end, is no concern of tests that are over.

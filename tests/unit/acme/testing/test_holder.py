@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from acme.testing.holder import READY, Users, hold, sweep
+from acme.testing.holder import READY, Staff, Users, hold, sweep
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def test_a_server_that_nobody_comes_for_is_stopped_and_its_folder_deleted(folder
 
 
 async def test_the_last_users_connection_is_closed_after_everything_else(tmp_path: Path) -> None:
-    users = Users()
+    users = Users(Staff(tmp_path))
     listener = await asyncio.start_unix_server(users.serve, tmp_path / "socket")
     async with listener:
         first_reader, first = await asyncio.open_unix_connection(tmp_path / "socket")
