@@ -10,79 +10,23 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 import uvloop
 
-from tests.bench import calls, remote
-from tests.bench.load import CONNECTIONS, Load, load, request_bytes
-from tests.bench.serving import Cores, bare, cpu_seconds, install_stranger, pin, platform
+from tests.bench import beside, calls
+from tests.bench.load import CONNECTIONS, request_bytes
+from tests.bench.scenario import Floor, Scenario, alternate
+from tests.bench.serving import Cores, bare, cpu_seconds, install_stranger, pin, platform, processes
 from tests.system.running import Platform
 
 PER_REPLY: Final = {"content-length", "date", "server", "connection"}
 """Headers that a server writes by itself."""
 
 
-@dataclass
-class Scenario:
-    """One kind of request, and the rounds it was measured in."""
-
-    name: str
-    pid: int
-    port: int
-    request: bytes
-    status: int = 200
-    rounds: list[Load] = field(default_factory=list)
-    cpu: list[float] = field(default_factory=list)
-    """Server's CPU seconds, by round."""
-
-    async def measure(self, seconds: float) -> None:
-        before = cpu_seconds(self.pid)
-        self.rounds.append(await load("127.0.0.1", self.port, self.request, seconds=seconds, status=self.status))
-        self.cpu.append(cpu_seconds(self.pid) - before)
-
-    @property
-    def rate(self) -> float:
-        return statistics.median(one.rate for one in self.rounds)
-
-    @property
-    def cpu_micros(self) -> float:
-        """CPU µs a request."""
-        return statistics.median(cpu / one.requests * 1e6 for cpu, one in zip(self.cpu, self.rounds, strict=True))
-
-    def line(self) -> str:
-        rates = [one.rate for one in self.rounds]
-        busy = statistics.median(cpu / one.seconds for cpu, one in zip(self.cpu, self.rounds, strict=True))
-        generator = statistics.median(one.own_cpu / one.seconds for one in self.rounds)
-        p50, p99 = (statistics.median(getattr(one, name) for one in self.rounds) for name in ("p50", "p99"))
-        return (
-            f"{self.name:34} {self.rate:8,.0f} {min(rates):8,.0f} – {max(rates):<8,.0f}{self.cpu_micros:8.1f} "
-            f"{busy:7.0%} {generator:9.0%} {p50:8.2f} {p99:8.2f} {self.rounds[-1].reply_bytes:7}"
-        )
-
-
-@dataclass(frozen=True)
-class Floor:
-    """What a figure should be."""
-
-    what: str
-    measured: float
-    bound: float
-    at_least: bool
-    unit: str = ""
-
-    def line(self) -> str:
-        reached = self.measured >= self.bound if self.at_least else self.measured <= self.bound
-        sign = "≥" if self.at_least else "≤"
-        word = "reached" if reached else "MISSED "
-        return f"{word}  {self.what}: {self.measured:.2f}{self.unit} ({sign} {self.bound:g}{self.unit})"
-
-
-def scenarios(one: Platform, directory: Path, cores: Cores) -> tuple[list[Scenario], dict[str, str], bytes]:
+def scenarios(one: Platform, cores: Cores) -> tuple[list[Scenario], dict[str, str], bytes]:
     """The requests to the platform, with what they need made beforehand; headers and body of the no-op's reply."""
     reader, writer = one.join("reader@example.com"), one.join("writer@example.com")
     made = [one.project(reader, f"Project {number}") for number in range(50)]
@@ -91,27 +35,16 @@ def scenarios(one: Platform, directory: Path, cores: Cores) -> tuple[list[Scenar
     assert (pong.status, pong.json) == (200, {"message": "pong"}), pong.body
     assert len(one.call("GET", "/v1/projects?page_size=50", token=reader.token).json["projects"]) == 50
     headers = {name: value for name, value in pong.headers.items() if name.lower() not in PER_REPLY}
-    pid, port = one.running.pid, urlsplit(one.api).port or 0
+    pids, port = processes(one), urlsplit(one.api).port or 0
     get = [
         ("(b) no-op, whole pipeline", "/v1/ping"),
         ("(c) GET one project", f"/v1/projects/{made[0]['id']}"),
         ("(d) list 50 projects", "/v1/projects?page_size=50"),
     ]
-    found = [Scenario(name, pid, port, request_bytes("GET", path, token=reader.token)) for name, path in get]
+    found = [Scenario(name, pids, port, request_bytes("GET", path, token=reader.token)) for name, path in get]
     body = b'{"name":"Apollo","description":"To the moon","labels":{"stage":"draft"}}'
     post = request_bytes("POST", "/v1/projects", token=writer.token, body=body)
-    return [*found, Scenario("(e) POST a project", pid, port, post, 201)], headers, pong.body
-
-
-async def alternate(found: Sequence[Scenario], rounds: int, seconds: float) -> None:
-    """Measures all of them in turn, round by round, after a short round that warms everything up."""
-    for scenario in found:
-        await scenario.measure(min(seconds, 0.5))
-        scenario.rounds.clear()
-        scenario.cpu.clear()
-    for _ in range(rounds):
-        for scenario in found:
-            await scenario.measure(seconds)
+    return [*found, Scenario("(e) POST a project", pids, port, post, 201)], headers, pong.body
 
 
 def under_load(folder: Path, rounds: int, seconds: float) -> list[Floor]:
@@ -119,14 +52,19 @@ def under_load(folder: Path, rounds: int, seconds: float) -> list[Floor]:
     cores = Cores.choose()
     others = os.sched_getaffinity(0)
     environ = install_stranger(folder / "site")
-    with platform(folder / "platform", environ, cores) as one:
-        found, headers, body = scenarios(one, folder, cores)
+    with (
+        platform(folder / "platform", environ, cores) as one,
+        platform(folder / "split", environ, cores, "--split") as several,
+    ):
+        found, headers, body = scenarios(one, cores)
+        split = scenarios(several, cores)[0]
+        for scenario in split:
+            scenario.name = f"{scenario.name[:3]} through gateway + worker"
         with bare(folder, headers, body, cores) as (pid, port):
-            yardstick = Scenario("(a) bare aiohttp web.Server", pid, port, found[0].request)
-            found.insert(0, yardstick)
+            yardstick = Scenario("(a) bare aiohttp web.Server", [pid], port, found[0].request)
             os.sched_setaffinity(0, {cores.others})
             try:
-                uvloop.run(alternate(found, rounds, seconds))
+                uvloop.run(alternate([yardstick, *found, *split], rounds, seconds))
             finally:
                 os.sched_setaffinity(0, others)
     where = "one core for everything" if cores.shared else f"server on core {cores.server}, the rest on {cores.others}"
@@ -135,16 +73,28 @@ def under_load(folder: Path, rounds: int, seconds: float) -> list[Floor]:
         "Load generator: tests/bench/load.py (raw sockets on uvloop). Busy is the server's share of its core: well below"
     )
     print("100%, PostgreSQL or other programs were the limit, and CPU µs a request say more than requests/s.")
-    print("(a) answers with the body and headers of (b); aiohttp adds its Server header.\n")
+    print(
+        "(a) answers with the body and headers of (b); aiohttp adds its Server header. Gateway + worker: `acme up --split`,"
+    )
+    print("all of its processes on the server's core, and their CPU time summed up.\n")
     print(f"{'':34} {'req/s':>8} {'least':>8} – {'most':<8}{'CPU µs':>8} {'busy':>7} {'generator':>9}", end=" ")
     print(f"{'p50 ms':>8} {'p99 ms':>8} {'bytes':>7}")
-    for scenario in found:
+    for scenario in (yardstick, *found, *split):
         print(scenario.line())
-    noop = found[1]
+    noop = found[0]
     ratios = [ours.rate / theirs.rate for ours, theirs in zip(noop.rounds, yardstick.rounds, strict=True)]
     ratio = statistics.median(ratios)
     by_cpu = yardstick.cpu_micros / noop.cpu_micros
     print(f"\n(b) / (a), round by round: {min(ratios):.2f} – {max(ratios):.2f}")
+    print(
+        "\nThrough gateway + worker beside in one process: CPU µs a request, all processes together, round by round:\n"
+    )
+    for near, far in zip(found, split, strict=True):
+        times = [two / one for one, two in zip(near.cpu_by_round, far.cpu_by_round, strict=True)]
+        print(
+            f"{statistics.median(times):10.2f} × ({min(times):.2f} – {max(times):.2f})"
+            f"{near.cpu_micros:10.1f} → {far.cpu_micros:.1f} µs  {near.name}"
+        )
     return [
         Floor("(b) / (a) by requests/s", ratio, 0.75, at_least=True),
         Floor("(b) / (a) by CPU time a request", by_cpu, 0.75, at_least=True),
@@ -171,14 +121,6 @@ def in_process() -> list[Floor]:
         indent = "" if name in ("direct await", "beyond it") else "  of which "
         print(f"{micros:10.2f}  {indent}{name}")
     return [Floor("in-process call beyond a direct await", figures["beyond it"], 6, at_least=False, unit=" µs")]
-
-
-def from_another_process(rounds: int, seconds: float) -> list[Floor]:
-    """A call to a service in another process, beside grpc.aio."""
-    ratios = remote.report(rounds, seconds)
-    return [
-        Floor(f"remote list of 50 beside grpc.aio, {what}", ratio, 1.0, at_least=True) for what, ratio in ratios.items()
-    ]
 
 
 def starts(folder: Path, times: int) -> list[Floor]:
@@ -212,7 +154,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="seconds a round (3)")
     parser.add_argument("--starts", type=int, default=5, help="times the platform is started (5)")
     options = parser.parse_args()
-    floors = [*codecs(), *in_process(), *from_another_process(options.rounds, options.seconds)]
+    floors = [*codecs(), *in_process(), *beside.report(options.rounds, options.seconds)]
     with tempfile.TemporaryDirectory(prefix="acme-bench-", ignore_cleanup_errors=True) as folder:
         floors += starts(Path(folder), options.starts)
         floors += under_load(Path(folder), options.rounds, options.seconds)

@@ -15,7 +15,8 @@ from typing import Final
 
 from tests.system.running import Platform, path_with
 
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
+TICKS: Final = os.sysconf("SC_CLK_TCK")
+"""Of /proc, a second."""
 _STRANGER: Final = Path(__file__).with_name("stranger")
 
 
@@ -46,10 +47,15 @@ def pin(pids: Iterable[int], core: int) -> None:
                     os.sched_setaffinity(int(thread), {core})
 
 
+def processes(one: Platform) -> list[int]:
+    """Process ids of a platform, without those of PostgreSQL: with `--split`, gateway, workers and who looks after them."""
+    return [one.running.pid, *[process["pid"] for process in one.ready.get("processes", [])]]
+
+
 def cpu_seconds(pid: int) -> float:
     """User and system time of a process and its threads, without its children (proc(5), fields 14 and 15)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def install_stranger(folder: Path) -> Mapping[str, str]:
@@ -67,12 +73,12 @@ def install_stranger(folder: Path) -> Mapping[str, str]:
 
 
 @contextlib.contextmanager
-def platform(folder: Path, environ: Mapping[str, str], cores: Cores) -> Iterator[Platform]:
+def platform(folder: Path, environ: Mapping[str, str], cores: Cores, *options: str) -> Iterator[Platform]:
     """`acme up` with the no-op plugin, everything on; on its core, its database on the other."""
-    one = Platform(folder, environ={**environ, "ACME_LOG__FORMAT": "json"})
+    one = Platform(folder, "--port", "0", *options, environ={**environ, "ACME_LOG__FORMAT": "json"})
     try:
         one.start()
-        pin([one.running.pid], cores.server)
+        pin(processes(one), cores.server)
         pin(one.database_processes(), cores.others)
         yield one
         if one.stop() != 0:

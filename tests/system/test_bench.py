@@ -24,8 +24,23 @@ def test_every_kind_of_request_is_measured(report: str, request_kind: str) -> No
     assert request_kind in report
 
 
+@pytest.mark.parametrize("request_kind", ["(b) no-op", "(c) GET", "(d) list 50", "(e) POST"])
+def test_another_process_is_told_as_times_the_cpu_time_of_one(report: str, request_kind: str) -> None:
+    section = report.partition("Through gateway + worker beside in one process")[2].partition("Floors:")[0]
+    told = [line.split() for line in section.splitlines() if request_kind in line]
+    assert [(float(words[0]) > 0, words[1]) for words in told] == [(True, "×")]
+
+
 @pytest.mark.parametrize(
-    "floor", ["JSON of a list of 50", "in-process call", "start to ready", "(b) / (a) by requests/s"]
+    "floor",
+    [
+        "JSON of a list of 50",
+        "in-process call",
+        "start to ready",
+        "(b) / (a) by requests/s",
+        "grpc.aio, 16 at a time, by calls/s",
+        "grpc.aio, 16 at a time, by CPU time a call",
+    ],
 )
 def test_every_floor_is_told_as_reached_or_missed(report: str, floor: str) -> None:
     told = [line for line in report.partition("Floors:")[2].splitlines() if floor in line]

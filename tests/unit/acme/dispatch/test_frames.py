@@ -133,7 +133,7 @@ def test_what_comes_in_pieces_of_any_size_is_heard_as_h2_hears_it(
     for cut in [*sorted(cut for cut in cuts if cut < len(data)), len(data)]:
         piece, at = data[at:cut], cut
         heard = outcome(lambda: ours.receive_data(piece), ours)  # noqa: B023 - called at once
-        assert heard == outcome(lambda: theirs.receive_data(piece), theirs)  # noqa: B023
+        assert heard == outcome(lambda: theirs.receive_data(piece), theirs)  # noqa: B023 - called at once
         if heard[0] == "refused":
             return  # the connection has ended
 
