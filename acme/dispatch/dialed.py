@@ -43,8 +43,8 @@ class Dialed(Link):
             self.pinged = self.pinged or self.asked
 
     def lag(self) -> float:
-        """Seconds that the last ping took there and back, or has taken so far."""
-        return time.monotonic() - self.asked if self.owed else self._took
+        """Seconds that the last ping to be answered took there and back, or that one under way has taken so far."""
+        return max(self._took, time.monotonic() - self.asked) if self.owed else self._took
 
     def retire(self) -> None:
         """Asks nothing more, and closes when all answers are there."""

@@ -23,8 +23,8 @@ from acme.dispatch.again import BURST, SHARE
 from acme.dispatch.place import Settings
 from acme.runtime.topology import look
 from acme.testing import Server
+from tests.proxy import Proxy, proxy
 from tests.system.deployment import Deployment, Process, create, deployment, free_port, join, services
-from tests.system.proxy import Proxy, proxy
 from tests.system.running import Person, call
 
 BUNCH: Final = 6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import pytest
 from h2.settings import SettingCodes
@@ -95,3 +96,19 @@ async def test_a_reply_that_is_too_large_ends_the_exchange_and_not_the_connectio
             await both.dialed.ask(ASK, b"large")
         assert (await both.dialed.ask(ASK, b"small")).message() == b"x"
         await until(lambda: not both.accepted.exchanges)
+
+
+async def test_a_ping_tells_how_long_the_way_is_even_if_something_else_comes_first() -> None:
+    async with pair() as both:
+        assert both.dialed.lag() == 0.0
+        cast(asyncio.Transport, both.accepted._transport).pause_reading()
+        both.dialed.ping()
+        await until(lambda: both.dialed.lag() > 0.05)
+        both.dialed.data_received(b"")  # whatever came, the ping itself is owed
+        assert (both.dialed.pinged, both.dialed.owed) == (0.0, True)
+        cast(asyncio.Transport, both.accepted._transport).resume_reading()
+        await until(lambda: not both.dialed.owed)
+        assert both.dialed.lag() > 0.05
+        both.dialed.ping()
+        await until(lambda: not both.dialed.owed)
+        assert both.dialed.lag() < 0.05

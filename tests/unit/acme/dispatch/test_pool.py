@@ -19,6 +19,7 @@ from acme.dispatch.describe import digest
 from acme.dispatch.status import MISMATCH, OUTCOME_UNKNOWN, UNREACHABLE
 from acme.drivers.vault import Vault
 from acme.errors import Refused, Unavailable
+from tests.proxy import proxy
 from tests.services import PROJECT
 from tests.unit.acme.dispatch.nonsense import GOOD
 from tests.unit.acme.dispatch.town import (
@@ -275,6 +276,25 @@ async def test_a_worker_that_stops_answering_is_passed_over_then_given_up(town: 
         assert time.monotonic() - started < 2
         assert met
         assert town.counted("acme_remote_retries_total") >= 1
+
+
+async def test_a_worker_that_is_slow_to_answer_is_passed_over_until_it_is_quick_again(town: Town) -> None:
+    slow, quick = await town.worker("grpc://127.0.0.1:0"), await town.worker()
+    async with proxy(int(slow.address.rpartition(":")[2])) as way:
+        remote = town.remote(f"grpc://127.0.0.1:{way.port}", quick.address, settings=replace(QUICK, dead=5))
+        await remote.settle(5)
+        client = town.client(AuthorityStub, remote)
+        way.delay = 0.2
+        late = [soon(client.changes(ASK)) for _ in range(8)]
+        await until(lambda: "slow" in {view.state for view in remote.view()})
+        for _ in range(50):
+            assert (await client.changes(ASK)).latest == 2
+        assert {(await one).latest for one in late} == {1, 2}
+        assert sorted(view.state for view in remote.view()) == ["ready", "slow"]  # although nothing is owed any more
+        way.delay = 0.0
+        await until(lambda: [view.state for view in remote.view()] == ["ready", "ready"])
+        assert {(await client.changes(ASK)).latest for _ in range(50)} == {1, 2}
+        assert town.counted("acme_remote_failures_total") == 0
 
 
 async def test_an_address_that_answers_nothing_but_nonsense_is_left_out(town: Town) -> None:
