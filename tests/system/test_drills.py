@@ -268,6 +268,7 @@ async def drill(fleet: Fleet, name: str, measured: Measured, make: Make, repair:
     assert load.load.stood < STOOD, "the machine stands still again and again: nothing can be said"
     assert failed == []
     assert 0 < retries <= BURST + SHARE * len(answers), "none: the fault met nothing, and nothing was tested"
+    assert max(late, default=0.0) < Settings().passed_over + STOOD
     assert max(answer.seconds for answer in reads) < Settings().given_up + NORMAL
     assert {answer.status for answer in fresh} == {200, 201}
     assert max(answer.seconds for answer in fresh) < NORMAL
