@@ -22,6 +22,11 @@ PLATFORM: Final = "acme"
 
 _LOCK: Final = 0x61636D65_6D696772  # "acmemigr"; advisory locks are a database's own, so one number serves all plugins
 _FILE: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
+_ASIDE: Final = re.compile(r"""--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|"[^"]*"|(\$[A-Za-z_0-9]*\$).*?\1""", re.DOTALL)
+"""Comments, strings, names in quotes, bodies of functions."""
+_TRANSACTION: Final = re.compile(
+    r"(?:^|;)\s*(COMMIT|ROLLBACK(?!\s+TO)|ABORT|START\s+TRANSACTION|BEGIN(?!\s+ATOMIC))\b", re.IGNORECASE
+)
 _TABLE: Final = """
 CREATE SCHEMA IF NOT EXISTS acme;
 CREATE TABLE IF NOT EXISTS acme.migrations (
@@ -101,7 +106,8 @@ def read(package: str) -> list[Migration]:
     """The migrations of a package, in order; none when it has no folder `migrations`.
 
     Raises:
-        MigrationError: a name that is none of a migration, a number twice, or a gap.
+        MigrationError: a name that is none of a migration, a number twice, a gap, or a statement that would end the
+            transaction, so that a failure after it would leave half of the file done.
     """
     folder = files(package) / "migrations"
     if not folder.is_dir():
@@ -117,6 +123,11 @@ def read(package: str) -> list[Migration]:
             )
         sql = entry.read_bytes().decode().replace("\r\n", "\n")  # a checkout on Windows has the same checksum
         found.append(Migration(package, int(shape[1]), shape[2], sql))
+        if ends := _TRANSACTION.search(_ASIDE.sub(" ", sql)):
+            raise MigrationError(
+                f"{found[-1].file}: remove {ends[1].upper()}: a migration is applied in a transaction of its own, whole or"
+                " not at all"
+            )
     found.sort(key=lambda migration: (migration.number, migration.name))
     for number, migration in enumerate(found, 1):
         if migration.number < number:

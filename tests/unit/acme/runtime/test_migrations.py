@@ -186,3 +186,30 @@ def test_a_number_given_twice_is_refused_with_both_names(package: Package) -> No
 def test_a_file_that_is_not_named_like_a_migration_is_refused(package: Package, file: str) -> None:
     with pytest.raises(MigrationError, match=f"{file}.sql: rename it"):
         read(package(**{file: FIRST}))
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE one (id int); COMMIT; SELECT 1 / 0",
+        "begin; CREATE TABLE one (id int); end",
+        "-- first\nROLLBACK;",
+        "SELECT ';'; /* ; */ Start  Transaction",
+    ],
+)
+def test_a_statement_that_would_leave_half_of_a_file_done_is_refused(package: Package, sql: str) -> None:
+    with pytest.raises(MigrationError, match=r"0001_first.sql: remove (COMMIT|BEGIN|ROLLBACK|START  TRANSACTION): "):
+        read(package(m0001_first=sql))
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "-- COMMIT;\n/* ; ROLLBACK; */ SELECT '; COMMIT;', 'it''s; ABORT'",
+        "CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN; COMMIT; END $$",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; END",
+        "SAVEPOINT a; ROLLBACK TO a; CREATE TABLE committed (id int); COMMENT ON TABLE committed IS 'x'",
+    ],
+)
+def test_what_ends_no_transaction_is_allowed(package: Package, sql: str) -> None:
+    assert [migration.sql for migration in read(package(m0001_first=sql))] == [sql]
