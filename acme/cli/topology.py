@@ -61,7 +61,7 @@ def _services(found: Seen) -> Table:
     table = _table("Service", "Plugin", "Version", "Process", "Placement", "Health", "In flight", "Calls", "p99")
     for process in found.processes:
         for service in process.services:
-            if service.placement != "local" and service.health == "up":
+            if service.placement != "local" and service.health == "up" and not service.another_version:
                 continue  # the process that serves it has a line for it
             table.add_row(
                 service.name,

@@ -43,6 +43,18 @@ def breaking(before: Contracts, after: Contracts, files: Container[str]) -> list
     return found
 
 
+def lost(callee: Contracts, caller: Contracts, files: Container[str]) -> list[str]:
+    """Fields of `files` that the caller knows and the callee does not: it would drop them from requests, and leave them out
+    of replies, without a word."""
+    found: list[str] = []
+    for name, message in caller.messages.items():
+        if message.descriptor.file.name in files and name in callee.messages:
+            known = {field.name for field in callee.messages[name].fields}
+            place = f"{message.descriptor.file.name}: {_short(name)}"
+            found += [f"{place}.{f.name}: is not known to the callee" for f in message.fields if f.name not in known]
+    return found
+
+
 def _service(before: Service, after: Service | None) -> Iterator[str]:
     name = _short(before.name)
     if after is None:

@@ -1,7 +1,8 @@
 """What a process serves, and which contract it means by it: asked by whoever connects (protos/acme/placement).
 
 Two processes that mean different things by one method must not find out by losing fields. So each side reckons a digest of
-every contract (acme/contract/digest.py), and an address whose digest differs is not used for that service.
+every contract (acme/contract/digest.py). Who finds another asks for the contract itself, and uses the address for that
+service only where the difference harms nobody (acme/contract/agreement.py).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from acme.contract import Service
+from acme.contract.agreement import whole
 from acme.contract.digest import digest as _digest
 from acme.contracts.placement.v1 import DescribeReply, DescribeRequest, Served, WorkerBase
 from acme.dispatch.serve import Host
@@ -26,7 +28,11 @@ class Worker(WorkerBase):
         self._hosts = hosts
 
     async def describe(self, message: DescribeRequest) -> DescribeReply:
-        return DescribeReply(services=[served(host) for host in self._hosts.values()])
+        described = [served(host) for host in self._hosts.values()]
+        for one in described:
+            if one.service in message.wanted:
+                one.contract = whole(self._hosts[one.service].service)
+        return DescribeReply(services=described)
 
 
 def served(host: Host) -> Served:

@@ -13,9 +13,10 @@ from typing import Final
 
 from acme.context import Call, Kind, Principal
 from acme.contract import Service
-from acme.contracts.placement.v1 import Served, WorkerStub
+from acme.contracts.placement.v1 import DescribeRequest, Served, WorkerStub
 from acme.dispatch.address import Address, parse
-from acme.dispatch.describe import CALLER, digest
+from acme.dispatch.agreed import DIFFERS, Agreed
+from acme.dispatch.describe import CALLER
 from acme.dispatch.dialed import Dialed
 from acme.dispatch.exchange import Lost
 from acme.dispatch.health import CHECK, is_serving
@@ -58,7 +59,7 @@ class View:
     stranger: bool
     """Whether it is a worker of another make, which describes nothing."""
     services: Mapping[str, str]
-    """Service → "ok", or "contract differs"."""
+    """Service → "ok", "compatible", or "contract differs"."""
     versions: Mapping[str, str]
     """Plugin → version."""
 
@@ -87,6 +88,7 @@ class Pool:
         authority = ",".join(dict.fromkeys(target.host or "localhost" for target in self._targets))
         self.requests: Final = Requests(cipher, pipeline.clock, authority, secure=tls is not None)
         self._worker = pipeline.contracts.service_of(WorkerStub).methods[0]
+        self.agreed: Final = Agreed(pipeline.contracts)
         self._places: dict[Address, Place] = {}
         self._told: dict[Address, str] = {}
         """Addresses that fail, and the reason that was logged."""
@@ -128,9 +130,7 @@ class Pool:
             in_flight=place.in_flight,
             stranger=place.state is State.READY and place.services is None,
             services={
-                one.service: "ok" if one.digest == digest(known[one.service]) else "contract differs"
-                for one in described
-                if one.service in known
+                one.service: self.agreed.of(one, known[one.service]) for one in described if one.service in known
             },
             versions={one.plugin: one.plugin_version for one in described},
         )
@@ -208,9 +208,14 @@ class Pool:
             raise Lost(f"it does not take us for one of its own: {refusal.message}", processed=False) from None
         read = self._pipeline.wire.decoder(self._worker.reply)
         try:
-            return {one.service: one for one in read(reply).services}
+            described = {one.service: one for one in read(reply).services}
+            if wanted := self.agreed.unknown(described.values()):
+                question = bytes(DescribeRequest(wanted=wanted))
+                for one in read(await self._ask(link, self._worker.path, question)).services:
+                    self.agreed.learn(one)
         except ValueError as error:
             raise Lost(str(error), processed=False) from None
+        return described
 
     async def _healthy(self, link: Dialed) -> bool:
         """What a stranger's worker says of its health; one that keeps no health service is taken for well."""
@@ -220,11 +225,11 @@ class Pool:
             return refusal.code in (Code.UNIMPLEMENTED, Code.NOT_FOUND)
         return is_serving(reply)
 
-    async def _ask(self, link: Dialed, path: str) -> bytes:
+    async def _ask(self, link: Dialed, path: str, question: bytes = b"") -> bytes:
         """A question of this pool's own."""
         until = time.monotonic() + self._settings.connect
         call = Call(path[1:], Principal(Kind.SERVICE, CALLER), "", until, CALLER)
-        return message_of(await link.ask(self.requests.head(path, call), b""))
+        return message_of(await link.ask(self.requests.head(path, call), question))
 
     def _changed(self, place: Place) -> None:
         if place.state is State.FAILING:
@@ -254,7 +259,9 @@ class Pool:
 
     def pick(self, service: Service, tried: Collection[Place]) -> Place | None:
         """The one of two with fewer calls in flight, of those that are there and have not been tried."""
-        usable = [place for place in self._places.values() if place not in tried and _serves(place, service)]
+        usable = [
+            place for place in self._places.values() if place not in tried and _serves(place, service, self.agreed)
+        ]
         if len(usable) > 1:
             heard = [place for place in usable if not (place.silent() or place.slow())] or usable
             usable = random.sample(heard, 2) if len(heard) > 2 else heard
@@ -286,7 +293,7 @@ class Pool:
             for place in self._places.values()
             if place.state is State.READY and place.services is not None and service.name in place.services
         ]
-        if differing and not any(_serves(place, service) for place in differing):
+        if differing and not any(_serves(place, service, self.agreed) for place in differing):
             return Unavailable(
                 f"{service.name} runs with another contract than this process: bring both to one version.",
                 reason=MISMATCH,
@@ -306,11 +313,11 @@ def _shown(place: Place) -> str:
     return "slow" if place.slow() else "ready"
 
 
-def _serves(place: Place, service: Service) -> bool:
+def _serves(place: Place, service: Service, agreed: Agreed) -> bool:
     """Whether calls of a service may go there: it is there, and means by the contract what we do."""
     if place.state is not State.READY or place.link is None:
         return False
     if place.services is None:
         return place.healthy
     described = place.services.get(service.name)
-    return described is not None and described.digest == digest(service)
+    return described is not None and agreed.of(described, service) != DIFFERS

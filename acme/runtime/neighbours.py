@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from acme.dispatch import Directory, Pipeline
+from acme.dispatch.agreed import COMPATIBLE, DIFFERS, SAME
 from acme.dispatch.place import Settings
 from acme.dispatch.remote import Remote, View
 from acme.plugin import Plugin
@@ -31,7 +32,6 @@ LONGEST_PAUSE: Final = 1.0
 
 UP: Final = "up"
 UNREACHABLE: Final = "unreachable"
-DIFFERS: Final = "contract differs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,17 @@ class Neighbour:
 
     def places(self) -> tuple[str, ...]:
         """Its addresses, each with its state."""
-        return tuple(f"{self.named(view.address)} {view.state}" for view in self.remote.view())
+        return tuple(f"{self.named(view.address)} {view.state}{self._but(view)}" for view in self.remote.view())
+
+    @property
+    def another_version(self) -> bool:
+        """Whether an address that is used keeps a contract that is not ours, and compatible."""
+        return any(self._but(view) for view in self.remote.view())
+
+    def _but(self, view: View) -> str:
+        """What is worth knowing of an address that can be used."""
+        found = {view.services.get(service) for service in self.services}
+        return f" ({COMPATIBLE} contract)" if COMPATIBLE in found else ""
 
     @property
     def version(self) -> str:
@@ -72,7 +82,7 @@ class Neighbour:
 def _state(service: str, views: Sequence[View]) -> str:
     """How a service stands over all addresses: one that can be used is enough."""
     living = [view for view in views if view.state in ("ready", "slow")]
-    if any(view.stranger or view.services.get(service) == "ok" for view in living):
+    if any(view.stranger or view.services.get(service) in (SAME, COMPATIBLE) for view in living):
         return UP
     if any(view.services.get(service) == DIFFERS for view in living):
         return DIFFERS

@@ -36,6 +36,8 @@ class ServiceState(msgspec.Struct, frozen=True):
     """Time within which 99 of 100 of them were served, interpolated as PromQL's histogram_quantile does."""
     in_flight: int = 0
     """Calls being served here, from this process and from others."""
+    another_version: bool = False
+    """Whether it is called although its contract is not the caller's, because the difference harms nobody."""
     buckets: tuple[int, ...] = ()
     """Calls served here by how long they took: up to each of `telemetry.SECONDS`, and beyond."""
 
@@ -152,7 +154,15 @@ def of(node: Node, version: str) -> Process:
     for neighbour in node.neighbours:
         health, where = neighbour.health, neighbour.places()
         services += [
-            ServiceState(name, neighbour.plugin, neighbour.version, "remote", health, where)
+            ServiceState(
+                name,
+                neighbour.plugin,
+                neighbour.version,
+                "remote",
+                health,
+                where,
+                another_version=neighbour.another_version,
+            )
             for name in neighbour.services
         ]
     gateway, server = node.gateway, node.server

@@ -37,7 +37,10 @@ default_message_pool.register_message(
 
 @dataclass(eq=False, repr=False)
 class DescribeRequest(betterproto2.Message):
-    pass
+    wanted: "list[str]" = betterproto2.field(1, betterproto2.TYPE_STRING, repeated=True)
+    """
+    Full names of services whose contract is wanted whole: by those for whom the digest is another.
+    """
 
 
 default_message_pool.register_message(
@@ -76,6 +79,11 @@ class Served(betterproto2.Message):
     Version of the platform.
     """
 
+    contract: "bytes" = betterproto2.field(6, betterproto2.TYPE_BYTES)
+    """
+    The contract and all that it depends on, as a google.protobuf.FileDescriptorSet; where it is wanted.
+    """
+
 
 default_message_pool.register_message("acme.placement.v1", "Served", Served)
 
@@ -83,12 +91,12 @@ default_message_pool.register_message("acme.placement.v1", "Served", Served)
 class WorkerStub(betterproto2_grpclib.ServiceStub):
     """
     Every process that serves others keeps this internal contract. Whoever connects asks first, so that two versions that
-    do not mean the same never speak with each other. Workers of strangers leave it out.
+    would misunderstand each other never speak. Workers of strangers leave it out.
     """
 
     async def describe(
         self,
-        message: "DescribeRequest | None" = None,
+        message: "DescribeRequest",
         *,
         timeout: "float | None" = None,
         deadline: "Deadline | None" = None,
@@ -97,9 +105,6 @@ class WorkerStub(betterproto2_grpclib.ServiceStub):
         """
         What is served here.
         """
-
-        if message is None:
-            message = DescribeRequest()
 
         return await self._unary_unary(
             "/acme.placement.v1.Worker/Describe",
@@ -114,7 +119,7 @@ class WorkerStub(betterproto2_grpclib.ServiceStub):
 class WorkerBase(betterproto2_grpclib.ServiceBase):
     """
     Every process that serves others keeps this internal contract. Whoever connects asks first, so that two versions that
-    do not mean the same never speak with each other. Workers of strangers leave it out.
+    would misunderstand each other never speak. Workers of strangers leave it out.
     """
 
     async def describe(self, message: "DescribeRequest") -> "DescribeReply":

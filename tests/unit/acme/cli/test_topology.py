@@ -23,6 +23,10 @@ SEEN = Seen(
             (
                 ServiceState("acme.users.v1.Users", "users", "", "remote", "unreachable", ("grpc://u:1 failing",)),
                 ServiceState("acme.projects.v1.Projects", "projects", "0.2", "remote", "up", ("grpc://p:1 ready",)),
+                ServiceState(
+                    "acme.files.v1.Files", "files", "2", "remote", "up", ("grpc://f:1 ready (compatible contract)",),
+                    another_version=True,
+                ),
             ),
         ),
         Process(
@@ -57,6 +61,20 @@ def test_a_service_is_shown_where_it_is_served_and_where_it_cannot_be_called() -
     services = [line for line in shown() if line and line[0].startswith("acme.")]
     assert services == [
         ["acme.users.v1.Users", "users", "gateway", "grpc://u:1", "failing", "unreachable", "0", "0", "-"],
+        [
+            "acme.files.v1.Files",
+            "files",
+            "2",
+            "gateway",
+            "grpc://f:1",
+            "ready",
+            "(compatible",
+            "contract)",
+            "up",
+            "0",
+            "0",
+            "-",
+        ],
         ["acme.projects.v1.Projects", "projects", "0.2", "projects", "local", "up", "7", "1000", "12.3", "ms"],
         ["acme.files.v1.Files", "files", "all", "2", "9", "20", "-"],
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from acme.contract.agreement import differences, whole
 from acme.contract.digest import digest as reckoned
 from acme.contracts.placement.v1 import DescribeRequest, WorkerStub
 from acme.dispatch import Host
@@ -26,3 +27,12 @@ async def test_a_worker_describes_itself_to_those_who_connect(town: Town) -> Non
     (view,) = await town.remote(worker.address).settle(5)
     assert set(view.services) == {AUTHORITY.name, "acme.projects.v1.Projects"}
     assert CONTRACTS.service_of(WorkerStub).methods[0].internal == frozenset({CALLER})
+
+
+async def test_a_contract_is_told_whole_to_whoever_wants_it() -> None:
+    host = Host(AUTHORITY, Authority(), "users")
+    worker = Worker({AUTHORITY.name: host})
+    (one,) = (await worker.describe(DescribeRequest(wanted=[AUTHORITY.name, "another.Service"]))).services
+    assert differences(whole(AUTHORITY), one.contract, AUTHORITY.name) == []
+    (one,) = (await worker.describe(DescribeRequest())).services
+    assert one.contract == b""

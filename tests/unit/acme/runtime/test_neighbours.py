@@ -22,6 +22,7 @@ from acme.runtime.roles import Role
 from acme.runtime.settings import load
 from acme.testing import Client, Server
 from acme.testing.databases import migrated
+from tests.versions import version, with_more
 
 KEY = "a" * 43 + "="
 EDGE = Role(gateway=True, host=frozenset(), alone=False)
@@ -104,7 +105,7 @@ async def test_one_that_goes_is_noticed_and_so_is_its_return(site: Site) -> None
 
 @pytest.fixture
 def another(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """From its call on, workers describe the contract of projects as another one."""
+    """From its call on, workers describe the contract of projects as another one, and do not show it."""
     served = describe.served
 
     def told(host: Any) -> Any:
@@ -112,7 +113,11 @@ def another(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         said.digest = "another" if host.plugin == "projects" else said.digest
         return said
 
-    return lambda: monkeypatch.setattr(describe, "served", told)
+    def begin() -> None:
+        monkeypatch.setattr(describe, "served", told)
+        monkeypatch.setattr(describe, "whole", lambda service: b"")
+
+    return begin
 
 
 async def test_one_that_keeps_another_contract_stops_the_start(site: Site, another: Callable[[], None]) -> None:
@@ -140,6 +145,17 @@ async def test_one_found_later_to_keep_another_contract_loses_its_calls_alone(
         await stack.enter_async_context(site.worker(projects))
         await until_health(edge, users="ok", projects="contract differs")
         assert edge.ready
+
+
+async def test_one_whose_contract_is_ahead_and_compatible_is_called_and_shown(
+    site: Site, another: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    another()
+    monkeypatch.setattr(describe, "whole", lambda service: version(service, "Project", with_more))
+    async with site.worker(users), site.worker(projects), site.node(EDGE) as edge:
+        await until_health(edge, users="ok", projects="ok")
+        (neighbour,) = [one for one in edge.neighbours if one.plugin == "projects"]
+        assert neighbour.places() == (f"{site.places['projects']} ready (compatible contract)",)
 
 
 async def test_an_address_that_nobody_could_use_stops_the_start(site: Site) -> None:
