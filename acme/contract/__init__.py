@@ -14,7 +14,9 @@ Everything derived from a contract starts here: routes, OpenAPI, permissions, co
 
 from acme.contract.load import Contracts, load, package_of
 from acme.contract.model import (
+    EVERYBODY,
     HTTP_BODY,
+    ROLES,
     Choice,
     Choices,
     Event,
@@ -32,7 +34,9 @@ from acme.contract.model import (
 from acme.contract.validate import ContractError
 
 __all__ = [
+    "EVERYBODY",
     "HTTP_BODY",
+    "ROLES",
     "Choice",
     "Choices",
     "ContractError",

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 from acme.codec.rules import Checks
 from acme.codec.wire import Wire
 from acme.context import CALL, Call, Kind
-from acme.contract import Contracts, Method, Service, Work
+from acme.contract import EVERYBODY, Contracts, Method, Service, Work
 from acme.dispatch.drive import Driven
 from acme.dispatch.size import Sizes
 from acme.dispatch.status import guarded
@@ -112,7 +112,7 @@ def admit(method: Method, call: Call) -> None:
         Denied, Unauthenticated: so it is.
     """
     permission, internal = method.permission, method.internal
-    if internal is not None and call.service not in internal:
+    if internal is not None and call.service not in internal and not (EVERYBODY in internal and call.service):
         raise Denied(f"{call.service} may not call {method.path[1:]}.", reason="internal_method")
     if permission:
         principal = call.principal
