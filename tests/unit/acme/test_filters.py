@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acme.errors import Invalid
-from acme.filters import (
+from acme.filters import DEEPEST, MOST, And, Comparison, Filter, Not, Or, Order, Present, Type, parse, parse_order
     DEEPEST,
     MOST,
     And,
