@@ -11,18 +11,6 @@ from hypothesis import strategies as st
 
 from acme.errors import Invalid
 from acme.filters import DEEPEST, MOST, And, Comparison, Filter, Not, Or, Order, Present, Type, parse, parse_order
-    DEEPEST,
-    MOST,
-    And,
-    Comparison,
-    Filter,
-    Not,
-    Or,
-    Order,
-    Present,
-    Type,
-    parse_order,
-)
 
 FIELDS: Final = {
     "name": Type.TEXT,
