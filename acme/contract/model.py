@@ -173,6 +173,11 @@ class Field:
     """Of a map: its keys and its values, as fields of one entry."""
 
     @property
+    def condition(self) -> bool:
+        """Whether a request has to name the version it is meant for in this field: a required If-Match."""
+        return self.header.lower() == "if-match" and self.optional and self.rules is not None and self.rules.required
+
+    @property
     def bounds(self) -> tuple[int, int]:
         """Least and greatest value the wire carries; only of integers."""
         return INTEGERS[self.descriptor.type]

@@ -21,7 +21,7 @@ import msgspec
 from acme.codec.json import Json
 from acme.codec.wire import Wire
 from acme.contract import HTTP_BODY, Field, Kind, Message, Method, Route, raw_body
-from acme.errors import Fault, Invalid, Malformed, Refused, Stale
+from acme.errors import Fault, Invalid, Malformed, Refused, Stale, Unconditional
 from acme.gateway.routing import query, segment
 from acme.gateway.server import Headers, header_lines
 
@@ -77,6 +77,7 @@ class Bound:
             for f in fields.values()
             if f.header
         )
+        self._condition = next((f.attr for f in fields.values() if f.condition), "")
         elsewhere = {*variables, *(f.name for f in fields.values() if f.header)}
         mask = fields.get(method.request.mask) if route.verb == "PATCH" else None
         if mask is not None:
@@ -116,6 +117,7 @@ class Bound:
             Malformed: escapes, characters or JSON that cannot be read; no body where there has to be one.
             Invalid: parameters or fields that do not exist, of the wrong type, or given twice.
             Stale: an If-Match that names no version.
+            Unconditional: no If-Match, or "*", where the contract demands a version.
         """
         decode = self._decode
         if self._raw_in is not None:
@@ -141,6 +143,8 @@ class Bound:
         for name, read, text in self._headers:
             if name in headers:
                 setattr(message, text.attr, read(text, ", ".join(headers.getall(name))))
+        if self._condition and getattr(message, self._condition) is None:
+            raise Unconditional
         return message
 
     def reply(self, message: Any) -> tuple[bytes, bytes]:

@@ -71,6 +71,7 @@ _WHEN: Final = {
     413: "The body is too large.",
     415: "The body is compressed, or is not JSON where it has to be.",
     422: "Fields or parameters break rules; `errors` says which.",
+    428: "If-Match is missing, or names no version.",
     429: "Too many requests.",
     500: "A fault of ours.",
     503: "Not now: try again.",
@@ -208,7 +209,8 @@ def _parameter(field: Field, place: str, schemas: Schemas) -> dict[str, Any]:
     description = schema.pop("description", "")
     required = place == "path" or bool(field.rules and field.rules.required)
     if place == "header" and field.header.lower() == "if-match":
-        schema = {"type": "string", "pattern": r'^("(0|[1-9][0-9]{0,18})"|\*)$'}
+        version = r'"(0|[1-9][0-9]{0,18})"'
+        schema = {"type": "string", "pattern": f"^{version}$" if field.condition else rf"^({version}|\*)$"}
     parameter: dict[str, Any] = {"name": field.header if place == "header" else field.name, "in": place}
     if description:
         parameter["description"] = description
@@ -242,6 +244,8 @@ def _refusals(method: Method, route: Route, inputs: bool) -> list[int]:
         statuses.add(409)
     if any(field.header.lower() == "if-match" for field in method.request.fields):
         statuses.add(412)
+    if any(field.condition for field in method.request.fields):
+        statuses.add(428)
     return sorted(statuses)
 
 

@@ -24,6 +24,7 @@ STATUS: Final[Mapping[Code, int]] = {
     Code.NOT_FOUND: 404,
     Code.CONFLICT: 409,
     Code.STALE: 412,
+    Code.UNCONDITIONAL: 428,
     Code.TOO_LARGE: 413,
     Code.EXHAUSTED: 429,
     Code.CANCELLED: 499,
