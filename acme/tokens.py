@@ -37,8 +37,16 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
-from acme.context import Kind, Principal
-from acme.contracts.authority.v1 import AuthorityStub, Change, ChangesRequest, Key, KeysRequest
+from acme.context import Kind, Membership, Principal
+from acme.contracts.authority.v1 import (
+    AuthorityStub,
+    Change,
+    ChangesRequest,
+    GrantsReply,
+    GrantsRequest,
+    Key,
+    KeysRequest,
+)
 from acme.errors import Refused, Unauthenticated, Unavailable
 from acme.ports import Clock
 from acme.telemetry import Metrics, logger
@@ -190,9 +198,12 @@ class Verifier:
             jws.deserialize_compact(token, key.key, [key.algorithm], self._registry)
         except (JoseError, ValueError):
             _refuse(f"The access token's signature is wrong. {_AGAIN}")
-        return self._principal(_object(parts[2], "body"), key)
+        claims = _object(parts[2], "body")
+        self._principal(claims, key, {})
+        grants = await self._authority.grants(GrantsRequest(subject=claims["sub"]), timeout=2.0)
+        return self._principal(claims, key, memberships(grants))
 
-    def _principal(self, claims: dict[str, Any], key: _Verifying) -> Principal:
+    def _principal(self, claims: dict[str, Any], key: _Verifying, granted: dict[str, Membership]) -> Principal:
         settings, now = self._settings, self._now()
         if claims.get("iss") != settings.issuer:
             _refuse("The access token is from another issuer.")
@@ -209,9 +220,7 @@ class Verifier:
             _refuse(f"The access token's key is not in use any more. {_AGAIN}")
         if exp - iat > settings.longest_life:
             _refuse("The access token lives longer than this platform allows.")
-        roles, epoch = claims.get("roles", {}), claims.get("epoch", 0)
-        if not isinstance(roles, dict) or not all(isinstance(role, str) for role in roles.values()):
-            _refuse("The access token's claim roles is not a map of strings.")
+        epoch = claims.get("epoch", 0)
         if type(epoch) is not int:
             _refuse("The access token's claim epoch is not an integer.")
         subject, session = _text(claims, "sub"), _text(claims, "sid")
@@ -225,10 +234,11 @@ class Verifier:
             session,
             frozenset(_text(claims, "scope").split(" ")),
             _text(claims, "org"),
-            roles,
+            granted,
             _text(claims, "region"),
             epoch,
             min(exp, key.retired_at),
+            _moment(claims, "auth_time"),
         )
 
     # ---- the cache ----------------------------------------------------------------------------------------------
@@ -281,6 +291,12 @@ class Verifier:
                 self._dead_sessions[change.session_id] = until
                 for token in tuple(self._of_session.get(change.session_id, ())):
                     self._drop(token)
+            elif (subject := change.grants_of) is not None:
+                for token in tuple(self._of_subject.get(subject, ())):
+                    self._drop(token)
+            elif (organization := change.organization_id) is not None:
+                for token in [token for token, known in self._cache.items() if organization in known.memberships]:
+                    self._drop(token)
             elif change.subject is not None:
                 epoch = max(change.epoch, self._dead_epochs.pop(change.subject, (0, 0.0))[0])
                 self._dead_epochs[change.subject] = (epoch, until)
@@ -332,6 +348,14 @@ def _verifying(key: Key) -> _Verifying | None:
     not_before = key.not_before.timestamp() if key.not_before else float("-inf")
     retired_at = key.retired_at.timestamp() if key.retired_at else float("inf")
     return _Verifying(public, key.algorithm, not_before, retired_at, shown)
+
+
+def memberships(reply: GrantsReply) -> dict[str, Membership]:
+    """The authority's answer as a principal has it: by organisation."""
+    return {
+        each.organization_id: Membership(each.role, frozenset(each.permissions), each.default_role, tuple(each.teams))
+        for each in reply.memberships
+    }
 
 
 def _refuse(message: str) -> NoReturn:

@@ -6,7 +6,7 @@ A placement says how requests and replies look (`Carriage`); here is what happen
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -41,6 +41,13 @@ class Pipeline:
         self.checks: Final = checks
         self.clock: Final = clock
         self.sizes: Final = Sizes()
+        self.roles: Final[Mapping[str, str]] = {
+            method.permission: method.role
+            for service in contracts.services.values()
+            for method in service.methods
+            if method.permission
+        }
+        """Permission → the least built-in role that includes it: the `roles` of every call that is served here."""
         self.durations: Final = metrics.histogram(
             "rpc_server_call_duration_seconds",
             "Duration of calls, from request to reply.",
@@ -120,7 +127,7 @@ def admit(method: Method, call: Call) -> None:
         # cover the method, never reaches a handler. What a service may do is for the handler to decide.
         if principal.kind is Kind.ANONYMOUS:
             raise Unauthenticated("Send a Bearer access token.")
-        if principal.kind is Kind.USER and not principal.covers(permission):
+        if principal.kind is not Kind.SERVICE and not principal.covers(permission):
             raise Denied(f"The token does not cover {permission}.", reason="insufficient_scope")
 
 
@@ -132,7 +139,7 @@ def undecided(call: Call) -> Refused:
 
 def serve(pipeline: Pipeline, host: Host, method: Method, carriage: Carriage) -> Serve:
     """Compiles one method: all that is known beforehand is looked up here, once."""
-    permission = method.permission
+    permission, roles = method.permission, pipeline.roles
     handler = getattr(host.instance, method.attr)
     check = pipeline.checks.check(method.request)
     receive, answer, carrier = carriage.receive, carriage.answer, carriage.carrier
@@ -141,6 +148,7 @@ def serve(pipeline: Pipeline, host: Host, method: Method, carriage: Carriage) ->
     set_call, set_here = CALL.set, HERE.set
 
     def admitted(call: Call, raw: Any) -> Any:
+        call.roles = roles
         admit(method, call)
         try:
             message = receive(raw)

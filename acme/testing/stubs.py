@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeVar, cast
 
 from acme.context import CALL, Call, IdempotencyKey, Principal
@@ -25,23 +25,24 @@ TIMEOUT: Final = 10.0
 def speaking(
     directory: Directory,
     stub: type[T],
-    principal: Principal,
-    token: str,
+    who: Callable[[], Awaitable[tuple[Principal, str]]],
     loop: Loop,
     *,
     idempotency_key: str,
     address: str,
 ) -> T:
-    """A client of `stub` whose every call is the principal's, with `token` to prove it. `directory` is the one that the
-    gateway holds, `loop` the event loop it lives in."""
-    return cast(T, _Speaking(directory.client(stub), principal, token, loop, idempotency_key, address))
+    """A client of `stub` whose every call is that of `who`, asked anew: the principal, and a token to prove it. `directory`
+    is the one that the gateway holds, `loop` the event loop it lives in."""
+    return cast(T, _Speaking(directory.client(stub), who, loop, idempotency_key, address))
 
 
 class _Speaking:
     """A stub's methods, each inside a call of its own."""
 
-    def __init__(self, client: Any, principal: Principal, token: str, loop: Loop, key: str, address: str) -> None:
-        self._client, self._principal, self._token, self._loop = client, principal, token, loop
+    def __init__(
+        self, client: Any, who: Callable[[], Awaitable[tuple[Principal, str]]], loop: Loop, key: str, address: str
+    ) -> None:
+        self._client, self._who, self._loop = client, who, loop
         self._key, self._address = key, address
 
     def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
@@ -49,7 +50,7 @@ class _Speaking:
 
         async def call(message: Any, **options: Any) -> Any:
             self._loop.check()
-            token = CALL.set(self._call(message))
+            token = CALL.set(self._call(message, *await self._who()))
             try:
                 return await method(message, **options)
             finally:
@@ -57,17 +58,17 @@ class _Speaking:
 
         return call
 
-    def _call(self, message: Any) -> Call:
+    def _call(self, message: Any, principal: Principal, credentials: str) -> Call:
         key = None
         if self._key:
             key = IdempotencyKey(self._key, hashlib.sha256(bytes(message)).digest())
         return Call(
             method="",
-            principal=self._principal,
+            principal=principal,
             request_id=f"test-{secrets.token_hex(8)}",
             deadline=time.monotonic() + TIMEOUT,
             service="gateway",
             address=self._address,
             idempotency=key,
-            credentials=self._token,
+            credentials=credentials,
         )

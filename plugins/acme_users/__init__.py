@@ -30,7 +30,7 @@ from acme_users.passwords import Passwords
 from acme_users.refresh import RefreshTokens
 from acme_users.sessions import Policy, Sessions
 from acme_users.signing import SPAN, AccessTokens, SigningKeys
-from acme_users.store import AccountStore, AuthorityStore, SessionStore
+from acme_users.store import AccountStore, AuthorityStore, GrantStore, SessionStore
 
 PURGE_BATCH: Final = 1000
 """Rows that one statement of the job `purge` deletes."""
@@ -68,7 +68,7 @@ async def _service(resources: Resources[Settings]) -> AsyncIterator[Sequence[obj
                 sessions, accounts, authority, passwords, RefreshTokens(cipher), access, policy, clock, resources.pages
             ),
             Organizations(accounts, resources.pages),
-            Authority(authority),
+            Authority(authority, GrantStore(resources.database), clock),
         )
 
 
@@ -82,7 +82,7 @@ async def _purge(resources: Resources[Settings]) -> None:
     accounts, sessions, authority = AccountStore(database), SessionStore(database), AuthorityStore(database)
     await _exhaust(lambda: accounts.purge_verifications(expired_by=now, limit=PURGE_BATCH))
     await _exhaust(lambda: sessions.purge_sessions(expired_by=now, limit=PURGE_BATCH))
-    await _exhaust(lambda: authority.purge_revocations(announced_by=now - SPAN, limit=PURGE_BATCH))
+    await _exhaust(lambda: authority.purge_changes(announced_by=now - SPAN, limit=PURGE_BATCH))
 
 
 async def _exhaust(delete: Callable[[], Awaitable[int]]) -> None:

@@ -176,6 +176,7 @@ class Sessions(SessionsBase):
             address=current().address,
             created_at=now,
             expires_at=now + self._policy.life,
+            authenticated_at=now,
         )
         await self._store.add_session(session)
         events.add(SessionCreated(user_id=holder.id, session_id=session.id, created_at=now))

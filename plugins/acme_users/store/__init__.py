@@ -15,7 +15,8 @@ from acme_users.store.accounts import (
     NewAccount,
     Verification,
 )
-from acme_users.store.authority import AuthorityStore, Feed, KeySet, Revocation, SigningKey
+from acme_users.store.authority import AuthorityStore, Entry, Feed, KeySet, SigningKey
+from acme_users.store.grants import Grant, Grants, GrantStore
 from acme_users.store.sessions import NEWEST, Session, SessionStore
 
 __all__ = [
@@ -24,13 +25,16 @@ __all__ = [
     "Account",
     "AccountStore",
     "AuthorityStore",
+    "Entry",
     "Feed",
+    "Grant",
+    "GrantStore",
+    "Grants",
     "Holder",
     "Identity",
     "KeySet",
     "Membership",
     "NewAccount",
-    "Revocation",
     "Session",
     "SessionStore",
     "SigningKey",

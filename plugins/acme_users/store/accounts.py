@@ -9,8 +9,6 @@ from typing import Final
 from acme import Statements
 from acme_users.addresses import Address
 
-MOST_ROLES: Final = 50
-"""Roles that a token carries at most."""
 EARLIEST: Final = (datetime.fromtimestamp(0, UTC), "")
 """The position before the first membership."""
 
@@ -69,7 +67,6 @@ class Identity:
     epoch: int
     organization_id: str
     region: str
-    roles: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,20 +191,10 @@ class AccountStore:
 
     async def identity(self, user_id: str) -> Identity:
         """Of an account that exists: a session's foreign key keeps its holder."""
-        row = await self._database.fetchrow(
-            """
-            SELECT u.epoch, u.organization_id, u.region,
-                   (SELECT jsonb_object_agg(m.organization_id, m.role)
-                    FROM (SELECT organization_id, role FROM memberships WHERE user_id = u.id
-                          ORDER BY joined_at, organization_id LIMIT $2) AS m)
-            FROM users AS u WHERE u.id = $1
-            """,
-            user_id,
-            MOST_ROLES,
-        )
+        row = await self._database.fetchrow("SELECT epoch, organization_id, region FROM users WHERE id = $1", user_id)
         if row is None:
             raise LookupError("there is no such account")
-        return Identity(row[0], row[1], row[2], row[3] or {})
+        return Identity(*row)
 
     # ---- proving an address -------------------------------------------------------------------------------------
 

@@ -25,6 +25,8 @@ class Session:
     address: str
     created_at: datetime
     expires_at: datetime
+    authenticated_at: datetime
+    """When somebody last proved with a password to be its user."""
     revoked_at: datetime | None = None
 
 
@@ -38,8 +40,8 @@ class SessionStore:
         await self._database.execute(
             """
             INSERT INTO sessions (id, user_id, secret, generation, rotated_at, user_agent, address, created_at,
-                                  expires_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                                  expires_at, authenticated_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
             """,
             session.id,
             session.user_id,
@@ -50,13 +52,15 @@ class SessionStore:
             session.address,
             session.created_at,
             session.expires_at,
+            session.authenticated_at,
         )
 
     async def lock_session(self, session_id: str) -> Session | None:
         """The session, which nobody else rotates or revokes before this transaction ends."""
         row = await self._database.fetchrow(
             """
-            SELECT id, user_id, secret, generation, rotated_at, user_agent, address, created_at, expires_at, revoked_at
+            SELECT id, user_id, secret, generation, rotated_at, user_agent, address, created_at, expires_at,
+                   coalesce(authenticated_at, created_at), revoked_at
             FROM sessions WHERE id = $1 FOR NO KEY UPDATE
             """,
             session_id,
@@ -89,7 +93,8 @@ class SessionStore:
         """Sessions that can be used, youngest first, from the first one whose id is below `before`."""
         rows = await self._database.fetch(
             """
-            SELECT id, user_id, secret, generation, rotated_at, user_agent, address, created_at, expires_at
+            SELECT id, user_id, secret, generation, rotated_at, user_agent, address, created_at, expires_at,
+                   coalesce(authenticated_at, created_at)
             FROM sessions
             WHERE user_id = $1 AND id < $2 AND revoked_at IS NULL AND expires_at > $3
             ORDER BY id DESC LIMIT $4

@@ -20,9 +20,12 @@ from acme.contracts.authority.v1 import (
     Change,
     ChangesReply,
     ChangesRequest,
+    GrantsReply,
+    GrantsRequest,
     Key,
     KeysReply,
     KeysRequest,
+    Membership,
 )
 from acme.errors import DeadlineExceeded, Unavailable
 
@@ -57,6 +60,10 @@ class Authority(AuthorityBase):
     up: bool = True
     asked: int = 0
     """How often the keys were fetched."""
+    members: dict[str, list[Membership]] = field(
+        default_factory=lambda: {"usr_1": [Membership(organization_id="org_1", role="owner", default_role="owner")]}
+    )
+    """What subjects may do where."""
 
     def __post_init__(self) -> None:
         self.private: dict[str, ECKey] = {}
@@ -97,6 +104,10 @@ class Authority(AuthorityBase):
         more = len(waiting) > len(changes)
         return ChangesReply(changes=changes, latest=latest, key_version=self.key_version, more=more)
 
+    async def grants(self, message: GrantsRequest) -> GrantsReply:
+        self._answer()
+        return GrantsReply(memberships=list(self.members.get(message.subject, ())), sequence=len(self.revoked))
+
     def _answer(self) -> None:
         if not self.up:
             raise Unavailable("down")
@@ -118,7 +129,6 @@ class Authority(AuthorityBase):
             "sid": "ses_1",
             "scope": "*",
             "org": "org_1",
-            "roles": {"org_1": "owner"},
             "region": "us-east",
             "epoch": 1,
             "auth_time": now,
@@ -153,6 +163,9 @@ class Direct(AuthorityStub):
 
     async def changes(self, message: ChangesRequest, *, timeout: float | None = None, **_: Any) -> ChangesReply:
         return await _within(timeout, self._authority.changes(message))
+
+    async def grants(self, message: GrantsRequest, *, timeout: float | None = None, **_: Any) -> GrantsReply:
+        return await _within(timeout, self._authority.grants(message))
 
 
 async def _within(timeout: float | None, call: Awaitable[T]) -> T:
