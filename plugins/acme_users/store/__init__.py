@@ -16,15 +16,21 @@ from acme_users.store.accounts import (
     Verification,
 )
 from acme_users.store.authority import AuthorityStore, Entry, Feed, KeySet, SigningKey
+from acme_users.store.credentials import Credentials, CredentialStore
 from acme_users.store.grants import Grant, Grants, GrantStore
+from acme_users.store.mail_tokens import MailToken, MailTokenStore, Purpose
 from acme_users.store.sessions import NEWEST, Session, SessionStore
+from acme_users.store.throttles import Admission, ThrottleStore
 
 __all__ = [
     "EARLIEST",
     "NEWEST",
     "Account",
     "AccountStore",
+    "Admission",
     "AuthorityStore",
+    "CredentialStore",
+    "Credentials",
     "Entry",
     "Feed",
     "Grant",
@@ -33,10 +39,14 @@ __all__ = [
     "Holder",
     "Identity",
     "KeySet",
+    "MailToken",
+    "MailTokenStore",
     "Membership",
     "NewAccount",
+    "Purpose",
     "Session",
     "SessionStore",
     "SigningKey",
+    "ThrottleStore",
     "Verification",
 ]
