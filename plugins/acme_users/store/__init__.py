@@ -21,14 +21,17 @@ from acme_users.store.grants import Grant, Grants, GrantStore
 from acme_users.store.mail_tokens import MailToken, MailTokenStore, Purpose
 from acme_users.store.sessions import NEWEST, Session, SessionStore
 from acme_users.store.throttles import Admission, ThrottleStore
+from acme_users.store.tokens import AccessToken, Bearer, TokenStore
 
 __all__ = [
     "EARLIEST",
     "NEWEST",
+    "AccessToken",
     "Account",
     "AccountStore",
     "Admission",
     "AuthorityStore",
+    "Bearer",
     "CredentialStore",
     "Credentials",
     "Entry",
@@ -48,5 +51,6 @@ __all__ = [
     "SessionStore",
     "SigningKey",
     "ThrottleStore",
+    "TokenStore",
     "Verification",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -94,6 +95,22 @@ class AuthorityStore:
             epoch,
             grants_of,
             organization_id,
+            at,
+        )
+
+    async def announce_ended(self, ids: Sequence[str], *, at: datetime) -> None:
+        """`announce` for several sessions, or tokens for programs, at once; nothing for none."""
+        await self._database.execute(
+            """
+            WITH counter AS (
+                UPDATE authority SET last_sequence = last_sequence + cardinality($1::text[])
+                WHERE cardinality($1::text[]) > 0 RETURNING last_sequence
+            )
+            INSERT INTO authority_changes (sequence, session_id, created_at)
+            SELECT c.last_sequence - cardinality($1::text[]) + ended.number, ended.id, $2
+            FROM counter AS c, unnest($1::text[]) WITH ORDINALITY AS ended (id, number)
+            """,
+            list(ids),
             at,
         )
 

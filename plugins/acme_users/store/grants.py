@@ -43,23 +43,42 @@ class GrantStore:
         self._database = database
 
     async def grants(self, subject: str, *, at: datetime) -> Grants:
-        """The memberships of a user that have not expired, and where the feed stood: one statement, so one moment."""
+        """The memberships of a user, or of a service account, that have not expired, and where the
+        feed stood: one statement, so one moment."""
         rows = await self._database.fetch(
             """
-            SELECT a.last_sequence, m.organization_id, m.role
-            FROM authority AS a LEFT JOIN memberships AS m ON m.user_id = $1
+            SELECT a.last_sequence, m.organization_id, m.role, r.permissions, o.default_role, m.expires_at,
+                   (SELECT array_agg(t.team_id ORDER BY t.team_id) FROM team_members AS t
+                    WHERE t.user_id = $1 AND t.organization_id = m.organization_id)
+            FROM authority AS a
+            LEFT JOIN LATERAL (
+                SELECT organization_id, role, custom_role, joined_at, expires_at FROM memberships
+                WHERE user_id = $1 AND (expires_at IS NULL OR expires_at > $2)
+                UNION ALL
+                SELECT organization_id, role, custom_role, created_at, NULL FROM service_accounts
+                WHERE id = $1 AND deleted_at IS NULL
+            ) AS m ON true
+            LEFT JOIN organizations AS o ON o.id = m.organization_id
+            LEFT JOIN roles AS r ON r.organization_id = m.organization_id AND r.id = m.custom_role
             ORDER BY m.joined_at, m.organization_id
             """,
             subject,
+            at,
         )
-        return Grants(
-            tuple(
-                Grant(organization_id, role, (), default_role(role, "viewer"), (), None)
-                for _, organization_id, role in rows
-                if organization_id is not None
-            ),
-            rows[0][0],
-        )
+        found = (_grant(*tuple(row)[1:]) for row in rows if row[1] is not None)
+        return Grants(tuple(found), rows[0][0])
+
+
+def _grant(
+    organization_id: str,
+    role: str,
+    permissions: list[str] | None,
+    most: str,
+    expires_at: datetime | None,
+    teams: list[str] | None,
+) -> Grant:
+    default = default_role(role, most)
+    return Grant(organization_id, role, tuple(permissions or ()), default, tuple(teams or ()), expires_at)
 
 
 def default_role(role: str, organization: str) -> str:
