@@ -513,7 +513,8 @@ class ListProjectsRequest(betterproto2.Message):
 
     query: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
     """
-    Words to look for in name and description, three characters at least; small mistakes in them are forgiven.
+    Words to look for in name and description, three characters at least; small mistakes in them are forgiven. A search
+    finds the 200 best matches in each organisation at most: those in the name first.
     """
 
     filter: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
@@ -530,7 +531,7 @@ class ListProjectsRequest(betterproto2.Message):
 
     show_deleted: "bool" = betterproto2.field(6, betterproto2.TYPE_BOOL)
     """
-    True: deleted projects too, to those who may bring them back.
+    True: deleted projects too, for those who may bring them back.
     """
 
 
@@ -1259,7 +1260,8 @@ class ProjectMembersStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "JoinProjectReply":
         """
-        Makes the person who accepted an invitation a member. Repeating it changes nothing.
+        Makes the person who accepted an invitation a member, if it belongs to the organisation, and if who invited may still
+        invite and give that role (409 otherwise). Repeating it changes nothing.
         """
 
         return await self._unary_unary(
@@ -1281,7 +1283,7 @@ class ProjectMembersStub(betterproto2_grpclib.ServiceStub):
     ) -> "LeaveProjectsReply":
         """
         Takes a user, team or service account out of every project of an organisation, which it no longer belongs to. A project
-        whose owner it was goes to `heir_id`.
+        whose owner it was goes to `heir_id`; without one it keeps its owner, who reaches it no longer.
         """
 
         return await self._unary_unary(
@@ -1521,7 +1523,7 @@ class ProjectsStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "Project":
         """
-        Takes on the ownership that was offered to the caller.
+        Takes on the ownership that was offered to the caller. Without an offer that still stands it is refused (409).
         """
 
         return await self._unary_unary(
@@ -1757,7 +1759,8 @@ class ProjectMembersBase(betterproto2_grpclib.ServiceBase):
 
     async def join_project(self, message: "JoinProjectRequest") -> "JoinProjectReply":
         """
-        Makes the person who accepted an invitation a member. Repeating it changes nothing.
+        Makes the person who accepted an invitation a member, if it belongs to the organisation, and if who invited may still
+        invite and give that role (409 otherwise). Repeating it changes nothing.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
@@ -1767,7 +1770,7 @@ class ProjectMembersBase(betterproto2_grpclib.ServiceBase):
     ) -> "LeaveProjectsReply":
         """
         Takes a user, team or service account out of every project of an organisation, which it no longer belongs to. A project
-        whose owner it was goes to `heir_id`.
+        whose owner it was goes to `heir_id`; without one it keeps its owner, who reaches it no longer.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
@@ -1954,7 +1957,7 @@ class ProjectsBase(betterproto2_grpclib.ServiceBase):
         self, message: "AcceptProjectTransferRequest"
     ) -> "Project":
         """
-        Takes on the ownership that was offered to the caller.
+        Takes on the ownership that was offered to the caller. Without an offer that still stands it is refused (409).
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)

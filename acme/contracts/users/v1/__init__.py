@@ -639,6 +639,13 @@ class Found(betterproto2.Message):
 
     display_name: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
 
+    membership: "__authority__v1__.Membership | None" = betterproto2.field(
+        3, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    What a user or service account is in the organisation at this moment; absent for a team.
+    """
+
 
 default_message_pool.register_message("acme.users.v1", "Found", Found)
 
@@ -3781,6 +3788,7 @@ class UsersStub(betterproto2_grpclib.ServiceStub):
 
 
 from acme.contracts.google import protobuf as ___google__protobuf__
+from acme.contracts.authority import v1 as __authority__v1__
 
 
 class InvitationsBase(betterproto2_grpclib.ServiceBase):
