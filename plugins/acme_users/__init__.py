@@ -6,6 +6,9 @@ every process that verifies access tokens follows.
     accounts.py        Users: sign-up, proof of an address, one's own profile
     sessions.py        Sessions: log-in, refresh, list, end          refresh.py   refresh tokens, derived and never stored
     organizations.py   Organizations                                 signing.py   signing keys and access tokens
+    members.py, transfers.py   what of it is about members, and about ownership; Membership
+    invitations.py, teams.py, roles.py   Invitations, Teams, Roles   standing.py  who may change what in an organisation
+    projects.py        what the projects service is told afterwards
     authority.py       Authority: keys and revocations               passwords.py argon2id on threads of its own
     store/             all SQL                                       addresses.py, mails.py
 """
@@ -19,18 +22,43 @@ from typing import Annotated, Final
 
 import msgspec
 
-from acme import Job, Plugin, Resources
+from acme import Delivery, Job, Plugin, Resources
 from acme.contracts.authority.v1 import AuthorityBase
-from acme.contracts.users.v1 import OrganizationsBase, SessionsBase, UsersBase
+from acme.contracts.users.v1 import (
+    InvitationsBase,
+    MembershipBase,
+    OrganizationsBase,
+    RolesBase,
+    SessionsBase,
+    TeamsBase,
+    UsersBase,
+)
+from acme_users import projects
 from acme_users.accounts import Users
 from acme_users.authority import Authority
+from acme_users.invitations import Invitations
 from acme_users.mails import Mails
+from acme_users.members import Members, Membership, end_expired
 from acme_users.organizations import Organizations
 from acme_users.passwords import Passwords
 from acme_users.refresh import RefreshTokens
+from acme_users.roles import Roles
 from acme_users.sessions import Policy, Sessions
 from acme_users.signing import SPAN, AccessTokens, SigningKeys
-from acme_users.store import AccountStore, AuthorityStore, GrantStore, SessionStore
+from acme_users.standing import Parties
+from acme_users.store import (
+    AccountStore,
+    AuthorityStore,
+    GrantStore,
+    InvitationStore,
+    MemberStore,
+    OrganizationStore,
+    RoleStore,
+    SessionStore,
+    TeamStore,
+)
+from acme_users.teams import Teams
+from acme_users.transfers import Transfers
 
 PURGE_BATCH: Final = 1000
 """Rows that one statement of the job `purge` deletes."""
@@ -67,9 +95,32 @@ async def _service(resources: Resources[Settings]) -> AsyncIterator[Sequence[obj
             Sessions(
                 sessions, accounts, authority, passwords, RefreshTokens(cipher), access, policy, clock, resources.pages
             ),
-            Organizations(accounts, resources.pages),
+            *_organizations(resources, authority, mails),
             Authority(authority, GrantStore(resources.database), clock),
         )
+
+
+def _organizations(resources: Resources[Settings], authority: AuthorityStore, mails: Mails) -> Sequence[object]:
+    """The services of organisations, and of everything in them."""
+    database, clock, pages = resources.database, resources.clock, resources.pages
+    organizations, members, roles = OrganizationStore(database), MemberStore(database), RoleStore(database)
+    parties = Parties(organizations, members, roles, clock)
+    return (
+        Organizations(
+            organizations,
+            parties,
+            Members(members, parties, authority, clock, pages),
+            Transfers(organizations, members, parties, authority, mails),
+            authority,
+            clock,
+            pages,
+            resources.region,
+        ),
+        Invitations(InvitationStore(database), organizations, members, parties, authority, mails, clock, pages),
+        Teams(TeamStore(database), members, parties, authority, clock, pages),
+        Roles(roles, parties, authority, clock, pages),
+        Membership(members, clock),
+    )
 
 
 async def _rotate_keys(resources: Resources[Settings]) -> None:
@@ -82,6 +133,8 @@ async def _purge(resources: Resources[Settings]) -> None:
     accounts, sessions, authority = AccountStore(database), SessionStore(database), AuthorityStore(database)
     await _exhaust(lambda: accounts.purge_verifications(expired_by=now, limit=PURGE_BATCH))
     await _exhaust(lambda: sessions.purge_sessions(expired_by=now, limit=PURGE_BATCH))
+    await _exhaust(lambda: InvitationStore(database).purge(expired_by=now, limit=PURGE_BATCH))
+    await _exhaust(lambda: OrganizationStore(database).purge_offers(expired_by=now, limit=PURGE_BATCH))
     await _exhaust(lambda: authority.purge_changes(announced_by=now - SPAN, limit=PURGE_BATCH))
 
 
@@ -94,8 +147,22 @@ plugin: Final = Plugin(
     name="users",
     version="0.1.0",
     package=__name__,
-    contracts=(UsersBase, SessionsBase, OrganizationsBase, AuthorityBase),
+    contracts=(
+        UsersBase,
+        SessionsBase,
+        OrganizationsBase,
+        InvitationsBase,
+        TeamsBase,
+        RolesBase,
+        MembershipBase,
+        AuthorityBase,
+    ),
     service=_service,
     settings=Settings,
-    jobs=(Job("signing-keys", every=3600, run=_rotate_keys), Job("purge", every=300, run=_purge)),
+    deliveries=(Delivery(projects.JOIN, projects.joined), Delivery(projects.LEAVE, projects.left)),
+    jobs=(
+        Job("signing-keys", every=3600, run=_rotate_keys),
+        Job("purge", every=300, run=_purge),
+        Job("memberships", every=60, run=end_expired),
+    ),
 )
