@@ -45,7 +45,7 @@ from acme.runtime.nudges import Following, Nudges, deliveries_of
 from acme.runtime.roles import WHOLE, Role
 from acme.runtime.runfolder import RunFolder
 from acme.runtime.settings import Config
-from acme.runtime.stores import Stores, open_stores, shared_by_processes
+from acme.runtime.stores import Stores, open_limiter, open_stores, shared_by_processes
 from acme.runtime.tls import LOOK_EVERY, Certificates
 from acme.tasks import LoopWatch, Tasks
 from acme.telemetry import Metrics, logger
@@ -197,6 +197,7 @@ async def assemble(
         stack.callback(watch.stop)
         gateway = None
         if socket is not None:
+            limiter = await open_limiter(config, clock, tasks, metrics, stack)
             gateway = Gateway(
                 contracts.services.values(),
                 directory.named("gateway"),
@@ -204,10 +205,11 @@ async def assemble(
                 wire,
                 verifier,
                 metrics,
+                limiter,
                 config.gateway,
                 Info(version=version()),
                 health=lambda: _health(roster, neighbours),
-                stores=stores.details,
+                stores=lambda: {**stores.details(), "limiter": limiter.state},
             )
             stack.push_async_callback(gateway.drain, config.gateway.grace, notice=config.gateway.notice)
             await gateway.start(socket)

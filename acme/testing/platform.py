@@ -44,6 +44,10 @@ Placement: TypeAlias = Within | Literal["process"]
 REGION: Final = "local"
 """The region of every platform of the kit."""
 
+PLENTY: Final = {"rate": 6e6, "burst": 100_000, "address_rate": 6e6, "address_burst": 100_000}
+"""Limits that no test meets by chance: one that is about limits sets its own."""
+CLASSES: Final = ("default", "credentials")
+
 
 class Platform:
     """Plugins, hosted. Made by `Platform.start`; everything it gave out ends with it."""
@@ -213,7 +217,7 @@ def _defaults(data: Path, server: str, databases: Mapping[str, str]) -> dict[str
         "platform": {"data": str(data), "region": REGION, "public_url": "https://acme.test"},
         "database": {"url": server, "urls": dict(databases), "connections": 4},
         "clock": {"url": f"movable:{quote(str(data / 'clock'))}"},
-        "gateway": {"host": "127.0.0.1", "port": 0, "access_log": False},
+        "gateway": {"host": "127.0.0.1", "port": 0, "access_log": False, "limits": dict.fromkeys(CLASSES, PLENTY)},
         "secrets": {"master_key": base64.b64encode(secrets.token_bytes(32)).decode()},
     }
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from acme import drivers
 from acme.codec.json import Json
 from acme.codec.rules import Checks
 from acme.codec.wire import Wire
@@ -39,13 +40,16 @@ from acme.contracts.users.v1 import (
 from acme.dispatch import Directory, Host, Pipeline, Placement
 from acme.errors import NotFound, Stale, Unauthenticated
 from acme.gateway.app import Gateway, Info
-from acme.gateway.settings import GatewaySettings
+from acme.gateway.settings import ClassSettings, GatewaySettings, LimitSettings
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
 from acme.tokens import POLL_EVERY, TokenSettings, Verifier
 from tests.unit.acme.authority import Authority
 
 CONTRACTS: Contracts = load("acme.contracts")
+MUCH = ClassSettings(rate=6e6, burst=1_000_000, address_rate=6e6, address_burst=1_000_000)
+UNLIMITED = LimitSettings(default=MUCH, credentials=MUCH)
+"""As good as no limits, where a test is about something else."""
 ID = "prj_01h455vb4pex5vsknk084sn02q"
 GOOD = "a token that is valid"
 SESSION = "ses_01h455vb4pex5vsknk084sn02q"
@@ -245,7 +249,8 @@ async def running(placement: Placement = "loopback", **settings: Any) -> AsyncIt
         wire,
         verifier,
         metrics,
-        GatewaySettings(**settings),
+        drivers.open_limiter("memory:", clock=authority.clock, tasks=Tasks("rig", metrics), metrics=metrics),
+        GatewaySettings(**{"limits": UNLIMITED, **settings}),
         Info(),
         lambda: health,
         log,

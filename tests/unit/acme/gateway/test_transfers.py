@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from acme import drivers
 from acme.codec.json import Json
 from acme.codec.rules import Checks
 from acme.codec.wire import Wire
@@ -28,7 +29,7 @@ from acme.tokens import POLL_EVERY, TokenSettings, Verifier
 from tests import blobs
 from tests.unit.acme.authority import Authority
 from tests.unit.acme.dispatch.town import until
-from tests.unit.acme.gateway.rig import Rig
+from tests.unit.acme.gateway.rig import UNLIMITED, Rig
 
 
 @asynccontextmanager
@@ -48,7 +49,8 @@ async def running(trial: Contracts, placement: Any = "loopback", **settings: Any
         wire,
         verifier,
         metrics,
-        GatewaySettings(**settings),
+        drivers.open_limiter("memory:", clock=authority.clock, tasks=Tasks("rig", metrics), metrics=metrics),
+        GatewaySettings(**{"limits": UNLIMITED, **settings}),
         Info(),
         dict,
         log,
