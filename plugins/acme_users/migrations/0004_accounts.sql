@@ -22,8 +22,9 @@ CREATE INDEX mail_tokens_expires_at ON mail_tokens (expires_at);
 -- Attempts to prove a password since the last success, whatever the address leads to: see throttles.py. The names are MACs.
 CREATE TABLE account_attempts (
     account bytea PRIMARY KEY,
-    attempts integer NOT NULL,
-    blocked_until timestamptz NOT NULL,
+    attempts integer NOT NULL,                  -- looked at
+    failures integer NOT NULL DEFAULT 0,        -- of these, found wrong
+    blocked_until timestamptz,                  -- when the next may come; NULL: at once
     attempted_at timestamptz NOT NULL
 );
 CREATE INDEX account_attempts_attempted_at ON account_attempts (attempted_at);

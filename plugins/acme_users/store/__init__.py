@@ -25,7 +25,7 @@ from acme_users.store.organizations import Joined, Offer, Organization, Organiza
 from acme_users.store.roles import Role, RoleStore
 from acme_users.store.sessions import NEWEST, Session, SessionStore
 from acme_users.store.teams import Team, TeamMember, TeamStore
-from acme_users.store.throttles import Admission, ThrottleStore
+from acme_users.store.throttles import Admission, Crowd, Pauses, ThrottleStore
 from acme_users.store.tokens import AccessToken, Bearer, TokenStore
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "Bearer",
     "CredentialStore",
     "Credentials",
+    "Crowd",
     "Entry",
     "Feed",
     "Grant",
@@ -60,6 +61,7 @@ __all__ = [
     "Offer",
     "Organization",
     "OrganizationStore",
+    "Pauses",
     "Purpose",
     "Role",
     "RoleStore",

@@ -86,11 +86,9 @@ class MailTokenStore:
             since,
         )
 
-    async def void_changes_to(self, email_key: str) -> None:
-        """Deletes every token that would move an account to this address."""
-        await self._database.execute(
-            "DELETE FROM mail_tokens WHERE email_key = $1 AND purpose = $2", email_key, Purpose.CHANGE_EMAIL
-        )
+    async def void_address(self, email_key: str) -> None:
+        """Deletes every token that was sent to this address, whosever it is."""
+        await self._database.execute("DELETE FROM mail_tokens WHERE email_key = $1", email_key)
 
     async def former_holder(self, email_key: str, *, at: datetime) -> str | None:
         """The account that had this address and may still be given back to it; of several, the one that left last."""

@@ -76,16 +76,21 @@ class SessionStore:
     async def revoke_session(self, session_id: str, *, at: datetime) -> None:
         await self._database.execute("UPDATE sessions SET revoked_at = $2 WHERE id = $1", session_id, at)
 
-    async def revoke_sessions(self, user_id: str, *, at: datetime) -> list[str]:
-        """Revokes the sessions of a user that could still be used, and returns their ids."""
+    async def renew(self, session_id: str, *, at: datetime) -> None:
+        """Somebody proved again to be the session's user."""
+        await self._database.execute("UPDATE sessions SET authenticated_at = $2 WHERE id = $1", session_id, at)
+
+    async def revoke_sessions(self, user_id: str, *, keep: str = "", at: datetime) -> list[str]:
+        """Revokes the sessions of a user that could still be used, but for `keep`, and returns their ids."""
         rows = await self._database.fetch(
             """
             UPDATE sessions SET revoked_at = $2
-            WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2
+            WHERE user_id = $1 AND id <> $3 AND revoked_at IS NULL AND expires_at > $2
             RETURNING id
             """,
             user_id,
             at,
+            keep,
         )
         return [row[0] for row in rows]
 

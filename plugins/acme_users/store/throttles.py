@@ -17,9 +17,31 @@ class Admission:
     attempts: int
     """Since the last success, before this one; exact only where it was refused."""
     blocked_until: datetime | None
-    """When the account's next attempt may come; of the moment before this one."""
+    """When the account's next attempt may come, as of the moment before this one; `None`: at once."""
     crowded_since: datetime | None
     """Set when the client address failed on too many accounts: the oldest of the failures that count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pauses:
+    """When an account's next attempt may be looked at."""
+
+    delays: Sequence[float]
+    """Seconds of pause after the first failure, the second … the last; after as many attempts none is looked at."""
+    free: int
+    """Failures up to which attempts are looked at beside each other; after that, one at a time."""
+    at_once: int
+    """Attempts that may be looked at beside each other."""
+    lost_by: datetime
+    """Whoever looked at an attempt of that time or before is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """When nothing is looked at from an address of a client: it failed on `most` accounts after `since`."""
+
+    most: int
+    since: datetime
 
 
 class ThrottleStore:
@@ -29,20 +51,11 @@ class ThrottleStore:
         self._database = database
 
     async def admit(
-        self,
-        account: bytes,
-        address: bytes | None,
-        *,
-        at: datetime,
-        since: datetime,
-        most: int,
-        delays: Sequence[float],
+        self, account: bytes, address: bytes | None, *, at: datetime, crowd: Crowd, pauses: Pauses
     ) -> Admission:
-        """Counts an attempt on an account, before it is looked at, unless it is not to be looked at.
+        """Counts an attempt on an account before it is looked at, unless it is not to be looked at: see `throttles.py`.
 
-        `delays[n - 1]` are the seconds that the next one has to wait for after the n-th; there is none after the last.
-        Nothing is admitted from an address that failed on `most` accounts after `since`. One statement: of many attempts
-        at once each sees those before it.
+        One statement: of many attempts at once each sees those before it.
         """
         row = await self._database.fetchrow(
             """
@@ -52,13 +65,14 @@ class ThrottleStore:
             ), crowd AS (
                 SELECT min(failed_at) AS since FROM recent HAVING count(*) >= $5
             ), admitted AS (
-                INSERT INTO account_attempts AS kept (account, attempts, blocked_until, attempted_at)
-                SELECT $1, 1, $3::timestamptz + ($6::float8[])[1] * interval '1 second', $3
-                WHERE NOT EXISTS (SELECT FROM crowd)
+                INSERT INTO account_attempts AS kept (account, attempts, attempted_at)
+                SELECT $1, 1, $3 WHERE NOT EXISTS (SELECT FROM crowd)
                 ON CONFLICT (account) DO UPDATE
                 SET attempts = kept.attempts + 1, attempted_at = $3,
-                    blocked_until = $3::timestamptz + ($6::float8[])[kept.attempts + 1] * interval '1 second'
-                WHERE kept.blocked_until <= $3 AND kept.attempts < array_length($6, 1)
+                    blocked_until = CASE WHEN kept.failures < $7 THEN kept.blocked_until
+                        ELSE $3::timestamptz + ($6::float8[])[kept.failures + 1] * interval '1 second' END
+                WHERE coalesce(kept.blocked_until <= $3, true) AND kept.attempts < array_length($6, 1)
+                    AND (kept.attempts < $8 OR kept.failures >= $7 OR kept.attempted_at <= $9)
                 RETURNING true
             )
             SELECT EXISTS (SELECT FROM admitted), coalesce(kept.attempts, 0), kept.blocked_until,
@@ -68,35 +82,46 @@ class ThrottleStore:
             account,
             address,
             at,
-            since,
-            most,
-            delays,
+            crowd.since,
+            crowd.most,
+            pauses.delays,
+            pauses.free,
+            pauses.at_once,
+            pauses.lost_by,
         )
         if row is None:
             raise RuntimeError("a query that always has one row had none")
         return Admission(*row)
 
-    async def take_back(self, account: bytes, *, at: datetime) -> None:
+    async def take_back(self, account: bytes) -> None:
         """An admitted attempt was not looked at after all."""
         await self._database.execute(
-            "UPDATE account_attempts SET attempts = attempts - 1, blocked_until = $2 WHERE account = $1 AND attempts > 0",
+            "UPDATE account_attempts SET attempts = attempts - 1, blocked_until = NULL WHERE account = $1 AND attempts > 0",
             account,
-            at,
         )
 
     async def forget(self, account: bytes) -> None:
         """Somebody proved to be the account's holder: nothing counts any more."""
         await self._database.execute("DELETE FROM account_attempts WHERE account = $1", account)
 
-    async def add_failure(self, address: bytes, account: bytes, *, at: datetime) -> None:
+    async def fail(self, account: bytes, address: bytes | None, *, at: datetime, pauses: Pauses) -> None:
+        """An attempt was looked at and found wrong; `address` is where it came from, if that is known."""
         await self._database.execute(
             """
-            INSERT INTO address_failures (address, account, failed_at) VALUES ($1, $2, $3)
+            WITH failed AS (
+                UPDATE account_attempts
+                SET failures = failures + 1, blocked_until = greatest(blocked_until, $3::timestamptz + interval '1 second'
+                    * nullif(($4::float8[])[least(failures + 1, array_length($4, 1))], 0))
+                WHERE account = $1
+            )
+            INSERT INTO address_failures (address, account, failed_at)
+            SELECT $2, $1, $3 WHERE $2::bytea IS NOT NULL
             ON CONFLICT (address, account) DO UPDATE SET failed_at = excluded.failed_at
             """,
-            address,
             account,
+            address,
             at,
+            pauses.delays,
         )
 
     async def take_mail(self, recipient: bytes, *, at: datetime, since: datetime, most: int) -> bool:
