@@ -183,7 +183,7 @@ async def test_below_admin_nobody_manages_members(office: Office, role: str, gue
     before = await office.everything()
     for call in (stub.update_member(promote(office, guest, "viewer")), stub.remove_member(removal(office, guest))):
         with pytest.raises(Denied) as caught:
-            await call  # type: ignore[misc]  # one of two kinds of replies
+            await call
         assert caught.value.reason == "permission_denied"
     assert await office.everything() == before
 
@@ -316,7 +316,7 @@ async def test_a_membership_ends_by_itself_at_its_time_whatever_the_job_does(
         office.organizations().remove_member(removal(office, admin)),
     ):
         with pytest.raises(NotFound):
-            await call  # type: ignore[misc]  # one of two kinds of replies
+            await call
 
 
 async def test_an_end_can_be_moved_and_taken_back(platform: Platform, office: Office, member: Caller) -> None:
