@@ -46,13 +46,13 @@ CREATE TABLE project_transfers (
 CREATE INDEX project_transfers_user ON project_transfers (user_id, organization_id);
 CREATE INDEX project_transfers_offered_by ON project_transfers (offered_by, organization_id);
 
--- A list in each order that it can have is a walk of one of these; projects_owner, the list of before, has no reader left.
-DROP INDEX projects_owner;
+-- A list in each order that it can have is a walk of one of these.
 CREATE INDEX projects_newest ON projects (organization_id, id);
 CREATE INDEX projects_name ON projects (organization_id, name COLLATE "C", id);
 CREATE INDEX projects_created ON projects (organization_id, created_at, id);
 CREATE INDEX projects_updated ON projects (organization_id, updated_at, id);
 CREATE INDEX projects_labels ON projects USING gin (labels jsonb_path_ops);
+CREATE INDEX projects_deleted ON projects (organization_id, id) WHERE deleted_at IS NOT NULL;
 CREATE INDEX projects_purge ON projects (purge_at) WHERE purge_at IS NOT NULL;
 
 -- For searches within one organisation. The organisation is in it as an expression that no other index knows: a search
