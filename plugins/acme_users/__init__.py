@@ -202,7 +202,7 @@ def _organizations(resources: Resources[Settings], authority: AuthorityStore, ma
         Invitations(InvitationStore(database), organizations, members, parties, authority, mails, clock, pages),
         Teams(TeamStore(database), members, parties, authority, clock, pages),
         Roles(roles, parties, authority, clock, pages),
-        Membership(members, clock),
+        Membership(members, GrantStore(database), clock),
     )
 
 

@@ -17,7 +17,7 @@ from acme.contracts.authority.v1 import (
     KeysRequest,
     Membership,
 )
-from acme_users.store import AuthorityStore, Entry, Grants, GrantStore
+from acme_users.store import AuthorityStore, Entry, Grant, Grants, GrantStore
 
 MOST: Final = 1000
 """Changes in one reply."""
@@ -75,16 +75,18 @@ def _change(entry: Entry) -> Change:
 
 def _reply(found: Grants) -> GrantsReply:
     return GrantsReply(
-        memberships=[
-            Membership(
-                organization_id=grant.organization_id,
-                role=grant.role,
-                permissions=list(grant.permissions),
-                default_role=grant.default_role,
-                teams=list(grant.teams),
-                expires_at=grant.expires_at,
-            )
-            for grant in found.grants
-        ],
+        memberships=[membership_of(grant) for grant in found.grants],
         sequence=found.sequence,
+    )
+
+
+def membership_of(grant: Grant) -> Membership:
+    """A grant, as verifiers and other services are told of it."""
+    return Membership(
+        organization_id=grant.organization_id,
+        role=grant.role,
+        permissions=list(grant.permissions),
+        default_role=grant.default_role,
+        teams=list(grant.teams),
+        expires_at=grant.expires_at,
     )

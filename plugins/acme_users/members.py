@@ -27,9 +27,10 @@ from acme.contracts.users.v1 import (
 )
 from acme.contracts.users.v1 import Member as MemberMessage
 from acme_users import projects
+from acme_users.authority import membership_of
 from acme_users.changes import expect, named
 from acme_users.standing import Parties, Party, future, included
-from acme_users.store import EARLIEST, AuthorityStore, Member, MemberStore, OrganizationStore
+from acme_users.store import EARLIEST, AuthorityStore, GrantStore, Member, MemberStore, OrganizationStore
 
 MUTABLE: Final = ("role", "expires_at")
 """Fields of a member that an update mask may name."""
@@ -138,12 +139,17 @@ class Members:
 class Membership(MembershipBase):
     """Keeps the contract `acme.users.v1.Membership`."""
 
-    def __init__(self, store: MemberStore, clock: Clock) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: MemberStore, grants: GrantStore, clock: Clock) -> None:
+        self._store, self._grants, self._clock = store, grants, clock
 
     async def look_up_members(self, message: LookUpMembersRequest) -> LookUpMembersReply:
-        rows = await self._store.look_up(message.organization_id, message.ids, at=self._clock.now())
-        return LookUpMembersReply(found=[FoundMessage(id=found, display_name=name) for found, name in rows])
+        """Those that belong to the organisation, each with what it is there: a statement each, and callers ask for few."""
+        now, found = self._clock.now(), []
+        for subject, name in await self._store.look_up(message.organization_id, message.ids, at=now):
+            grants = (await self._grants.grants(subject, at=now)).grants
+            here = (membership_of(grant) for grant in grants if grant.organization_id == message.organization_id)
+            found.append(FoundMessage(id=subject, display_name=name, membership=next(here, None)))
+        return LookUpMembersReply(found=found)
 
 
 async def end(store: MemberStore, organization_id: str, user_id: str, reason: str, *, at: datetime) -> None:

@@ -366,6 +366,10 @@ async def test_projects_look_up_members_and_teams_of_one_organisation(
         office.owner.id: "Ann",
         team.id: "Crew",
     }
+    roles = {
+        found.id: found.membership and (found.membership.role, found.membership.default_role) for found in reply.found
+    }
+    assert roles == {member.id: ("member", "viewer"), office.owner.id: ("owner", "owner"), team.id: None}
 
 
 async def test_nobody_from_outside_looks_members_up(platform: Platform, office: Office) -> None:
