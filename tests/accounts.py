@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Final
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -18,6 +19,7 @@ from acme.contracts.users.v1 import (
     User,
     UsersStub,
 )
+from acme.drivers.mailbox import KeptMail
 from acme.errors import Invalid, Unauthenticated
 from acme.testing import Platform
 from acme.testing import User as Caller
@@ -42,10 +44,33 @@ class Account:
         await self.users.change_email(ChangeEmailRequest(new_email=new_email))
 
     async def move(self, new_email: str) -> User:
-        """Asks, and confirms with the newest token in the new mailbox."""
-        before = len(self.platform.mailbox.list(new_email))
+        """Asks for the first time, and confirms with the token in the new mailbox."""
         await self.change_email(new_email)
-        return await confirm(self.people, await self.people.token(new_email, number=before + 1))
+        return await confirm(self.people, await mailed(self.people, new_email, "confirm-email"))
+
+
+async def told(platform: Platform, email: str, subject: str, *, number: int = 1) -> KeptMail:
+    """The newest mail of that subject to an address, once there are `number`: mails come in any order."""
+    return await _found(platform, email, lambda mail: mail.subject == subject, number)
+
+
+async def mailed(people: People, email: str, page: str, *, number: int = 1) -> str:
+    """The token in the newest link to a page, once there are `number` mails with one."""
+    mail = await _found(people.platform, email, lambda mail: any(f"/{page}?" in link for link in mail.links), number)
+    return parse_qs(urlsplit(mail.links[0]).query)["token"][0]
+
+
+async def _found(platform: Platform, email: str, wanted: Callable[[KeptMail], bool], number: int) -> KeptMail:
+    while True:
+        mails = platform.mailbox.list(email)
+        if len(found := [mail for mail in mails if wanted(mail)]) >= number:
+            return found[0]
+        await platform.mailbox.wait(email, number=len(mails) + 1)
+
+
+def resets(platform: Platform, email: str) -> int:
+    """How many mails with a token to set another password an address got so far."""
+    return sum("/reset-password?" in link for mail in platform.mailbox.list(email) for link in mail.links)
 
 
 async def request_reset(people: People, email: str) -> None:
@@ -54,9 +79,9 @@ async def request_reset(people: People, email: str) -> None:
 
 async def reset_token(people: People, email: str) -> str:
     """Asks for a reset, and returns the token of the mail."""
-    before = len(people.platform.mailbox.list(email))
+    before = resets(people.platform, email)
     await request_reset(people, email)
-    return await people.token(email, number=before + 1)
+    return await mailed(people, email, "reset-password", number=before + 1)
 
 
 async def reset(people: People, token: str, password: str = OTHER) -> None:
@@ -69,11 +94,6 @@ async def confirm(people: People, token: str) -> User:
 
 async def undo(people: People, token: str) -> None:
     await people.users.undo_email_change(UndoEmailChangeRequest(token=token))
-
-
-async def subject(platform: Platform, email: str, number: int) -> str:
-    """Of the newest mail to an address, once there are `number`."""
-    return (await platform.mailbox.wait(email, number=number)).subject
 
 
 async def ended(platform: Platform, user_id: str) -> list[tuple[str, str]]:

@@ -20,10 +20,11 @@ from tests.accounts import (
     cannot_refresh,
     confirm,
     ended,
+    mailed,
     reset,
     reset_token,
-    subject,
     token_refused,
+    told,
     undo,
 )
 from tests.people import OTHER, People, new_email
@@ -54,7 +55,7 @@ async def test_nothing_moves_before_the_new_address_is_proved(
     platform: Platform, people: People, account: Account, new: str
 ) -> None:
     await account.change_email(new)
-    assert await subject(platform, new, 1) == "Confirm your new e-mail address"
+    await told(platform, new, "Confirm your new e-mail address")
     assert (await account.users.get_me(GetMeRequest())).email == account.caller.email
     await cannot_log_in(people, new, PASSWORD)
 
@@ -63,8 +64,7 @@ async def test_the_old_address_is_warned_at_once_and_not_told_where_to(
     platform: Platform, account: Account, new: str
 ) -> None:
     await account.change_email(new)
-    warning = await platform.mailbox.wait(account.caller.email, number=2)
-    assert warning.subject == "Your account is about to move to another address"
+    warning = await told(platform, account.caller.email, "Your account is about to move to another address")
     assert new not in warning.text
 
 
@@ -113,7 +113,9 @@ async def test_the_old_address_is_told_with_a_link_that_undoes_it(
     await account.move(new)
     mail = await platform.mailbox.wait(account.caller.email, number=3)
     assert mail.subject == "Your account was moved to another address"
-    assert mail.links == (f"https://acme.test/undo-email-change?token={await people.token(account.caller.email)}",)
+    assert mail.links == (
+        f"https://acme.test/undo-email-change?token={await mailed(people, account.caller.email, 'undo-email-change')}",
+    )
     assert new not in mail.text
 
 
@@ -123,7 +125,7 @@ async def test_a_token_works_once_and_for_a_day(platform: Platform, people: Peop
     platform.clock.advance(timedelta(hours=24, seconds=1))
     assert (await token_refused(confirm(people, late)))[0] == "token_invalid"
     await account.change_email(new)
-    token = await people.token(new, number=2)
+    token = await mailed(people, new, "confirm-email", number=2)
     await confirm(people, token)
     assert (await token_refused(confirm(people, token)))[0] == "token_invalid"
 
@@ -154,7 +156,7 @@ async def test_an_address_that_somebody_proved_meanwhile_stays_theirs(
     await account.change_email(new)
     token = await people.token(new)
     await people.sign_up(new, OTHER)
-    await people.verify(await people.token(new, number=2))
+    await people.verify(await mailed(people, new, "verify-email"))
     assert (await token_refused(confirm(people, token)))[0] == "token_invalid"
     assert await people.log_in(new, OTHER)
 
@@ -167,7 +169,7 @@ async def test_of_two_accounts_that_move_to_one_address_the_first_gets_it(
     await account.change_email(new)
     anns_token = await people.token(new)
     await bob.change_email(new)
-    bobs_token = await people.token(new, number=2)
+    bobs_token = await mailed(people, new, "confirm-email", number=2)
     results = await asyncio.gather(confirm(people, anns_token), confirm(people, bobs_token), return_exceptions=True)
     assert sorted(type(result).__name__ for result in results) == ["Invalid", "User"]
 
@@ -178,7 +180,7 @@ async def test_whoever_had_signed_up_with_the_address_and_not_proved_it_loses_it
     await people.sign_up(new, OTHER)
     squatter = await people.caller(new, OTHER)
     await people.sign_up(new, THIRD)
-    pending = await people.token(new, number=2)
+    pending = await mailed(people, new, "verify-email", number=2)
     user = await account.move(new)
     assert (user.id, user.email) == (account.caller.id, new)
     await cannot_refresh(people, squatter.refresh_token)
@@ -186,8 +188,8 @@ async def test_whoever_had_signed_up_with_the_address_and_not_proved_it_loses_it
         await cannot_log_in(people, new, password)
     assert (await token_refused(people.verify(pending)))[0] == "token_invalid"
     assert (await platform.stub(UsersStub, as_=squatter).get_me(GetMeRequest())).email == ""
-    told = (await platform.stub(AuthorityStub, as_service="tokens").changes(ChangesRequest())).changes[-1]
-    assert (told.subject, told.epoch) == (squatter.id, 1)
+    change = (await platform.stub(AuthorityStub, as_service="tokens").changes(ChangesRequest())).changes[-1]
+    assert (change.subject, change.epoch) == (squatter.id, 1)
 
 
 async def test_an_address_that_was_never_proved_is_left_without_a_word(
@@ -200,7 +202,7 @@ async def test_an_address_that_was_never_proved_is_left_without_a_word(
     assert (user.email, user.email_verified) == (new, True)
     assert (await token_refused(people.verify(first)))[0] == "token_invalid"
     await people.sign_up(email, OTHER)
-    await people.verify(await people.token(email, number=2))
+    await people.verify(await mailed(people, email, "verify-email", number=2))
     assert [mail.subject for mail in platform.mailbox.list(email)] == ["Confirm your e-mail address"] * 2
 
 
@@ -212,7 +214,7 @@ async def test_undoing_gives_the_account_back_and_ends_all_access(
 ) -> None:
     old = account.caller.email
     await account.move(new)
-    token = await people.token(old, number=3)
+    token = await mailed(people, old, "undo-email-change")
     thief = await people.caller(new)
     await undo(people, token)
     for refresh_token in (account.caller.refresh_token, thief.refresh_token):
@@ -220,17 +222,17 @@ async def test_undoing_gives_the_account_back_and_ends_all_access(
     assert {reason for _, reason in await ended(platform, thief.id)} == {"email_change_undone"}
     for address in (old, new):
         await cannot_log_in(people, address, PASSWORD)
-    told = (await platform.stub(AuthorityStub, as_service="tokens").changes(ChangesRequest())).changes[-1]
-    assert (told.subject, told.epoch) == (thief.id, 1)
+    change = (await platform.stub(AuthorityStub, as_service="tokens").changes(ChangesRequest())).changes[-1]
+    assert (change.subject, change.epoch) == (thief.id, 1)
     assert await changes(platform, thief.id) == [False, True]
-    assert await subject(platform, new, 2) == "Your account went back to its former address"
+    await told(platform, new, "Your account went back to its former address")
 
 
 async def test_a_mail_to_set_another_password_follows(people: People, account: Account, new: str) -> None:
     old = account.caller.email
     await account.move(new)
-    await undo(people, await people.token(old, number=3))
-    await reset(people, await people.token(old, number=4), THIRD)
+    await undo(people, await mailed(people, old, "undo-email-change"))
+    await reset(people, await mailed(people, old, "reset-password"), THIRD)
     assert (await people.caller(old, THIRD)).id == account.caller.id
 
 
@@ -239,7 +241,7 @@ async def test_it_can_be_undone_for_seven_days_and_once(
 ) -> None:
     old = account.caller.email
     await account.move(new)
-    token = await people.token(old, number=3)
+    token = await mailed(people, old, "undo-email-change")
     platform.clock.advance(timedelta(days=6, hours=23))
     await undo(people, token)
     assert (await token_refused(undo(people, token)))[0] == "token_invalid"
@@ -250,11 +252,11 @@ async def test_after_seven_days_the_address_is_free(
 ) -> None:
     old = account.caller.email
     await account.move(new)
-    token = await people.token(old, number=3)
+    token = await mailed(people, old, "undo-email-change")
     platform.clock.advance(timedelta(days=7, seconds=1))
     assert (await token_refused(undo(people, token)))[0] == "token_invalid"
     await people.sign_up(old, OTHER)
-    assert (await people.verify(await people.token(old, number=4))).id != account.caller.id
+    assert (await people.verify(await mailed(people, old, "verify-email", number=2))).id != account.caller.id
 
 
 async def test_a_thief_who_sets_another_password_and_moves_on_stops_no_undo(
@@ -262,15 +264,15 @@ async def test_a_thief_who_sets_another_password_and_moves_on_stops_no_undo(
 ) -> None:
     old, second = account.caller.email, new_email()
     await account.move(new)
-    token = await people.token(old, number=3)
+    token = await mailed(people, old, "undo-email-change")
     await account.change_password()
     await reset(people, await reset_token(people, new), THIRD)
     thief = Account(people, await people.caller(new, THIRD))
     await thief.move(second)
-    thiefs_token = await people.token(new, number=5)
+    thiefs_token = await mailed(people, new, "undo-email-change")
     await undo(people, token)
     assert (await token_refused(undo(people, thiefs_token)))[0] == "token_invalid"
-    await reset(people, await people.token(old, number=4), "the owner is back again")
+    await reset(people, await mailed(people, old, "reset-password"), "the owner is back again")
     assert (await people.caller(old, "the owner is back again")).id == account.caller.id
 
 
@@ -279,20 +281,20 @@ async def test_the_old_address_keeps_its_claim_while_it_can_undo(
 ) -> None:
     old = account.caller.email
     await account.move(new)
-    token = await people.token(old, number=3)
+    token = await mailed(people, old, "undo-email-change")
     await people.sign_up(old, OTHER)
-    assert await subject(platform, old, 4) == "This address had an account until a few days ago"
+    await told(platform, old, "This address had an account until a few days ago")
     await people.verified(bobs := new_email())
     await Account(people, await people.caller(bobs)).change_email(old)
-    assert await subject(platform, old, 5) == "This address belongs to an account"
+    await told(platform, old, "This address belongs to an account")
     await undo(people, token)
-    await reset(people, await people.token(old, number=6))
+    await reset(people, await mailed(people, old, "reset-password"))
     assert (await people.caller(old, OTHER)).id == account.caller.id
 
 
 async def test_the_owner_may_move_back_by_hand(people: People, account: Account, new: str) -> None:
     old = account.caller.email
     await account.move(new)
-    token = await people.token(old, number=3)
+    token = await mailed(people, old, "undo-email-change")
     assert (await account.move(old)).email == old
     assert (await token_refused(undo(people, token)))[0] == "token_invalid"

@@ -19,8 +19,8 @@ from tests.accounts import (
     ended,
     reset,
     reset_token,
-    subject,
     token_refused,
+    told,
 )
 from tests.people import OTHER, People, new_email
 
@@ -39,13 +39,13 @@ async def test_every_other_session_ends_and_verifiers_are_told(platform: Platfor
     await cannot_refresh(people, other.refresh_token)
     assert await people.refresh(ann.refresh_token)
     assert await ended(platform, ann.id) == [(other.session_id, "password_changed")]
-    told = (await platform.stub(AuthorityStub, as_service="tokens").changes(ChangesRequest())).changes
-    assert [change.session_id for change in told if change.session_id][-1:] == [other.session_id]
+    changes_told = (await platform.stub(AuthorityStub, as_service="tokens").changes(ChangesRequest())).changes
+    assert [change.session_id for change in changes_told if change.session_id][-1:] == [other.session_id]
 
 
 async def test_the_address_and_listeners_are_told(platform: Platform, people: People, ann: Caller) -> None:
     await Account(people, ann).change_password()
-    assert await subject(platform, ann.email, 2) == "Your password was changed"
+    await told(platform, ann.email, "Your password was changed")
     [event] = [event for event in await platform.outbox("users", key=ann.id) if isinstance(event, UserPasswordChanged)]
     assert (event.user_id, event.reset) == (ann.id, False)
 
