@@ -144,7 +144,7 @@ class ProjectMembers(ProjectMembersBase):
             raise Invalid("Of a member the role can be changed.", faults=faults)
         if mask and not message.role:
             raise Invalid("Say which role.", faults=[Fault("/role", "required", "admin, member or viewer")])
-        standing = await self._access.hold(message.project_id, "projects.members.update", archived=True)
+        standing = await self._access.hold(message.project_id, "projects.members.update", archived=not mask)
         member = await self._store.get(message.project_id, message.subject_id)
         if member is None:
             raise NotFound("The project has no such member.", reason="no_such_member")
@@ -154,7 +154,6 @@ class ProjectMembers(ProjectMembersBase):
         check_version(message.if_match, member.version, "member")
         if not mask:
             return member
-        check_writable(standing.project)
         if member.role == "owner":
             raise _owner_stays()
         if member.role == message.role:
