@@ -11,8 +11,8 @@ returns without having asked.
 
     user_id = authorise.own("sessions.read")                            # what belongs to the caller alone
 
-Roles. In an organisation a principal has a built-in role (owner ⊃ admin ⊃ member ⊃ viewer ⊃ guest) or a custom one, which is
-a set of permissions. Which built-in role includes a permission is said in the contract (`acme.options.v1.role`); a permission
+Roles. In an organisation a principal has a built-in role (owner ⊃ admin ⊃ member ⊃ viewer ⊃ guest) or a custom one, which
+is a set of permissions. Which built-in role includes a permission is said in the contract (`acme.options.v1.role`); one
 that no contract knows is included in none. What a caller may do to a resource with members of its own is the most of its
 own role there, its teams' roles there, and what its role in the organisation reaches; and never more than its token covers.
 
@@ -25,7 +25,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from acme.context import Call, Kind, Membership, current
+from acme.context import Call, Kind, Membership, Principal, current
 from acme.contract import ROLES
 from acme.errors import Denied, NotFound, Unauthenticated
 
@@ -129,6 +129,26 @@ class _Authorise:
             raise Denied(f"The token does not cover {permission}.", reason="insufficient_scope")
         call.decided = True
         return call
+
+
+def require_step_up(principal: Principal, now: float) -> None:
+    """Returns when somebody has proved within the last `STEP_UP` seconds to be the principal; a service need not. The
+    gateway asks before it reads a body, the pipeline wherever a method is served. `now`: seconds since the Unix epoch.
+
+    Raises:
+        Unauthenticated: it is too long ago (`step_up_required`; RFC 9470, section 3).
+        Denied: nobody ever logs in with a token like this, so nothing will help (`step_up_impossible`).
+    """
+    if principal.kind is Kind.SERVICE:
+        return
+    if not principal.authenticated_at:
+        message = "This needs somebody who has just logged in: a token made for programs does not suffice."
+        raise Denied(message, reason="step_up_impossible")
+    if now - principal.authenticated_at > STEP_UP:
+        message = (
+            "This needs a log-in of the last ten minutes: prove your password again, and send the new access token."
+        )
+        raise Unauthenticated(message, reason="step_up_required")
 
 
 def _includes(role: str, membership: Membership, permission: str, call: Call) -> bool:

@@ -30,6 +30,8 @@ from acme.contracts.projects.v1 import (
     ProjectCreated,
     ProjectsBase,
     ProjectsStub,
+    ProjectTransfer,
+    TransferProjectRequest,
 )
 from acme.contracts.users.v1 import (
     CreateUserReply,
@@ -85,6 +87,10 @@ class Projects(ProjectsBase):
 
     async def get_project(self, message: GetProjectRequest) -> Project:
         reply: Project = await self.script(message)
+        return reply
+
+    async def transfer_project(self, message: TransferProjectRequest) -> ProjectTransfer:
+        reply: ProjectTransfer = await self.script(message)
         return reply
 
     async def list_projects(self, message: ListProjectsRequest) -> ListProjectsReply:

@@ -31,6 +31,7 @@ from acme.contract.model import (
     Work,
     raw_body,
 )
+from acme.contract.permissions import least_roles, reading
 from acme.contract.validate import ContractError
 
 __all__ = [
@@ -51,7 +52,9 @@ __all__ = [
     "Rules",
     "Service",
     "Work",
+    "least_roles",
     "load",
     "package_of",
     "raw_body",
+    "reading",
 ]

@@ -6,15 +6,16 @@ A placement says how requests and replies look (`Carriage`); here is what happen
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from acme.authorise import require_step_up
 from acme.codec.rules import Checks
 from acme.codec.wire import Wire
 from acme.context import CALL, Call, Kind
-from acme.contract import EVERYBODY, Contracts, Method, Service, Work
+from acme.contract import EVERYBODY, Contracts, Method, Service, Work, least_roles
 from acme.dispatch.drive import Driven
 from acme.dispatch.size import Sizes
 from acme.dispatch.status import guarded
@@ -41,12 +42,7 @@ class Pipeline:
         self.checks: Final = checks
         self.clock: Final = clock
         self.sizes: Final = Sizes()
-        self.roles: Final[Mapping[str, str]] = {
-            method.permission: method.role
-            for service in contracts.services.values()
-            for method in service.methods
-            if method.permission
-        }
+        self.roles: Final = least_roles(contracts.services.values())
         """Permission → the least built-in role that includes it: the `roles` of every call that is served here."""
         self.durations: Final = metrics.histogram(
             "rpc_server_call_duration_seconds",
@@ -112,8 +108,8 @@ def check_hostable(host: Host) -> None:
             raise TypeError(f"{name} is no `async def`")
 
 
-def admit(method: Method, call: Call) -> None:
-    """Refuses who may not call at all.
+def admit(pipeline: Pipeline, method: Method, call: Call) -> None:
+    """Refuses who may not call at all, and tells the call which role includes what.
 
     Raises:
         Denied, Unauthenticated: so it is.
@@ -129,6 +125,9 @@ def admit(method: Method, call: Call) -> None:
             raise Unauthenticated("Send a Bearer access token.")
         if principal.kind is not Kind.SERVICE and not principal.covers(permission):
             raise Denied(f"The token does not cover {permission}.", reason="insufficient_scope")
+        if method.step_up:
+            require_step_up(principal, pipeline.clock.time())
+    call.roles = pipeline.roles
 
 
 def undecided(call: Call) -> Refused:
@@ -139,7 +138,7 @@ def undecided(call: Call) -> Refused:
 
 def serve(pipeline: Pipeline, host: Host, method: Method, carriage: Carriage) -> Serve:
     """Compiles one method: all that is known beforehand is looked up here, once."""
-    permission, roles = method.permission, pipeline.roles
+    permission = method.permission
     handler = getattr(host.instance, method.attr)
     check = pipeline.checks.check(method.request)
     receive, answer, carrier = carriage.receive, carriage.answer, carriage.carrier
@@ -148,8 +147,7 @@ def serve(pipeline: Pipeline, host: Host, method: Method, carriage: Carriage) ->
     set_call, set_here = CALL.set, HERE.set
 
     def admitted(call: Call, raw: Any) -> Any:
-        call.roles = roles
-        admit(method, call)
+        admit(pipeline, method, call)
         try:
             message = receive(raw)
         except ValueError as error:

@@ -36,7 +36,7 @@ def serve_stream(pipeline: Pipeline, host: Host, method: Method, carriage: Carri
     handler: Any = getattr(host.instance, method.attr)
     check = pipeline.checks.check(method.request)
     receive, answer, carrier = carriage.receive, carriage.answer, carriage.carrier
-    permission, units, roles = method.permission, host.work, pipeline.roles
+    permission, units = method.permission, host.work
 
     def message_of(raw: Any) -> Any:
         try:
@@ -87,8 +87,7 @@ def serve_stream(pipeline: Pipeline, host: Host, method: Method, carriage: Carri
             await Driven(context, replies.aclose())
 
     async def perform(call: Call, requests: Messages) -> AsyncGenerator[Any, None]:
-        call.roles = roles
-        admit(method, call)
+        admit(pipeline, method, call)
         if units is None or method.work is Work.NONE:
             here = None if units is None else units.reading
             if not method.server_streaming:

@@ -18,6 +18,7 @@ from typing import Any, Final, TextIO
 from aiohttp import hdrs, web
 from multidict import istr
 
+from acme.authorise import require_step_up
 from acme.codec.json import Json
 from acme.codec.wire import Wire
 from acme.context import CALL, Call
@@ -179,6 +180,8 @@ class Gateway:
             principal = known(token, self._verifier, bound.permission)
             exchange.principal = principal = principal or await authenticate(token, self._verifier, bound.permission)
             exchange.charge(gate.principal(principal), principal.id)
+            if bound.step_up:
+                require_step_up(principal, self._verifier.now())
         seconds = timeout(headers, settings, transfer=bound.uploads or bound.downloads)
         alarm = self._deadlines.start(exchange.task, seconds)
         outside = None

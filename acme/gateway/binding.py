@@ -63,7 +63,7 @@ class Bound:
         wire: Wire,
     ) -> None:
         self.method, self._client = method, client
-        self.permission = method.permission
+        self.permission, self.step_up = method.permission, method.step_up
         self.status = method.success_status
         self.uploads, self.downloads = method.client_streaming, method.server_streaming
         """Whether the body, and the answer, come in pieces."""
@@ -107,7 +107,7 @@ class Bound:
             if f.header and not (self.raw_out and f.header.lower() in _OF_THE_BODY)
         )
         self._version = next((attr for _, attr, version in self._sent if version), "")
-        self.tagged = bool(self._version) and route.verb == "GET" and not self.downloads
+        self.tagged = is_tagged(method, route)
         """Whether answers have an ETag that If-None-Match is compared with."""
         self.taken = frozenset(
             {f.header for f in fields.values() if f.header and f.header.lower() not in _BROWSERS_OWN}
@@ -251,6 +251,13 @@ def taken(method: Method, route: Route) -> Field | None:
     """The field that takes the request body as it is; `None` where the body is JSON."""
     field = next((f for f in method.request.fields if f.name == route.body), None)
     return field if field is not None and field.message is not None and field.message.name == HTTP_BODY else None
+
+
+def is_tagged(method: Method, route: Route) -> bool:
+    """Whether answers have an ETag that a client may name in If-None-Match."""
+    return (
+        route.verb == "GET" and not method.server_streaming and any(_is_version(f, "ETag") for f in method.reply.fields)
+    )
 
 
 def given(method: Method) -> str | None:

@@ -25,7 +25,7 @@ from urllib.parse import unquote
 from acme.codec.json import Json
 from acme.codec.rules import Checks
 from acme.codec.wire import Wire
-from acme.contract import Contracts
+from acme.contract import Contracts, reading
 from acme.contracts.authority.v1 import AuthorityStub
 from acme.dispatch import Directory, Pipeline
 from acme.dispatch.server import Server, Tokens
@@ -146,7 +146,8 @@ async def assemble(
         tls = certificates.client if certificates is not None else None
         neighbours = Neighbours(pipeline, directory, cipher, metrics, tasks, tls, folder)
         stack.push_async_callback(neighbours.close)
-        verifier = Verifier(directory.named("tokens").client(AuthorityStub), clock, config.tokens, metrics)
+        reads = reading(contracts.services.values())
+        verifier = Verifier(directory.named("tokens").client(AuthorityStub), clock, config.tokens, metrics, reads)
         believed = tokens(verifier, cipher) if tokens is not None else verifier
         if placement == "grpc":
             own = folder.here(folder.address("self.grpc"))

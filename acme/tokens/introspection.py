@@ -11,6 +11,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Container
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from acme.context import Kind, Principal
@@ -35,6 +36,9 @@ AT_A_TIME: Final = 16
 WAITING: Final = 256
 """Requests that wait for one."""
 
+READ: Final = "read"
+"""Scope: everything that only reads."""
+
 _SHAPE: Final = re.compile(r"ac[ps]_[A-Za-z0-9_-]{43}")
 
 
@@ -53,9 +57,10 @@ class Introspection:
         grants: Grants,
         revocations: Revocations,
         before: Container[str],
+        reading: AbstractSet[str] = frozenset(),
     ) -> None:
         self._authority, self._now, self._grants, self._revocations = authority, now, grants, revocations
-        self._before = before
+        self._before, self._reading = before, reading
         self._flights: Flights[IntrospectReply | None] = Flights()
         self._unknown: dict[str, float] = {}
         """Token → `time.monotonic` at which to ask again, in the order of arrival."""
@@ -90,12 +95,17 @@ class Introspection:
             Kind.SERVICE_ACCOUNT if reply.subject.startswith("sva_") else Kind.USER,
             reply.subject,
             reply.token_id,
-            frozenset(reply.scopes),
+            self._scopes(reply),
             reply.organization_id,
             granted.memberships,
             reply.region,
             expires_at=min(now + KEPT, ends, granted.until),
         )
+
+    def _scopes(self, reply: IntrospectReply) -> frozenset[str]:
+        """With all that "read" stands for in the contracts of today, and "read" itself, which may be handed on."""
+        scopes = frozenset(reply.scopes)
+        return scopes | self._reading if READ in scopes else scopes
 
     async def _in_turn(self, token: str) -> IntrospectReply | None:
         if self._turns.locked() and self._waiting >= WAITING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from acme.context import Kind, Principal
@@ -23,17 +24,28 @@ log: Final = logger(__name__)
 
 
 class Verifier:
-    """Turns access tokens into principals. One a process; everything but `verify` and `poll` is synchronous."""
+    """Turns access tokens into principals. One a process; everything but `verify` and `poll` is synchronous.
 
-    def __init__(self, authority: AuthorityStub, clock: Clock, settings: TokenSettings, metrics: Metrics) -> None:
+    `reading` are the permissions that the scope "read" of an opaque token covers (`acme.contract.reading`).
+    """
+
+    def __init__(
+        self,
+        authority: AuthorityStub,
+        clock: Clock,
+        settings: TokenSettings,
+        metrics: Metrics,
+        reading: AbstractSet[str] = frozenset(),
+    ) -> None:
         self._authority, self._settings = authority, settings
-        self._now = clock.time
+        self.now: Final = clock.time
+        """The time that tokens are judged by, in seconds since the Unix epoch."""
         self._principals = Principals(settings.cache)
         self._keys = Keys(authority, self._principals.clear)
         self._revocations = Revocations()
         self._grants = Grants(authority, clock.time, settings)
         self._introspection = Introspection(
-            authority, clock.time, self._grants, self._revocations, before=self._principals
+            authority, clock.time, self._grants, self._revocations, before=self._principals, reading=reading
         )
         self._kept = self._principals.get
         self._since = 0
@@ -68,7 +80,7 @@ class Verifier:
     def cached(self, token: str) -> Principal | None:
         """The principal of a token that was verified before; `None` when it was not, or has to be asked about again."""
         principal = self._kept(token)
-        if principal is not None and principal.expires_at > self._now():
+        if principal is not None and principal.expires_at > self.now():
             return principal
         return None
 
@@ -97,7 +109,7 @@ class Verifier:
         return self._keys.jwks()
 
     async def _of_jwt(self, token: str) -> Principal:
-        claims = await jwt.read(token, self._keys, self._settings, self._now())
+        claims = await jwt.read(token, self._keys, self._settings, self.now())
         granted = await self._grants.of(claims.subject)
         # From here on nothing waits: what is dead by now is refused, and what comes later drops what is kept.
         self._revocations.check(claims.session, claims.subject, claims.epoch)
@@ -142,11 +154,11 @@ class Verifier:
             self._failing = True
             return
         self._polled, self._failing = started, False
-        self._revocations.forget(self._now())
+        self._revocations.forget(self.now())
         self._grants.forget()
 
     def _follow(self, changes: Sequence[Change]) -> None:
-        until = self._now() + self._settings.longest_life + self._settings.leeway
+        until = self.now() + self._settings.longest_life + self._settings.leeway
         subjects: dict[str, int] = {}
         organizations: dict[str, int] = {}
         for change in changes:

@@ -2,11 +2,12 @@
 question marks the call as decided."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
-from acme.authorise import Scope, authorise
+from acme.authorise import STEP_UP, Scope, authorise, require_step_up
 from acme.context import ANONYMOUS, CALL, Call, Kind, Membership, Principal
 from acme.errors import Denied, NotFound, Unauthenticated
 
@@ -152,3 +153,22 @@ def test_each_role_includes_those_below_it(calling: Callable[[Principal], Call])
     sets = [authorise.role(name) for name in ("guest", "viewer", "member", "admin", "owner")]
     assert all(one < other for one, other in pairwise(sets))
     assert authorise.role("rol_1") == set()
+
+
+def test_a_log_in_is_fresh_for_ten_minutes() -> None:
+    ada = replace(ADA, authenticated_at=1000.0)
+    require_step_up(ada, 1000.0 + STEP_UP)
+    with pytest.raises(Unauthenticated) as refused:
+        require_step_up(ada, 1000.1 + STEP_UP)
+    assert refused.value.reason == "step_up_required"
+
+
+@pytest.mark.parametrize("principal", [ADA, ROBOT])
+def test_who_never_logged_in_is_told_that_nothing_helps(principal: Principal) -> None:
+    with pytest.raises(Denied) as refused:
+        require_step_up(principal, 1000.0)
+    assert refused.value.reason == "step_up_impossible"
+
+
+def test_a_service_need_not_log_in() -> None:
+    require_step_up(Principal(Kind.SERVICE, "billing"), 1000.0)

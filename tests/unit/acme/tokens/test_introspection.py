@@ -9,9 +9,10 @@ import pytest
 from acme.context import Kind, Membership
 from acme.contracts.authority.v1 import Membership as Said
 from acme.errors import Unavailable
-from acme.tokens import Verifier
+from acme.telemetry import Metrics
+from acme.tokens import TokenSettings, Verifier
 from acme.tokens.introspection import AT_A_TIME, UNKNOWN, UNKNOWN_FOR, WAITING, is_opaque
-from tests.unit.acme.authority import Authority, refusal
+from tests.unit.acme.authority import Authority, Direct, refusal
 
 
 def made_up(number: int) -> str:
@@ -29,6 +30,17 @@ async def test_a_personal_token_stands_for_its_owner_within_its_scopes(
     assert principal.authenticated_at == 0
     assert verifier.cached(token) is principal
     assert authority.looked_up == [token]
+
+
+async def test_a_token_that_reads_covers_what_only_reads(authority: Authority) -> None:
+    verifier = Verifier(
+        Direct(authority), authority.clock, TokenSettings(), Metrics(), frozenset({"projects.read", "members.read"})
+    )
+    await verifier.poll()
+    token = authority.make_token()
+    authority.opaque[token].scopes = ["read", "projects.create"]
+    principal = await verifier.verify(token)
+    assert principal.scopes == {"read", "projects.create", "projects.read", "members.read"}
 
 
 async def test_a_service_accounts_token_stands_for_a_program(authority: Authority, verifier: Verifier) -> None:
