@@ -27,8 +27,11 @@ from acme.contracts.projects.v1 import (
     ListProjectsRequest,
     Project,
     ProjectsBase,
+    ProjectSettingsBase,
+    Settings,
     UnarchiveProjectRequest,
     UpdateProjectRequest,
+    UpdateProjectSettingsRequest,
 )
 from acme.contracts.users.v1 import (
     CreateSessionRequest,
@@ -106,6 +109,18 @@ class Projects(ProjectsBase):
 
 
 @dataclass
+class ProjectSettings(ProjectSettingsBase):
+    """Settings that nobody keeps, at version 3."""
+
+    requests: list[Any] = field(default_factory=list)
+
+    async def update_project_settings(self, message: UpdateProjectSettingsRequest) -> Settings:
+        current().decided = True
+        self.requests.append(message)
+        return Settings(settings=message.patch, version=4)
+
+
+@dataclass
 class Sessions(SessionsBase):
     """Anybody logs in whose password is "right"."""
 
@@ -157,6 +172,7 @@ class Rig:
     metrics: Metrics
     projects: Projects
     sessions: Sessions
+    settings: ProjectSettings
     log: io.StringIO
     health: dict[str, str]
 
@@ -237,7 +253,14 @@ async def running(placement: Placement = "loopback", **settings: Any) -> AsyncIt
     projects, sessions = Projects(), Sessions()
     json_codec, wire = Json(CONTRACTS), Wire(CONTRACTS)
     directory = Directory(Pipeline(CONTRACTS, wire, Checks(CONTRACTS), metrics, authority.clock))
-    for plugin, instance in (("projects", projects), ("users", sessions), ("users", authority)):
+    settings_of_projects = ProjectSettings()
+    services: tuple[tuple[str, Any], ...] = (
+        ("projects", projects),
+        ("projects", settings_of_projects),
+        ("users", sessions),
+        ("users", authority),
+    )
+    for plugin, instance in services:
         directory.host(Host(CONTRACTS.service_of(instance), instance, plugin), placement)
     hosted = [host.service for host in directory.hosts.values()]
     verifier = Verifier(directory.named("tokens").client(AuthorityStub), authority.clock, TokenSettings(), metrics)
@@ -260,6 +283,8 @@ async def running(placement: Placement = "loopback", **settings: Any) -> AsyncIt
         tasks.loop("tokens", verifier.poll, pause=POLL_EVERY)
         port = await gateway.start(socket.create_server(("127.0.0.1", 0)))
         try:
-            yield Rig(gateway, port, authority, verifier, metrics, projects, sessions, log, health)
+            yield Rig(
+                gateway, port, authority, verifier, metrics, projects, sessions, settings_of_projects, log, health
+            )
         finally:
             await gateway.close()

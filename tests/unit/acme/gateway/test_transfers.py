@@ -59,7 +59,7 @@ async def running(trial: Contracts, placement: Any = "loopback", **settings: Any
         await verifier.poll()
         tasks.loop("tokens", verifier.poll, pause=POLL_EVERY)
         port = await gateway.start(socket.create_server(("127.0.0.1", 0)))
-        rig: Any = Rig(gateway, port, authority, verifier, metrics, service, service, log, {})
+        rig: Any = Rig(gateway, port, authority, verifier, metrics, service, service, service, log, {})
         try:
             yield rig
         finally:
