@@ -15,10 +15,11 @@ The floors, imports only downward; rooms on one floor are strangers (import-lint
     work                                  unit of work: transaction, outbox rows, deliveries, idempotency as one
     tokens | codec | config               access tokens · JSON, wire and rules compiled from contracts · settings
     ports                                 what we ask of the outside world (with ids, authorise, filters and pages)
+    gcra                                  how much of something a key may have: arithmetic alone
     contract                              descriptors → Service, Method, Message, Field
     tasks → telemetry → context → errors → contracts (generated)
 
-The way of a request: `gateway/app.py` (route, token, scope, decode) → `dispatch/local.py` → the plugin's `service.py` →
+The way of a request: `gateway/app.py` (route, limits, token, scope, decode) → `dispatch/local.py` → the plugin's `service.py` →
 its `store.py` → `drivers/postgres.py`, and back through the encoder or `gateway/problems.py`. `work.py` commits what the
 handler wrote together with its events, deliveries and idempotency record, or none of it.
 """
