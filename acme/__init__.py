@@ -19,9 +19,9 @@ The floors, imports only downward; rooms on one floor are strangers (import-lint
     contract                              descriptors → Service, Method, Message, Field
     tasks → telemetry → context → errors → contracts (generated)
 
-The way of a request: `gateway/app.py` (route, limits, token, scope, decode) → `dispatch/local.py` → the plugin's `service.py` →
-its `store.py` → `drivers/postgres.py`, and back through the encoder or `gateway/problems.py`. `work.py` commits what the
-handler wrote together with its events, deliveries and idempotency record, or none of it.
+The way of a request: `gateway/app.py` (route, limits, token, scope, decode) → `dispatch/local.py` → the plugin's
+`service.py` → its `store.py` → `drivers/postgres.py`, and back through the encoder or `gateway/problems.py`. `work.py`
+commits what the handler wrote together with its events, deliveries and idempotency record, or none of it.
 """
 
 from acme import filters
