@@ -68,38 +68,36 @@ class Settings:
 
 
 @pytest.fixture
-def settings(client: Client, project: str) -> Settings:
+def kept(client: Client, project: str) -> Settings:
     return Settings(client, project)
 
 
-async def test_a_new_project_has_empty_settings_of_version_0(settings: Settings, client: Client) -> None:
-    reply = await client.get(settings.path)
+async def test_a_new_project_has_empty_settings_of_version_0(kept: Settings, client: Client) -> None:
+    reply = await client.get(kept.path)
     assert reply.expect(200) == {"settings": {}, "version": 0, "updated_by": ""}
     assert reply.headers["ETag"] == '"0"'
 
 
-async def test_a_patch_is_merged_and_makes_a_version(settings: Settings, ada: User) -> None:
-    first = await settings.patch({"theme": "dark", "limits": {"cpu": 2, "memory": 1.5}, "tags": ["a", None]})
+async def test_a_patch_is_merged_and_makes_a_version(kept: Settings, ada: User) -> None:
+    first = await kept.patch({"theme": "dark", "limits": {"cpu": 2, "memory": 1.5}, "tags": ["a", None]})
     assert (first["version"], first["updated_by"]) == (1, ada.id)
-    second = await settings.patch({"limits": {"cpu": None, "disk": 3}, "theme": None})
+    second = await kept.patch({"limits": {"cpu": None, "disk": 3}, "theme": None})
     assert second["settings"] == {"limits": {"memory": 1.5, "disk": 3}, "tags": ["a", None]}
-    assert await settings.read() == second
+    assert await kept.read() == second
 
 
-async def test_a_patch_that_changes_nothing_makes_no_version(settings: Settings) -> None:
-    made = await settings.patch({"theme": "dark"})
-    assert await settings.patch({"theme": "dark", "other": None}) == made
-    assert await settings.patch({}) == made
+async def test_a_patch_that_changes_nothing_makes_no_version(kept: Settings) -> None:
+    made = await kept.patch({"theme": "dark"})
+    assert await kept.patch({"theme": "dark", "other": None}) == made
+    assert await kept.patch({}) == made
 
 
-async def test_without_if_match_a_patch_is_answered_428_and_with_an_old_one_412(
-    settings: Settings, client: Client
-) -> None:
-    reply = await client.patch(settings.path, {"theme": "dark"})
+async def test_without_if_match_a_patch_is_answered_428_and_with_an_old_one_412(kept: Settings, client: Client) -> None:
+    reply = await client.patch(kept.path, {"theme": "dark"})
     assert reply.expect(428)["code"] == "precondition_required"
-    await settings.patch({"theme": "dark"})
-    assert (await settings.patch({"theme": "light"}, 412, etag='"0"'))["code"] == "version_mismatch"
-    assert (await settings.read())["settings"] == {"theme": "dark"}
+    await kept.patch({"theme": "dark"})
+    assert (await kept.patch({"theme": "light"}, 412, etag='"0"'))["code"] == "version_mismatch"
+    assert (await kept.read())["settings"] == {"theme": "dark"}
 
 
 async def test_a_service_that_calls_without_a_version_is_refused_too(
@@ -112,11 +110,11 @@ async def test_a_service_that_calls_without_a_version_is_refused_too(
         )
 
 
-async def test_versions_are_listed_youngest_first_and_page_by_page(settings: Settings, client: Client) -> None:
+async def test_versions_are_listed_youngest_first_and_page_by_page(kept: Settings, client: Client) -> None:
     for number in range(1, 4):
-        await settings.patch({"number": number})
-    first = (await client.get(f"{settings.path}/history", page_size=2)).expect(200)
-    rest = (await client.get(f"{settings.path}/history", page_size=2, page_token=first["next_page_token"])).expect(200)
+        await kept.patch({"number": number})
+    first = (await client.get(f"{kept.path}/history", page_size=2)).expect(200)
+    rest = (await client.get(f"{kept.path}/history", page_size=2, page_token=first["next_page_token"])).expect(200)
     versions = first["versions"] + rest["versions"]
     assert [(version["version"], version["settings"]) for version in versions] == [
         (3, {"number": 3}),
@@ -127,50 +125,50 @@ async def test_versions_are_listed_youngest_first_and_page_by_page(settings: Set
 
 
 async def test_settings_of_a_project_that_is_none_of_the_callers_do_not_exist(
-    settings: Settings, platform: Platform
+    kept: Settings, platform: Platform
 ) -> None:
     stranger = platform.client(await platform.sign_up())
-    assert (await stranger.get(settings.path)).expect(404)
-    assert (await stranger.get(f"{settings.path}/history")).expect(404)
-    assert (await stranger.patch(settings.path, {"a": 1}, headers={"If-Match": '"0"'})).expect(404)
-    assert (await settings.read())["version"] == 0
+    assert (await stranger.get(kept.path)).expect(404)
+    assert (await stranger.get(f"{kept.path}/history")).expect(404)
+    assert (await stranger.patch(kept.path, {"a": 1}, headers={"If-Match": '"0"'})).expect(404)
+    assert (await kept.read())["version"] == 0
 
 
-async def test_an_archived_project_keeps_its_settings(settings: Settings, client: Client) -> None:
-    await settings.patch({"theme": "dark"})
-    (await client.post(f"/v1/projects/{settings.project}:archive")).expect(200)
-    assert (await settings.patch({"theme": "light"}, 409))["code"] == "project_archived"
-    assert (await settings.read())["settings"] == {"theme": "dark"}
+async def test_an_archived_project_keeps_its_settings(kept: Settings, client: Client) -> None:
+    await kept.patch({"theme": "dark"})
+    (await client.post(f"/v1/projects/{kept.project}:archive")).expect(200)
+    assert (await kept.patch({"theme": "light"}, 409))["code"] == "project_archived"
+    assert (await kept.read())["settings"] == {"theme": "dark"}
 
 
-async def test_settings_are_bounded(settings: Settings) -> None:
-    assert (await settings.patch({"text": "x" * 65_600}, 422))["code"] == "settings_too_large"
+async def test_settings_are_bounded(kept: Settings) -> None:
+    assert (await kept.patch({"text": "x" * 65_600}, 422))["code"] == "settings_too_large"
     deep: Any = 1
     for _ in range(33):
         deep = {"a": deep}
-    assert (await settings.patch(deep, 422))["code"] == "settings_too_deep"
-    assert (await settings.read())["version"] == 0
+    assert (await kept.patch(deep, 422))["code"] == "settings_too_deep"
+    assert (await kept.read())["version"] == 0
 
 
-async def test_settings_keep_to_what_the_organisation_declares(settings: Settings, client: Client, ada: User) -> None:
+async def test_settings_keep_to_what_the_organisation_declares(kept: Settings, client: Client, ada: User) -> None:
     path = f"/v1/organizations/{ada.organization}/projectSettingsSchema"
     assert (await client.get(path)).expect(200)["version"] == 0
     declared = (await client.put(path, THEME)).expect(200)
     assert (declared["schema"], declared["version"]) == (THEME, 1)
-    problem = await settings.patch({"theme": "red", "size": 2, "other": 1}, 422)
+    problem = await kept.patch({"theme": "red", "size": 2, "other": 1}, 422)
     assert problem["code"] == "settings_schema"
     assert {error["pointer"] for error in problem["errors"]} == {"/theme", ""}
-    await settings.patch({"theme": "dark", "size": 2})
+    await kept.patch({"theme": "dark", "size": 2})
     assert (await client.get(path)).expect(200) == declared
 
 
-async def test_a_schema_that_changes_alters_no_settings(settings: Settings, client: Client, ada: User) -> None:
+async def test_a_schema_that_changes_alters_no_settings(kept: Settings, client: Client, ada: User) -> None:
     path = f"/v1/organizations/{ada.organization}/projectSettingsSchema"
-    await settings.patch({"old": 1})
+    await kept.patch({"old": 1})
     (await client.put(path, THEME)).expect(200)
-    assert (await settings.read())["settings"] == {"old": 1}
-    await settings.patch({"theme": "dark"}, 422)
-    await settings.patch({"theme": "dark", "old": None})
+    assert (await kept.read())["settings"] == {"old": 1}
+    await kept.patch({"theme": "dark"}, 422)
+    await kept.patch({"theme": "dark", "old": None})
 
 
 async def test_a_schema_is_changed_by_version(client: Client, ada: User) -> None:
@@ -195,12 +193,12 @@ async def test_schemas_of_other_peoples_organisations_do_not_exist(platform: Pla
     (await stranger.put(path, THEME)).expect(404)
 
 
-async def test_a_plugin_declares_the_member_of_its_name(platform: Platform, settings: Settings) -> None:
+async def test_a_plugin_declares_the_member_of_its_name(platform: Platform, kept: Settings) -> None:
     stub = platform.stub(ProjectSettingsStub, as_service="weather")
     await stub.declare_settings(DeclareSettingsRequest(schema=Struct.from_dict(THEME)))
-    problem = await settings.patch({"weather": {"theme": "red"}}, 422)
+    problem = await kept.patch({"weather": {"theme": "red"}}, 422)
     assert [error["pointer"] for error in problem["errors"]] == ["/weather/theme"]
-    await settings.patch({"weather": {"theme": "dark"}, "anything": "else"})
+    await kept.patch({"weather": {"theme": "dark"}, "anything": "else"})
 
 
 async def test_a_project_that_is_not_there_has_no_settings(platform: Platform, ada: User) -> None:
