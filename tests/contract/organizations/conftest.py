@@ -1,10 +1,11 @@
-"""The users service alone, an organisation, and people in it."""
+"""An organisation, and people in it. The projects service is there, because it is told who has left."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
 import pytest
+from acme_projects import plugin as projects_plugin
 from acme_users import plugin as users_plugin
 
 from acme.plugin import Plugin
@@ -15,7 +16,7 @@ from tests.offices import Office
 
 @pytest.fixture(scope="module")
 def plugins() -> list[Plugin]:
-    return [users_plugin]
+    return [users_plugin, projects_plugin]
 
 
 @pytest.fixture
