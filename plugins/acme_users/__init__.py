@@ -13,7 +13,8 @@ every process that verifies access tokens follows.
     members.py, transfers.py   what of it is about members, and about ownership; Membership
     invitations.py, teams.py, roles.py   Invitations, Teams, Roles   standing.py  who may change what in an organisation
     projects.py        what the projects service is told afterwards
-    authority.py       Authority: keys and revocations               passwords.py argon2id on threads of its own
+    tokens.py, service_accounts.py   Tokens, ServiceAccounts         minting.py   access tokens for programs, whosesoever
+    authority.py       Authority: keys, changes, grants              passwords.py argon2id on threads of its own
     store/             all SQL                                       addresses.py, mails.py, account_mails.py, mail_tokens.py
 """
 
@@ -35,8 +36,10 @@ from acme.contracts.users.v1 import (
     MembershipBase,
     OrganizationsBase,
     RolesBase,
+    ServiceAccountsBase,
     SessionsBase,
     TeamsBase,
+    TokensBase,
     UsersBase,
 )
 from acme_users import projects
@@ -50,12 +53,14 @@ from acme_users.invitations import Invitations
 from acme_users.mail_tokens import MailTokens
 from acme_users.mails import Mails
 from acme_users.members import Members, Membership, end_expired
+from acme_users.minting import Minting
 from acme_users.organizations import Organizations
 from acme_users.passwords import Passwords
 from acme_users.proof import Proof
 from acme_users.recovery import Recovery
 from acme_users.refresh import RefreshTokens
 from acme_users.roles import Roles
+from acme_users.service_accounts import ServiceAccounts
 from acme_users.sessions import Policy, Sessions
 from acme_users.signing import SPAN, AccessTokens, SigningKeys
 from acme_users.signout import SignOut
@@ -71,6 +76,7 @@ from acme_users.store import (
     MemberStore,
     OrganizationStore,
     RoleStore,
+    ServiceAccountStore,
     SessionStore,
     TeamStore,
     ThrottleStore,
@@ -78,10 +84,14 @@ from acme_users.store import (
 )
 from acme_users.teams import Teams
 from acme_users.throttles import KEPT, MAIL_WINDOW, WINDOW, Throttles
+from acme_users.tokens import Tokens
 from acme_users.transfers import Transfers
 
 PURGE_BATCH: Final = 1000
 """Rows that one statement of the job `purge` deletes."""
+
+REMEMBERED: Final = timedelta(days=30)
+"""For so long a deleted service account is told from one that never was."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,7 +122,8 @@ async def _service(resources: Resources[Settings]) -> AsyncIterator[Sequence[obj
         yield (
             *_people(resources, authority, blocklist, passwords, access, mails),
             *_organizations(resources, authority, mails),
-            Authority(authority, GrantStore(resources.database), clock),
+            *_programs(resources, authority),
+            Authority(authority, GrantStore(resources.database), TokenStore(resources.database), clock),
         )
 
 
@@ -206,6 +217,18 @@ def _organizations(resources: Resources[Settings], authority: AuthorityStore, ma
     )
 
 
+def _programs(resources: Resources[Settings], authority: AuthorityStore) -> Sequence[object]:
+    """The services of access tokens for programs, and of programs that have an account."""
+    database, clock, pages = resources.database, resources.clock, resources.pages
+    parties = Parties(OrganizationStore(database), MemberStore(database), RoleStore(database), clock)
+    tokens = TokenStore(database)
+    minting = Minting(tokens, authority, clock, pages)
+    return (
+        Tokens(minting, tokens, SessionStore(database)),
+        ServiceAccounts(ServiceAccountStore(database), minting, tokens, parties, authority, clock, pages),
+    )
+
+
 async def _rotate_keys(resources: Resources[Settings]) -> None:
     await SigningKeys(AuthorityStore(resources.database), resources.clock, resources.cipher).rotate()
 
@@ -223,6 +246,8 @@ async def _purge(resources: Resources[Settings]) -> None:
     await _exhaust(lambda: sessions.purge_sessions(expired_by=now, limit=PURGE_BATCH))
     await _exhaust(lambda: InvitationStore(database).purge(expired_by=now, limit=PURGE_BATCH))
     await _exhaust(lambda: OrganizationStore(database).purge_offers(expired_by=now, limit=PURGE_BATCH))
+    await _exhaust(lambda: TokenStore(database).purge(expired_by=now, limit=PURGE_BATCH))
+    await _exhaust(lambda: ServiceAccountStore(database).purge(deleted_by=now - REMEMBERED, limit=PURGE_BATCH))
     await _exhaust(lambda: authority.purge_changes(announced_by=now - SPAN, limit=PURGE_BATCH))
 
 
@@ -243,6 +268,8 @@ plugin: Final = Plugin(
         TeamsBase,
         RolesBase,
         MembershipBase,
+        TokensBase,
+        ServiceAccountsBase,
         AuthorityBase,
     ),
     service=_service,

@@ -12,12 +12,15 @@ from acme.contracts.authority.v1 import (
     ChangesRequest,
     GrantsReply,
     GrantsRequest,
+    IntrospectReply,
+    IntrospectRequest,
     Key,
     KeysReply,
     KeysRequest,
     Membership,
 )
-from acme_users.store import AuthorityStore, Entry, Grant, Grants, GrantStore
+from acme_users.minting import digest
+from acme_users.store import AuthorityStore, Entry, Grant, Grants, GrantStore, TokenStore
 
 MOST: Final = 1000
 """Changes in one reply."""
@@ -26,8 +29,8 @@ MOST: Final = 1000
 class Authority(AuthorityBase):
     """Keeps the contract `acme.authority.v1.Authority`."""
 
-    def __init__(self, store: AuthorityStore, grants: GrantStore, clock: Clock) -> None:
-        self._store, self._grants, self._clock = store, grants, clock
+    def __init__(self, store: AuthorityStore, grants: GrantStore, tokens: TokenStore, clock: Clock) -> None:
+        self._store, self._grants, self._tokens, self._clock = store, grants, tokens, clock
 
     async def keys(self, message: KeysRequest) -> KeysReply:
         key_set = await self._store.keys()
@@ -60,6 +63,25 @@ class Authority(AuthorityBase):
     async def grants(self, message: GrantsRequest) -> GrantsReply:
         """Nothing for a subject that does not exist."""
         return _reply(await self._grants.grants(message.subject, at=self._clock.now()))
+
+    async def introspect(self, message: IntrospectRequest) -> IntrospectReply:
+        """One answer for every token that is nobody's, whatever became of it. Keeps that it was used, once a minute."""
+        now = self._clock.now()
+        bearer = await self._tokens.bearer(digest(message.token), at=now)
+        if bearer is None:
+            return IntrospectReply()
+        grants = await self._grants.grants(bearer.subject, at=now)
+        await self._tokens.note_use(bearer.id, at=now)
+        return IntrospectReply(
+            active=True,
+            token_id=bearer.id,
+            subject=bearer.subject,
+            scopes=list(bearer.scopes),
+            organization_id=bearer.organization_id,
+            region=bearer.region,
+            expires_at=bearer.expires_at,
+            grants=_reply(grants),
+        )
 
 
 def _change(entry: Entry) -> Change:

@@ -32,8 +32,7 @@ class SignOut:
 
     async def announce_sessions(self, ended: list[str], *, now: datetime) -> None:
         """Tells verifiers. The last of its unit of work."""
-        for session_id in ended:
-            await self._authority.announce(session_id=session_id, at=now)
+        await self._authority.announce_ended(ended, at=now)
 
     async def everything(self, user_id: str, *, reason: str, now: datetime) -> int:
         """Ends all sessions and personal access tokens, and returns the epoch for `announce`."""
@@ -49,7 +48,9 @@ class SignOut:
         return epoch
 
     async def announce(self, user_id: str, epoch: int, *, now: datetime) -> None:
-        """Tells verifiers that tokens below the epoch are dead. The last of its unit of work."""
+        """Tells verifiers that access tokens below the epoch are dead, and those for programs that ended with the account's
+        at this `now`: an answer about one of them may be on its way to a verifier. The last of its unit of work."""
+        await self._authority.announce_ended(await self._tokens.revoked(user_id, at=now), at=now)
         await self._authority.announce(subject=user_id, epoch=epoch, at=now)
 
     async def _access(self, user_id: str, reason: str, now: datetime) -> None:

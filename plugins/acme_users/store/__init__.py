@@ -23,6 +23,7 @@ from acme_users.store.mail_tokens import MailToken, MailTokenStore, Purpose
 from acme_users.store.members import Member, MemberStore, Standing
 from acme_users.store.organizations import Joined, Offer, Organization, OrganizationStore
 from acme_users.store.roles import Role, RoleStore
+from acme_users.store.service_accounts import ServiceAccount, ServiceAccountStore
 from acme_users.store.sessions import NEWEST, Session, SessionStore
 from acme_users.store.teams import Team, TeamMember, TeamStore
 from acme_users.store.throttles import Admission, Crowd, Pauses, ThrottleStore
@@ -65,6 +66,8 @@ __all__ = [
     "Purpose",
     "Role",
     "RoleStore",
+    "ServiceAccount",
+    "ServiceAccountStore",
     "Session",
     "SessionStore",
     "SigningKey",

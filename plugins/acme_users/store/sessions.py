@@ -67,6 +67,13 @@ class SessionStore:
         )
         return None if row is None else Session(*row)
 
+    async def is_alive(self, user_id: str, session_id: str) -> bool:
+        """Whether it is a session of this user that nobody has ended."""
+        found = await self._database.fetchval(
+            "SELECT true FROM sessions WHERE id = $2 AND user_id = $1 AND revoked_at IS NULL", user_id, session_id
+        )
+        return found is not None
+
     async def rotate(self, session_id: str, generation: int, *, at: datetime) -> None:
         """Makes `generation` the current one."""
         await self._database.execute(

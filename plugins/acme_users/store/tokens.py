@@ -127,6 +127,13 @@ class TokenStore:
         )
         return [row[0] for row in rows]
 
+    async def revoked(self, subject: str, *, at: datetime) -> list[str]:
+        """Ids of those that were revoked in this very moment."""
+        rows = await self._database.fetch(
+            "SELECT id FROM access_tokens WHERE subject = $1 AND revoked_at = $2", subject, at
+        )
+        return [row[0] for row in rows]
+
     async def bearer(self, digest: bytes, *, at: datetime) -> Bearer | None:
         """The token with this digest, if it is alive and its subject is."""
         row = await self._database.fetchrow(

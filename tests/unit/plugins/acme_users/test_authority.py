@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from acme_users import plugin as users_plugin
 from acme_users.authority import MOST, Authority
-from acme_users.store import AuthorityStore, GrantStore, SigningKey
+from acme_users.store import AuthorityStore, GrantStore, SigningKey, TokenStore
 
 from acme import Plugin
 from acme.contracts.authority.v1 import ChangesRequest, KeysRequest
@@ -24,7 +24,7 @@ def plugins() -> list[Plugin]:
 
 
 def made(database: FreshDatabase) -> Authority:
-    return Authority(AuthorityStore(database), GrantStore(database), SystemClock())
+    return Authority(AuthorityStore(database), GrantStore(database), TokenStore(database), SystemClock())
 
 
 async def test_more_changes_than_fit_in_a_reply_are_told_in_several_without_a_gap(database: FreshDatabase) -> None:
