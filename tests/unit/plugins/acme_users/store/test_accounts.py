@@ -105,9 +105,9 @@ async def test_a_hash_is_replaced_only_while_it_is_the_one_that_was_compared(sto
 
 async def test_a_rename_is_for_the_version_it_names(store: AccountStore) -> None:
     account = await created(store)
-    assert not await store.rename(account.id, "Bea", version=2, at=NOW)
-    assert await store.rename(account.id, "Bea", version=1, at=NOW)
-    assert await store.rename(account.id, "Cleo", version=None, at=NOW)
+    assert not await store.update(account.id, {"display_name": "Bea"}, version=2, at=NOW)
+    assert await store.update(account.id, {"display_name": "Bea"}, version=1, at=NOW)
+    assert await store.update(account.id, {"display_name": "Cleo"}, version=None, at=NOW)
     row = await store.account(account.id)
     assert row is not None
     assert (row.display_name, row.version) == ("Cleo", 3)
