@@ -40,9 +40,9 @@ def direct(first: int) -> str:
 
 def reached(first: int) -> str:
     """Ids of projects that are in the scope by a membership of their own alone: a walk of what the caller is a member of,
-    however many projects its organisations have."""
+    however many projects its organisations have. An array, so that each project is fetched by its id."""
     return (
-        "SELECT m.project_id FROM project_members AS m"  # noqa: S608 - numbers of parameters
+        "ARRAY(SELECT m.project_id FROM project_members AS m"  # noqa: S608 - numbers of parameters
         f" WHERE m.subject_id = ANY(${first + 2}::text[]) AND m.organization_id = ANY(${first + 1}::text[])"
-        f" AND m.organization_id <> ALL(${first}::text[]) AND m.role = ANY(${first + 3}::text[])"
+        f" AND m.organization_id <> ALL(${first}::text[]) AND m.role = ANY(${first + 3}::text[]))"
     )

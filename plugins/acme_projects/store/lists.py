@@ -5,9 +5,10 @@ walk of an index in the order that is wanted, which ends after a page; and the p
 own, which are few. Nobody pays for projects it may not see.
 
 A search looks at CANDIDATES projects of an organisation at most, whatever was asked for: first at those with all the words
-in the name, then at names that are alike, then at descriptions. Each of these is one look into the index `projects_search`,
-and none is begun when those before it found enough. Then the candidates are sorted by how well they match. What it reads is
-bounded by the candidates and by the index, not by the projects: tests/system/test_search_cost.py keeps it so.
+in the name, then at names that are alike, then at those with all the words in name and description; and only if there is
+none of these, at texts that are alike. Each of these is one look into the index `projects_search`, and none is begun when
+those before it found enough. Then the candidates are sorted by how well they match. What it reads is
+bounded by the candidates and by the index, not by the projects: tests/contract/projects/test_search_cost.py keeps it so.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ ALIKE: Final = 0.5
 """Word similarity (pg_trgm) from which on something is alike: half of the trigrams are the same."""
 WORDS: Final = 8
 """Words of a query that have to be there; of more, the longest."""
+FORGIVING: Final = 4
+"""Characters of a query from which on mistakes are forgiven: of three letters, one is too much."""
 _SHORTEST: Final = 3
 """Characters of a word that the index knows: trigrams."""
 
@@ -112,7 +115,7 @@ def _walked(order: Sequence[filters.Order], most: str) -> Branch:
                 SELECT {NAMES}, 0 AS score FROM projects AS p WHERE p.organization_id = o.id AND {where} {page}
             ) AS found
             UNION ALL
-            (SELECT {NAMES}, 0 AS score FROM projects AS p WHERE p.id IN ({reached(first)}) AND {where} {page})
+            (SELECT {NAMES}, 0 AS score FROM projects AS p WHERE p.id = ANY({reached(first)}) AND {where} {page})
         """  # noqa: S608
 
     return branch
@@ -134,29 +137,37 @@ def _found(query: str, parameters: Parameters) -> tuple[Branch, str]:
     each = range(1, len(patterns) + 1)
     named = "(" + " AND ".join(f"p.name ILIKE s.patterns[{number}]" for number in each) + ")"
     told = "(" + " AND ".join(f"{_TEXT} ILIKE s.patterns[{number}]" for number in each) + ")"
-    like_name, like_text = "p.name %> s.query", f"{_TEXT} %> s.query"
+    forgiving = len(query) >= FORGIVING
+    like_name, like_text = ("p.name %> s.query", f"{_TEXT} %> s.query") if forgiving else ("false", "false")
     tiers = (
         named,
         f"{like_name} AND NOT {named}",
         f"{told} AND NOT {named} AND NOT ({like_name})",
-        f"{like_text} AND NOT {told} AND NOT ({like_name})",
+        like_text,
     )
 
     def branch(first: int, where: str) -> str:
-        looks = " UNION ALL ".join(
+        looks = [
             f"""
             (SELECT {NAMES}, {_SCORE} FROM projects AS p
              WHERE (p.organization_id || '') = o.id AND {tier} AND {where} OFFSET 0)
             """  # noqa: S608
             for tier in tiers
-        )
+        ]
         return f"""
             SELECT found.* FROM unnest(${first}::text[]) AS o(id) CROSS JOIN LATERAL (
-                SELECT looks.* FROM search AS s CROSS JOIN LATERAL ({looks}) AS looks LIMIT {CANDIDATES}
+                WITH near AS MATERIALIZED (
+                    SELECT looks.* FROM search AS s CROSS JOIN LATERAL ({" UNION ALL ".join(looks[:-1])}) AS looks
+                    LIMIT {CANDIDATES}
+                )
+                SELECT * FROM near
+                UNION ALL
+                (SELECT look.* FROM search AS s CROSS JOIN LATERAL {looks[-1]} AS look
+                 WHERE NOT EXISTS (SELECT FROM near) LIMIT {CANDIDATES})
             ) AS found
             UNION ALL
             (SELECT {NAMES}, {_SCORE} FROM search AS s CROSS JOIN projects AS p
-             WHERE p.id IN ({reached(first)}) AND ({told} OR {like_name} OR {like_text}) AND {where})
+             WHERE p.id = ANY({reached(first)}) AND ({told} OR {like_name} OR {like_text}) AND {where})
         """  # noqa: S608
 
     return branch, head
