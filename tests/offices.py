@@ -5,30 +5,42 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 from acme_users.addresses import Address
-from acme_users.store import AccountStore, MemberStore, NewAccount, Organization, OrganizationStore
+from acme_users.store import (
+    AccountStore,
+    Invitation,
+    MemberStore,
+    NewAccount,
+    Organization,
+    OrganizationStore,
+    Role,
+    RoleStore,
+)
 
+from acme import Statements
 from acme.context import Membership
 from acme.contracts.authority.v1 import AuthorityStub, ChangesRequest
 from acme.contracts.users.v1 import (
     CreateInvitationRequest,
-    Invitation,
     InvitationsStub,
     ListMembersRequest,
     OrganizationsStub,
     RolesStub,
     TeamsStub,
 )
+from acme.contracts.users.v1 import Invitation as InvitationMessage
+from acme.drivers.clock import SystemClock
 from acme.ids import new_id
 from acme.testing import Platform
 from acme.testing import User as Caller
 from tests.people import new_email
 
+CLOCK: Final = SystemClock()
 EVERYTHING: Final = (
     "organizations",
     "memberships",
@@ -105,7 +117,7 @@ class Office:
 
     async def invite(
         self, email: str, role: str = "member", *, by: Caller | None = None, until: datetime | None = None
-    ) -> Invitation:
+    ) -> InvitationMessage:
         return await self.invitations(by).create_invitation(
             CreateInvitationRequest(organization_id=self.id, email=email, role=role, membership_expires_at=until)
         )
@@ -174,3 +186,47 @@ async def listed(office: Office, caller: Caller) -> list[Any]:
         token = reply.next_page_token
         if not token:
             return found
+
+
+# ---- rows, for tests of stores ---------------------------------------------------------------------------------------
+
+
+async def account(database: Statements, at: datetime, *, verified: bool = True) -> NewAccount:
+    """A user with a personal organisation."""
+    ids = new_id("usr", CLOCK), new_id("org", CLOCK)
+    made = NewAccount(ids[0], Address.parse(new_email()), b"no hash", "Ann", ids[1], "local")
+    await AccountStore(database).create_account(made, verified_at=at if verified else None, at=at)
+    return made
+
+
+async def founded(database: Statements, owner_id: str, at: datetime) -> Organization:
+    """An organisation."""
+    made = Organization(new_id("org", CLOCK), "Acme", False, "local", at, 1, "viewer", at)
+    await OrganizationStore(database).create(made, owner_id=owner_id)
+    return made
+
+
+async def role(database: Statements, organization_id: str, at: datetime, *permissions: str) -> Role:
+    """A custom role."""
+    made = Role(new_id("rol", CLOCK), organization_id, "Role", permissions, at, at, 1)
+    await RoleStore(database).add(made)
+    return made
+
+
+def invitation(organization_id: str, email: str, at: datetime, **values: Any) -> Invitation:
+    """An invitation by nobody, that is good for a day."""
+    made = Invitation(
+        id=new_id("inv", CLOCK),
+        organization_id=organization_id,
+        email=email,
+        email_key=email,
+        role="viewer",
+        project_id="",
+        project_name="",
+        project_role="",
+        inviter_id="usr_nobody",
+        created_at=at,
+        expires_at=at + timedelta(days=1),
+        membership_expires_at=None,
+    )
+    return replace(made, **values)
