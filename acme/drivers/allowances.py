@@ -233,7 +233,7 @@ class LeasedMeter:
         self._prefix = f"acme:limit:{name}:{limit.interval}:{limit.burst}:".encode()
         self._leases = Buckets[Lease](keys, _done)
         self._by_key = self._leases.by_key
-        self._alone = Share(MemoryMeter(time.monotonic_ns, limit, keys), 1)
+        self._alone = Share(MemoryMeter(time.monotonic, limit, keys), 1)
         self._slice = 1
         self.divide()
 

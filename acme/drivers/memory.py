@@ -149,9 +149,8 @@ class MemoryLimiter:
         )
 
     def meter(self, name: str, limit: Limit, *, keys: int = 100_000) -> MemoryMeter | Share:
-        time = self._clock.time
         checked_name(name)
-        whole = MemoryMeter(lambda: int(time() * SECOND), limit, keys)
+        whole = MemoryMeter(self._clock.time, limit, keys)
         return whole if self._gateways == 1 else Share(whole, self._gateways)
 
     async def close(self) -> None:
@@ -159,17 +158,17 @@ class MemoryLimiter:
 
 
 class MemoryMeter:
-    """`ports.Meter` whose buckets are theoretical arrival times. `now` gives the time in nanoseconds."""
+    """`ports.Meter` whose buckets are theoretical arrival times. `time` gives seconds, since whenever."""
 
-    __slots__ = ("_buckets", "_now", "_tats", "limit")
+    __slots__ = ("_buckets", "_tats", "_time", "limit")
 
-    def __init__(self, now: Callable[[], int], limit: Limit, keys: int) -> None:
-        self._now, self.limit = now, limit
+    def __init__(self, time: Callable[[], float], limit: Limit, keys: int) -> None:
+        self._time, self.limit = time, limit
         self._buckets = Buckets[int](keys, int.__le__)
         self._tats = self._buckets.by_key
 
     def take(self, key: str) -> int:
-        now, tats = self._now(), self._tats
+        now, tats = int(self._time() * SECOND), self._tats
         tat = tats.get(key)
         if tat is None:
             key = self._buckets.place(key, now)
