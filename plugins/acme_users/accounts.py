@@ -115,13 +115,12 @@ class Users(UsersBase):
             await self._store.mark_verified(holder.id, at=now)
             return await self._proved(holder.id, now)
         newcomer = self._newcomer(token.address, *token.pending)
-        epoch = None if holder is None else await self._sign_out.strip(holder.id, now=now)
+        gone = None if holder is None else await self._sign_out.strip(holder.id, now=now)
         if not await self._store.create_account(newcomer, verified_at=now, at=now):
             void()
         self._tell_created(newcomer, now)
         user = await self._proved(newcomer.id, now)
-        if holder is not None and epoch is not None:
-            await self._sign_out.announce(holder.id, epoch, now=now)
+        await self._sign_out.announce(gone, now=now)
         return user
 
     async def get_me(self, message: GetMeRequest) -> User:

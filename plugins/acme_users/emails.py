@@ -19,7 +19,7 @@ from acme_users.account_mails import AccountMails
 from acme_users.addresses import Address
 from acme_users.mail_tokens import MailTokens, void
 from acme_users.recovery import parse
-from acme_users.signout import SignOut
+from acme_users.signout import Gone, SignOut
 from acme_users.store import AccountStore, Credentials, CredentialStore, MailTokenStore, Purpose
 from acme_users.throttles import Throttles
 
@@ -90,8 +90,7 @@ class EmailChanges:
             undo = await self._tokens.issue(Purpose.UNDO_EMAIL_CHANGE, user_id, own.address, now=now)
             self._mails.address_changed(own.address.text, undo)
         events.add(UserEmailChanged(user_id=user_id, undone=False, changed_at=now))
-        if holder is not None:
-            await self._sign_out.announce(holder.user_id, stripped, now=now)
+        await self._sign_out.announce(stripped, now=now)
         return user_id
 
     async def undo(self, text: str) -> None:
@@ -108,21 +107,18 @@ class EmailChanges:
         stripped = await self._move(own, token.address, holder)
         await self._token_store.void_undos(user_id, since=token.expires_at)
         await self._store.take_password(user_id)
-        epoch = await self._sign_out.everything(user_id, reason=_UNDONE, now=now)
+        gone = await self._sign_out.everything(user_id, reason=_UNDONE, now=now)
         await self._throttles.forget(token.address.key)
         reset = await self._tokens.issue(Purpose.RESET_PASSWORD, user_id, token.address, now=now)
         self._mails.reset_password(token.address.text, reset)
         self._mails.address_taken_back(own.address.text)
         events.add(UserEmailChanged(user_id=user_id, undone=True, changed_at=now))
-        if holder is not None:
-            await self._sign_out.announce(holder.user_id, stripped, now=now)
-        await self._sign_out.announce(user_id, epoch, now=now)
+        await self._sign_out.announce(stripped, gone, now=now)
 
-    async def _move(self, own: Credentials, address: Address, holder: Credentials | None) -> int:
-        """Gives the address to the account: whoever signed up with it, and has not proved it, loses it. Returns the epoch
-        of an account that did."""
+    async def _move(self, own: Credentials, address: Address, holder: Credentials | None) -> Gone | None:
+        """Gives the address to the account: whoever signed up with it, and has not proved it, loses it and is returned."""
         now = self._clock.now()
-        epoch = 0 if holder is None else await self._sign_out.strip(holder.user_id, now=now)
+        gone = None if holder is None else await self._sign_out.strip(holder.user_id, now=now)
         try:
             await self._store.move(own.user_id, address, at=now)
         except UniqueViolation as error:
@@ -132,4 +128,4 @@ class EmailChanges:
         await self._accounts.void_verifications(own.user_id)
         await self._token_store.void_address(address.key)
         await self._token_store.void(own.user_id)
-        return epoch
+        return gone

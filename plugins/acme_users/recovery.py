@@ -116,10 +116,10 @@ class Recovery:
             await self._store.set_password(user_id, password_hash, at=now)
             await self._token_store.void(user_id)
             await self._throttles.forget(credentials.address.key)
-            epoch = await self._sign_out.everything(user_id, reason="password_reset", now=now)
+            gone = await self._sign_out.everything(user_id, reason="password_reset", now=now)
             events.add(UserPasswordChanged(user_id=user_id, reset=True, changed_at=now))
             self._mails.password_reset(credentials.address.text)
-            await self._sign_out.announce(user_id, epoch, now=now)
+            await self._sign_out.announce(gone, now=now)
 
     def _check(self, password: str, credentials: Credentials) -> None:
         own = (credentials.address.text, credentials.display_name)

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from acme import events
 from acme.contracts.users.v1 import SessionRevoked, TokenRevoked
 from acme_users.store import AccountStore, AuthorityStore, CredentialStore, SessionStore, TokenStore
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """An account that nobody has access to any more, before verifiers know."""
+
+    user_id: str
+    epoch: int
+    """Access tokens of sessions with a lower one are dead."""
+    tokens: list[str]
+    """Ids of access tokens for programs, which have no epoch."""
 
 
 class SignOut:
@@ -34,26 +46,26 @@ class SignOut:
         """Tells verifiers. The last of its unit of work."""
         await self._authority.announce_ended(ended, at=now)
 
-    async def everything(self, user_id: str, *, reason: str, now: datetime) -> int:
-        """Ends all sessions and personal access tokens, and returns the epoch for `announce`."""
-        epoch = await self._credentials.next_epoch(user_id)
-        await self._access(user_id, reason, now)
-        return epoch
+    async def everything(self, user_id: str, *, reason: str, now: datetime) -> Gone:
+        """Ends all sessions and personal access tokens, and returns what `announce` is to tell."""
+        return await self._end(user_id, await self._credentials.next_epoch(user_id), reason, now)
 
-    async def strip(self, user_id: str, *, now: datetime) -> int:
+    async def strip(self, user_id: str, *, now: datetime) -> Gone:
         """Takes the address and all else that gives access from an account whose address somebody else proved; returns
-        the epoch for `announce`."""
-        epoch = await self._accounts.strip(user_id, at=now)
-        await self._access(user_id, "address_lost", now)
-        return epoch
+        what `announce` is to tell."""
+        return await self._end(user_id, await self._accounts.strip(user_id, at=now), "address_lost", now)
 
-    async def announce(self, user_id: str, epoch: int, *, now: datetime) -> None:
-        """Tells verifiers that access tokens below the epoch are dead, and those for programs that ended with the account's
-        at this `now`: an answer about one of them may be on its way to a verifier. The last of its unit of work."""
-        await self._authority.announce_ended(await self._tokens.revoked(user_id, at=now), at=now)
-        await self._authority.announce(subject=user_id, epoch=epoch, at=now)
+    async def announce(self, *gone: Gone | None, now: datetime) -> None:
+        """Tells verifiers that access tokens below the epoch are dead, and those for programs by their ids: an answer about
+        one of them may be on its way to a verifier. The last of its unit of work."""
+        for one in gone:
+            if one is not None:
+                await self._authority.announce_ended(one.tokens, at=now)
+                await self._authority.announce(subject=one.user_id, epoch=one.epoch, at=now)
 
-    async def _access(self, user_id: str, reason: str, now: datetime) -> None:
+    async def _end(self, user_id: str, epoch: int, reason: str, now: datetime) -> Gone:
         await self.sessions(user_id, keep="", reason=reason, now=now)
-        for token_id in await self._tokens.revoke_all(user_id, at=now):
+        tokens = await self._tokens.revoke_all(user_id, at=now)
+        for token_id in tokens:
             events.add(TokenRevoked(subject=user_id, token_id=token_id, revoked_at=now))
+        return Gone(user_id, epoch, tokens)
