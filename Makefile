@@ -29,9 +29,11 @@ check: $(STAMP) ## Runs ruff, mypy, import-linter and the drift check of generat
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m acme.codegen --check
+	$(BIN)/python -m acme.client.generate --check
 
-proto: $(STAMP) ## Generates acme/contracts from protos/.
+proto: $(STAMP) ## Generates acme/contracts from protos/, and the client from them.
 	$(BIN)/python -m acme.codegen
+	$(BIN)/python -m acme.client.generate
 
 bench: $(STAMP) ## Measures the hot paths; prints medians and spread (several minutes).
 	$(BIN)/python -m tests.bench $(ARGS)

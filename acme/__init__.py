@@ -14,15 +14,17 @@ The floors, imports only downward; rooms on one floor are strangers (import-lint
     plugin                                what a plugin declares
     work                                  unit of work: transaction, outbox rows, deliveries, idempotency as one
     tokens | codec | config               access tokens · JSON, wire and rules compiled from contracts · settings
-    ports                                 what we ask of the outside world (with ids, authorise and pages)
+    ports                                 what we ask of the outside world (with ids, authorise, filters and pages)
+    gcra                                  how much of something a key may have: arithmetic alone
     contract                              descriptors → Service, Method, Message, Field
     tasks → telemetry → context → errors → contracts (generated)
 
-The way of a request: `gateway/app.py` (route, token, scope, decode) → `dispatch/local.py` → the plugin's `service.py` →
-its `store.py` → `drivers/postgres.py`, and back through the encoder or `gateway/problems.py`. `work.py` commits what the
-handler wrote together with its events, deliveries and idempotency record, or none of it.
+The way of a request: `gateway/app.py` (route, limits, token, scope, decode) → `dispatch/local.py` → the plugin's
+`service.py` → its `store.py` → `drivers/postgres.py`, and back through the encoder or `gateway/problems.py`. `work.py`
+commits what the handler wrote together with its events, deliveries and idempotency record, or none of it.
 """
 
+from acme import filters
 from acme.authorise import Scope, authorise
 from acme.context import Principal, current
 from acme.errors import (
@@ -82,6 +84,7 @@ __all__ = [
     "current",
     "deliver",
     "events",
+    "filters",
     "mail",
     "new_id",
     "page_size",

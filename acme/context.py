@@ -6,6 +6,7 @@ The gateway (or the gRPC server) makes the first `Call`; every dispatch gives th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -18,6 +19,22 @@ class Kind(StrEnum):
     ANONYMOUS = "anonymous"
     USER = "user"
     SERVICE = "service"
+    SERVICE_ACCOUNT = "service_account"
+    """A program that belongs to an organisation, with an access token of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """What a principal is in one organisation."""
+
+    role: str
+    """A built-in role (`acme.contract.ROLES`), or the id of a custom one, "rol_…"."""
+    permissions: frozenset[str] = frozenset()
+    """Of a custom role: what it includes. Empty for a built-in one."""
+    default_role: str = ""
+    """Built-in role on those resources of the organisation that have members of their own; "" for none."""
+    teams: tuple[str, ...] = ()
+    """Ids of the teams of the organisation that the principal belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +43,22 @@ class Principal:
 
     kind: Kind
     id: str
-    """`usr_…` for a user, the plugin's name for a service, "" for nobody."""
+    """`usr_…` for a user, `sva_…` for a service account, the plugin's name for a service, "" for nobody."""
     session: str = ""
+    """`ses_…`, or `pat_…` where the access token is one of those that are made for programs."""
     scopes: frozenset[str] = frozenset()
     """Permissions the token covers; "*" covers all."""
     organization: str = ""
-    """The personal organisation."""
-    roles: dict[str, str] = field(default_factory=dict)
-    """Organisation id → role in it. Never mutated."""
+    """The personal organisation; a service account's own."""
+    memberships: Mapping[str, Membership] = field(default_factory=dict)
+    """Organisation id → what it is there, as of a second ago at most. Never mutated."""
     region: str = ""
     epoch: int = 0
     expires_at: float = 0.0
-    """Seconds since the Unix epoch; 0 for a principal without a token."""
+    """Seconds since the Unix epoch at which all this has to be asked for again; 0 for a principal without a token."""
+    authenticated_at: float = 0.0
+    """When somebody last proved with password or the like to be it, in seconds since the Unix epoch; 0 where nobody logs in,
+    as with a personal access token."""
 
     def covers(self, permission: str) -> bool:
         """Whether the token's scopes cover `permission`. Says nothing of any resource."""
@@ -77,6 +98,8 @@ class Call:
     """Permission that the contract demands; "" for public and internal methods."""
     decided: bool = False
     """Whether `authorise` was asked. A method with a permission that returns undecided fails closed."""
+    roles: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Permission → the least built-in role that includes it, of all contracts that this process knows."""
     credentials: str = field(default="", repr=False)
     """The access token that proves a user, "" when there is none: it goes along wherever the call leads, so that another
     process verifies it again."""

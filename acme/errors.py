@@ -29,6 +29,8 @@ class Code(StrEnum):
     """The state of the thing forbids it. HTTP 409."""
     STALE = "failed_precondition"
     """The condition the caller set (If-Match) does not hold. HTTP 412."""
+    UNCONDITIONAL = "precondition_required"
+    """The caller has to say which version it means (If-Match), and does not. HTTP 428."""
     TOO_LARGE = "too_large"
     """More bytes than the method takes or the wire carries. HTTP 413."""
     EXHAUSTED = "resource_exhausted"
@@ -128,6 +130,18 @@ class Stale(Refused):
     """The version the caller named is not the current one."""
 
     code = Code.STALE
+
+
+class Unconditional(Refused):
+    """The caller has to name the version that its change is meant for (RFC 6585, section 3)."""
+
+    code = Code.UNCONDITIONAL
+
+    def __init__(
+        self,
+        message: str = 'Name the version that the change is meant for: If-Match with the ETag you read, such as "7".',
+    ) -> None:
+        super().__init__(message)
 
 
 class TooLarge(Refused):

@@ -13,6 +13,8 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Final, Literal, Protocol, TypeVar
 
+from acme.gcra import Limit
+
 T = TypeVar("T")
 
 
@@ -216,6 +218,44 @@ class Broadcast(Protocol):
     @property
     def state(self) -> str:
         """The word "ok", or what is wrong, for people. Nothing in it is secret."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Meter(Protocol):
+    """Buckets of one limit, one a key."""
+
+    def take(self, key: str) -> int:
+        """Takes a unit from the key's bucket, if one is left. Waits for nothing.
+
+        Returns what is spare: `limit.left` and `limit.more` read it, and below zero means no (`acme.gcra`).
+        """
+        ...
+
+
+class Limiter(Protocol):
+    """Says who may have how much of something: by GCRA (`acme.gcra`), one bucket a key.
+
+    The promise, for each key and any two moments: at most `burst + rate·t` units are admitted between them; where several
+    processes share the buckets, and each holds some allowance beforehand, so much more as they held: the driver states how
+    much that can be. `take` answers at once, whatever happened to the others.
+
+    Memory is bounded. A meter has buckets for `keys` keys; a key that comes while each of them is in use shares one of a few
+    more with others of its kind, which is stricter for it and never more generous. A bucket is given up only when it is
+    full, which nobody can tell from a new one.
+    """
+
+    def meter(self, name: str, limit: Limit, *, keys: int = 100_000) -> Meter:
+        """Makes buckets. Meters of one name and limit in several processes are the same, where they share.
+
+        `name` is 1 to 200 bytes of UTF-8 without a colon.
+        """
+        ...
+
+    @property
+    def state(self) -> str:
+        """The word "ok", or what is wrong and what that means, for people. Nothing in it is secret."""
         ...
 
     async def close(self) -> None: ...

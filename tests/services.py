@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 from acme import authorise, events, mail, work
 from acme.codec.rules import Checks
 from acme.codec.wire import Wire
-from acme.context import CALL, Call, IdempotencyKey, Kind, Principal
+from acme.context import CALL, Call, IdempotencyKey, Kind, Membership, Principal
 from acme.contract import Contracts, load
 from acme.contracts.authority.v1 import AuthorityBase, ChangesReply, ChangesRequest
 from acme.contracts.projects.v1 import (
@@ -30,6 +30,8 @@ from acme.contracts.projects.v1 import (
     ProjectCreated,
     ProjectsBase,
     ProjectsStub,
+    ProjectTransfer,
+    TransferProjectRequest,
 )
 from acme.contracts.users.v1 import (
     CreateUserReply,
@@ -56,7 +58,11 @@ T = TypeVar("T")
 Script = Callable[[Any], Awaitable[Any]]
 
 ANN: Final = Principal(
-    Kind.USER, "usr_ann", scopes=frozenset({"*"}), organization="org_ann", roles={"org_ann": "owner"}
+    Kind.USER,
+    "usr_ann",
+    scopes=frozenset({"*"}),
+    organization="org_ann",
+    memberships={"org_ann": Membership("owner", default_role="owner")},
 )
 PROJECT: Final = "prj_01m821mp30er1rnjnb3atkr46z"
 """An id of a project, as the rules want it."""
@@ -81,6 +87,10 @@ class Projects(ProjectsBase):
 
     async def get_project(self, message: GetProjectRequest) -> Project:
         reply: Project = await self.script(message)
+        return reply
+
+    async def transfer_project(self, message: TransferProjectRequest) -> ProjectTransfer:
+        reply: ProjectTransfer = await self.script(message)
         return reply
 
     async def list_projects(self, message: ListProjectsRequest) -> ListProjectsReply:

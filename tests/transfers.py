@@ -16,6 +16,7 @@ from typing import Any
 
 import uvloop
 
+from acme import drivers
 from acme.codec.json import Json
 from acme.codec.rules import Checks
 from acme.codec.wire import Wire
@@ -104,6 +105,7 @@ async def run(role: str, path: str) -> None:
                 wire,
                 verifier,
                 metrics,
+                drivers.open_limiter("memory:", clock=authority.clock, tasks=tasks, metrics=metrics),
                 GatewaySettings(),
                 Info(),
                 dict,

@@ -60,6 +60,20 @@ def explain(body: bytes, m: Message, exclude: frozenset[str] = frozenset()) -> t
     return tuple(explainer.faults)
 
 
+def explain_object(body: bytes) -> tuple[Fault, ...]:
+    """The same of any JSON object, as a google.protobuf.Struct that is the whole body holds it."""
+    explainer = _Explainer()
+    try:
+        value = _parsed(body)
+        if isinstance(value, _Object):
+            explainer.free(value, "", 0)
+        else:
+            explainer.add("", *explainer.odd(value, "an object"))
+    except RecursionError:
+        explainer.add("", "depth", f"must not be nested deeper than {DEPTH} levels")
+    return tuple(explainer.faults)
+
+
 def token(key: str) -> str:
     """A key as a reference token of a JSON Pointer (RFC 6901), in valid Unicode and of bounded length."""
     text = key.encode("utf-8", "replace").decode().replace("~", "~0").replace("/", "~1")
@@ -102,7 +116,7 @@ class _Explainer:
     def message(self, m: Message, value: Any, at: str, depth: int, exclude: frozenset[str] = frozenset()) -> None:
         """`value` should be an object with the fields of `m`."""
         if not isinstance(value, _Object):
-            self.add(at, *self._not(value, "an object"))
+            self.add(at, *self.odd(value, "an object"))
             return
         if not self._keys(value, at, depth):
             return
@@ -125,7 +139,7 @@ class _Explainer:
             self._map(f.key, f.value, value, at, depth + 1)
         elif f.repeated:
             if not isinstance(value, list):
-                self.add(at, *self._not(value, "an array"))
+                self.add(at, *self.odd(value, "an array"))
             elif self._shallow(at, depth + 1):
                 for index, item in enumerate(value):
                     self.one(f, item, f"{at}/{index}", depth + 1)
@@ -141,7 +155,7 @@ class _Explainer:
             if isinstance(value, known.plain):
                 self.free(value, at, depth)
             else:
-                self.add(at, *self._not(value, known.allowed))
+                self.add(at, *self.odd(value, known.allowed))
         else:
             self._scalar(unwrapped(f), value, at)
 
@@ -158,13 +172,13 @@ class _Explainer:
         elif isinstance(value, str):
             self._text(value, at)
         elif value is _Odd.NOT_A_NUMBER:
-            self.add(at, *self._not(value, "any value"))
+            self.add(at, *self.odd(value, "any value"))
         elif value is _Odd.HUGE or (type(value) is int and not _converts(value, float)):
             self.add(at, "range", "must be a number of 64 bits")
 
     def _map(self, keys: Field, values: Field, value: Any, at: str, depth: int) -> None:
         if not isinstance(value, _Object):
-            self.add(at, *self._not(value, "an object"))
+            self.add(at, *self.odd(value, "an object"))
         elif self._keys(value, at, depth):
             for key, item in value.items():
                 here = f"{at}/{token(key)}"
@@ -199,11 +213,11 @@ class _Explainer:
             case _:
                 fits = False
         if not fits:
-            self.add(at, *self._not(value, allowed(f)))
+            self.add(at, *self.odd(value, allowed(f)))
         if isinstance(value, str):
             self._text(value, at)
 
-    def _not(self, value: Any, wanted: str) -> tuple[str, str]:
+    def odd(self, value: Any, wanted: str) -> tuple[str, str]:
         """Code and message for a value of the wrong type."""
         if value is _Odd.NOT_A_NUMBER:
             return "not_a_number", "JSON has no NaN and no infinity"

@@ -34,10 +34,10 @@ from typing import Any
 import msgspec
 
 from acme.codec import text
-from acme.codec.explain import DEPTH, explain
+from acme.codec.explain import DEPTH, explain, explain_object
 from acme.codec.json_code import Counter, Reader, Writer
 from acme.codec.shadow import Shadows
-from acme.codec.values import unwrapped, well_known
+from acme.codec.values import STRUCT, struct_of, unwrapped, well_known
 from acme.contract import Contracts, Field, Message
 from acme.errors import Fault, Invalid
 
@@ -77,6 +77,8 @@ class Json:
             Invalid: JSON that is not this message, with every fault; `acme/codec/__init__.py` has their codes.
         """
         self._contracts.require(m)
+        if m.name == STRUCT:
+            return _decode_object
         refused = exclude | ({mask} if mask else frozenset())
         if refused:
             shadow = self._shadows.without(m, refused)
@@ -113,6 +115,13 @@ class Json:
         The parser raises ValueError with a sentence that says what is allowed.
         """
         return text.parser(f)
+
+
+def _decode_object(body: bytes) -> Any:
+    """Any JSON object → google.protobuf.Struct."""
+    if faults := explain_object(body):
+        raise Invalid("the body is no JSON object as it should be", faults=faults)
+    return struct_of(msgspec.json.decode(body))
 
 
 def _is_plain(body: bytes, may_be_deep: bool) -> bool:

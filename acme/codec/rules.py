@@ -19,6 +19,7 @@ What the rules mean where proto3 leaves it open:
   left out.
 - On a PATCH (a message with a FieldMask) a field outside of the mask is not said, so its rules do not apply. Fields that
   come from the path or a header are said in any case. Without a mask everything is said.
+- A required If-Match that is absent is no fault among others: `Unconditional` is raised, before any rule is looked at.
 - Length is in Unicode code points, `max_bytes` in octets of UTF-8. A pattern must match the whole string.
 """
 
@@ -32,7 +33,7 @@ from acme.codec.compiler import Compiler, indented
 from acme.codec.explain import token
 from acme.codec.values import unwrapped
 from acme.contract import Contracts, Field, Format, Kind, Message, Rules
-from acme.errors import Fault
+from acme.errors import Fault, Unconditional
 from acme.ids import is_id
 
 Check = Callable[[Any], tuple[Fault, ...]]
@@ -51,12 +52,18 @@ class Checks:
         self._compiler = _Checker(_said_elsewhere(contracts))
 
     def check(self, m: Message) -> Check | None:
-        """A function that returns the faults of a message, with JSON Pointers; None when the message has no rules."""
+        """A function that returns the faults of a message, with JSON Pointers; None when the message has no rules.
+
+        It raises `acme.errors.Unconditional` for a message that has to name a version (`Field.condition`) and names none.
+        """
         if not _has_rules(m, set()):
             return None
         function = self._compiler.function(m)
+        condition = next((f.attr for f in m.fields if f.condition), "")
 
         def check(message: Any) -> tuple[Fault, ...]:
+            if condition and getattr(message, condition) is None:
+                raise Unconditional
             faults: list[Fault] = []
             function(message, "", faults)
             return tuple(faults)
@@ -125,11 +132,11 @@ class _Checker(Compiler):
         pointer = f"{{at}}/{f.name}"
         many = f.is_map or f.repeated
         lines = list(self._many(f, rules, pointer) if many else self._one(f, rules, pointer, "v"))
-        if not lines and not rules.required:
+        if not lines and (f.condition or not rules.required):
             return
         yield f"v = m.{f.attr}"
         nothing = "v is None" if f.optional and not _is_text(f) else "not v"
-        if rules.required:
+        if rules.required and not f.condition:
             yield self._fault(nothing, pointer, "required", "is required")
         if f.optional:
             yield from _block("if v is not None:", lines)

@@ -168,7 +168,7 @@ def plain(value: Value) -> Any:
     if value.string_value is not None:
         return value.string_value
     if value.number_value is not None:
-        number = finite(value.number_value)
+        number = float(finite(value.number_value))  # who makes a Value by hand writes 1
         return int(number) if number.is_integer() and -SAFE <= number <= SAFE else number
     if value.bool_value is not None:
         return value.bool_value
@@ -205,6 +205,7 @@ class WellKnown:
 
 
 _G: Final = "google.protobuf."
+STRUCT: Final = f"{_G}Struct"
 ANY: Final = WellKnown(Any, object, "any value", value_of, plain)
 """google.protobuf.Value, the one type for which null is a value."""
 
@@ -218,7 +219,7 @@ WELL_KNOWN: Final[dict[str, WellKnown]] = {
     ),
     f"{_G}Duration": WellKnown(str, str, "a duration in seconds, such as 1.5s", duration, duration_text),
     f"{_G}FieldMask": WellKnown(str, str, "names of fields, separated by commas", mask, mask_text),
-    f"{_G}Struct": WellKnown(dict[str, Any], dict, "an object", struct_of, plain_struct),
+    STRUCT: WellKnown(dict[str, Any], dict, "an object", struct_of, plain_struct),
     f"{_G}ListValue": WellKnown(list[Any], list, "an array", list_of, plain_list),
     f"{_G}Value": ANY,
 }

@@ -14,7 +14,9 @@ Everything derived from a contract starts here: routes, OpenAPI, permissions, co
 
 from acme.contract.load import Contracts, load, package_of
 from acme.contract.model import (
+    EVERYBODY,
     HTTP_BODY,
+    ROLES,
     Choice,
     Choices,
     Event,
@@ -29,10 +31,13 @@ from acme.contract.model import (
     Work,
     raw_body,
 )
+from acme.contract.permissions import least_roles, reading
 from acme.contract.validate import ContractError
 
 __all__ = [
+    "EVERYBODY",
     "HTTP_BODY",
+    "ROLES",
     "Choice",
     "Choices",
     "ContractError",
@@ -47,7 +52,9 @@ __all__ = [
     "Rules",
     "Service",
     "Work",
+    "least_roles",
     "load",
     "package_of",
     "raw_body",
+    "reading",
 ]

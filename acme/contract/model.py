@@ -9,6 +9,12 @@ from typing import Any, Final
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+ROLES: Final = ("guest", "viewer", "member", "admin", "owner")
+"""Built-in roles, each of which includes those before it. A guest may read that an organisation exists, and leave it."""
+
+EVERYBODY: Final = "*"
+"""Among the callers of an internal method: any service that has proved its name."""
+
 
 class Work(enum.Enum):
     """How a method uses its service's database; see `acme/work.py`."""
@@ -167,6 +173,11 @@ class Field:
     """Of a map: its keys and its values, as fields of one entry."""
 
     @property
+    def condition(self) -> bool:
+        """Whether a request has to name the version it is meant for in this field: a required If-Match."""
+        return self.header.lower() == "if-match" and self.optional and self.rules is not None and self.rules.required
+
+    @property
     def bounds(self) -> tuple[int, int]:
         """Least and greatest value the wire carries; only of integers."""
         return INTEGERS[self.descriptor.type]
@@ -238,6 +249,10 @@ class Method:
     """HTTP status."""
     rate_class: str
     secret_reply: bool
+    role: str
+    """The least built-in role that includes `permission`: one of `ROLES`."""
+    step_up: bool
+    """The caller must have logged in within the last `acme.authorise.STEP_UP` seconds."""
     client_streaming: bool
     server_streaming: bool
     comment: str

@@ -47,6 +47,8 @@ _EXTENSIONS: Final = {
         "acme.options.v1.success_status",
         "acme.options.v1.rate_class",
         "acme.options.v1.secret_reply",
+        "acme.options.v1.role",
+        "acme.options.v1.step_up",
     ),
     "google.protobuf.FieldOptions": (
         "acme.options.v1.rules",
@@ -140,6 +142,8 @@ class Reader:
             success_status=says.get("success_status", 0) or 200,
             rate_class=says.get("rate_class", "") or "default",
             secret_reply=says.get("secret_reply", False),
+            role=says.get("role", "") or ("viewer" if reads else "member"),
+            step_up=says.get("step_up", False),
             client_streaming=method.client_streaming,
             server_streaming=method.server_streaming,
             comment=self._comment(method),

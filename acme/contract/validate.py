@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from acme.contract.model import Field, Kind, Message, Method, Rules, Service, Work
+from acme.contract.model import ROLES, Field, Kind, Message, Method, Rules, Service, Work
 
 _VARIABLE: Final = re.compile(r"\{([^}=]*)[^}]*\}")
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.6.2
 _ID_PREFIX: Final = re.compile(r"[a-z]{1,16}")
+_STRUCT: Final = "google.protobuf.Struct"
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 AS_TEXT: Final = frozenset(
@@ -43,9 +44,11 @@ def validate(services: Iterable[Service], messages: Iterable[Message], packages:
         for fault in _message(message):
             faults.setdefault(packages[file], []).append(f"{file}: {message.descriptor.name}: {fault}")
     taken: dict[tuple[str, str], str] = {}
+    roles: dict[str, tuple[str, str]] = {}
     for service in services:
         for method in service.methods:
-            for fault in (*_access(method), *_routes(method), *_clashes(method, taken), *_rest(method)):
+            own = (*_access(method), *_routes(method), *_rest(method))
+            for fault in (*own, *_clashes(method, taken), *_roles(method, roles)):
                 faults.setdefault(service.package, []).append(f"{service.file}: {service.name}.{method.name}: {fault}")
     for package in dict.fromkeys(packages.values()):
         if package in faults:
@@ -97,7 +100,8 @@ def _routes(method: Method) -> Iterator[str]:
             if not route.body:
                 yield f"{where}: PATCH needs a body"
             patched = fields[route.body].message if route.body in fields else method.request
-            if patched and not patched.mask and not method.request.mask:
+            # A Struct is patched by RFC 7396: it says itself which members it names.
+            if patched and patched.name != _STRUCT and not patched.mask and not method.request.mask:
                 yield f"{where}: PATCH needs a google.protobuf.FieldMask in {method.request.name}"
         if route.body != "*":
             for field in fields.values():
@@ -111,6 +115,17 @@ def _clashes(method: Method, taken: dict[tuple[str, str], str]) -> Iterator[str]
         first = taken.setdefault(shape, method.path)
         if first != method.path:
             yield f"{route.verb} {route.template}: is the route of {first} too"
+
+
+def _roles(method: Method, roles: dict[str, tuple[str, str]]) -> Iterator[str]:
+    if method.role not in ROLES:
+        yield f"the role {method.role!r} is none of {', '.join(ROLES)}"
+    if method.permission:
+        role, first = roles.setdefault(method.permission, (method.role, method.path))
+        if role != method.role:
+            yield f"{method.permission} needs the role {method.role!r} here, and {role!r} in {first}"
+    elif method.step_up:
+        yield "step_up asks who is there, and a method without a permission lets in those who are not known"
 
 
 def _rest(method: Method) -> Iterator[str]:

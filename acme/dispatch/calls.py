@@ -121,8 +121,7 @@ def _deriver(method: Method, service: str, clock: Clock) -> Callable[[float | No
             source.traceparent,
             key,
             permission,
-            False,
-            source.credentials,
+            credentials=source.credentials,
         )
         return callee, tighter
 

@@ -11,10 +11,11 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from acme.authorise import require_step_up
 from acme.codec.rules import Checks
 from acme.codec.wire import Wire
 from acme.context import CALL, Call, Kind
-from acme.contract import Contracts, Method, Service, Work
+from acme.contract import EVERYBODY, Contracts, Method, Service, Work, least_roles
 from acme.dispatch.drive import Driven
 from acme.dispatch.measures import Measures
 from acme.dispatch.size import Sizes
@@ -43,6 +44,8 @@ class Pipeline:
         self.clock: Final = clock
         self.sizes: Final = Sizes()
         self.measures: Final = Measures(metrics)
+        self.roles: Final = least_roles(contracts.services.values())
+        """Permission → the least built-in role that includes it: the `roles` of every call that is served here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +105,14 @@ def check_hostable(host: Host) -> None:
             raise TypeError(f"{name} is no `async def`")
 
 
-def admit(method: Method, call: Call) -> None:
-    """Refuses who may not call at all.
+def admit(pipeline: Pipeline, method: Method, call: Call) -> None:
+    """Refuses who may not call at all, and tells the call which role includes what.
 
     Raises:
         Denied, Unauthenticated: so it is.
     """
     permission, internal = method.permission, method.internal
-    if internal is not None and call.service not in internal:
+    if internal is not None and call.service not in internal and not (EVERYBODY in internal and call.service):
         raise Denied(f"{call.service} may not call {method.path[1:]}.", reason="internal_method")
     if permission:
         principal = call.principal
@@ -117,8 +120,11 @@ def admit(method: Method, call: Call) -> None:
         # cover the method, never reaches a handler. What a service may do is for the handler to decide.
         if principal.kind is Kind.ANONYMOUS:
             raise Unauthenticated("Send a Bearer access token.")
-        if principal.kind is Kind.USER and not principal.covers(permission):
+        if principal.kind is not Kind.SERVICE and not principal.covers(permission):
             raise Denied(f"The token does not cover {permission}.", reason="insufficient_scope")
+        if method.step_up:
+            require_step_up(principal, pipeline.clock.time())
+    call.roles = pipeline.roles
 
 
 def undecided(call: Call) -> Refused:
@@ -138,7 +144,7 @@ def serve(pipeline: Pipeline, host: Host, method: Method, carriage: Carriage) ->
     set_call, set_here = CALL.set, HERE.set
 
     def admitted(call: Call, raw: Any) -> Any:
-        admit(method, call)
+        admit(pipeline, method, call)
         try:
             message = receive(raw)
         except ValueError as error:

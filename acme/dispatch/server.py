@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Final, Protocol, cast
 from urllib.parse import quote
 
-from acme.context import ANONYMOUS, Call, Kind, Principal
+from acme.context import ANONYMOUS, Call, Principal
 from acme.contract import Method, Service
 from acme.contracts.placement.v1 import WorkerBase
 from acme.dispatch import address, health, loopback, status
@@ -296,7 +296,7 @@ class Server:
             text(headers.get(b"traceparent", b"")) if service else "",
             idempotency(headers) if service else None,
             method.permission,
-            credentials=token if principal.kind is Kind.USER else "",
+            credentials=token,
         )
 
     async def _verify(self, token: str) -> Principal:

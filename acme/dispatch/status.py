@@ -38,6 +38,7 @@ from acme.errors import (
     TooLarge,
     Unauthenticated,
     Unavailable,
+    Unconditional,
 )
 from acme.ports import SerializationFailure
 from acme.telemetry import logger
@@ -51,6 +52,7 @@ STATUS: Final[Mapping[Code, Status]] = {
     Code.DENIED: Status.PERMISSION_DENIED,
     Code.NOT_FOUND: Status.NOT_FOUND,
     Code.CONFLICT: Status.ABORTED,
+    Code.UNCONDITIONAL: Status.FAILED_PRECONDITION,
     Code.STALE: Status.FAILED_PRECONDITION,
     Code.TOO_LARGE: Status.RESOURCE_EXHAUSTED,
     Code.EXHAUSTED: Status.RESOURCE_EXHAUSTED,
@@ -63,7 +65,7 @@ STATUS: Final[Mapping[Code, Status]] = {
 """Code → gRPC status. Where two codes share one, `ErrorInfo` tells them apart."""
 
 _CODES: Final[Mapping[Status, Code]] = {
-    **{status: code for code, status in STATUS.items()},  # of two, the later: INVALID, EXHAUSTED
+    **{status: code for code, status in STATUS.items()},  # of two, the later: INVALID, STALE, EXHAUSTED
     Status.UNKNOWN: Code.INTERNAL,
     Status.ALREADY_EXISTS: Code.CONFLICT,
     Status.OUT_OF_RANGE: Code.INVALID,
@@ -95,6 +97,7 @@ _CLASSES: Final[Mapping[Code, type[Refused]]] = {
         NotFound,
         Conflict,
         Stale,
+        Unconditional,
         TooLarge,
         Exhausted,
         Unavailable,

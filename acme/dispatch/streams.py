@@ -87,7 +87,7 @@ def serve_stream(pipeline: Pipeline, host: Host, method: Method, carriage: Carri
             await Driven(context, replies.aclose())
 
     async def perform(call: Call, requests: Messages) -> AsyncGenerator[Any, None]:
-        admit(method, call)
+        admit(pipeline, method, call)
         if units is None or method.work is Work.NONE:
             here = None if units is None else units.reading
             if not method.server_streaming:

@@ -8,13 +8,13 @@ ports and never learn which driver is behind them. The driver follows from the s
     cache: CacheStore = drivers.open_cache("redis://cache:6379/0", clock=clock, tasks=tasks, metrics=metrics)
 
 `DRIVERS` below is the whole table. A driver's module is imported when the first URL of its scheme is opened, so a library
-that is not used is neither loaded nor needed. Each module has an `open(url, …)`, or for the port's name `open_cache` and
-`open_broadcast`; what it takes beside the URL (tasks, a clock) and whether it is awaited is the port's matter. One contract
-suite a port (`tests/contract/`) runs over all drivers.
+that is not used is neither loaded nor needed. Each module has an `open(url, …)`, or with the port's name `open_cache`,
+`open_limiter` and `open_broadcast`; what it takes beside the URL (tasks, a clock) and whether it is awaited is the port's
+matter. One contract suite a port (`tests/contract/`) runs over all drivers.
 
 `embedded.py` is not behind a URL: it starts the PostgreSQL that `postgresql:` URLs then point at, with the programs that
-`binaries.py` finds and under the locks of `processes.py`. `spaces.py` and `subscriptions.py` are what all caches and all
-broadcasts have in common.
+`binaries.py` finds and under the locks of `processes.py`. `spaces.py`, `buckets.py` and `subscriptions.py` are what all
+caches, all limiters and all broadcasts have in common.
 """
 
 from __future__ import annotations
@@ -24,13 +24,18 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, Final
 
-from acme.ports import Broadcast, CacheStore, Clock
+from acme.ports import Broadcast, CacheStore, Clock, Limiter
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
 
 DRIVERS: Final[Mapping[str, Mapping[str, str]]] = {
     "database": {"postgres": "acme.drivers.postgres", "postgresql": "acme.drivers.postgres"},
     "cache": {"memory": "acme.drivers.memory", "redis": "acme.drivers.redis", "rediss": "acme.drivers.redis"},
+    "limiter": {
+        "memory": "acme.drivers.memory",
+        "redis": "acme.drivers.allowances",
+        "rediss": "acme.drivers.allowances",
+    },
     "broadcast": {"memory": "acme.drivers.memory", "redis": "acme.drivers.redis", "rediss": "acme.drivers.redis"},
 }
 """Port → scheme of a URL → module."""
@@ -79,6 +84,12 @@ def open_cache(url: str, *, clock: Clock, tasks: Tasks, metrics: Metrics, **sett
     """
     store: CacheStore = driver(url, "cache").open_cache(url, clock=clock, tasks=tasks, metrics=metrics, **settings)
     return store
+
+
+def open_limiter(url: str, *, clock: Clock, tasks: Tasks, metrics: Metrics, **settings: Any) -> Limiter:
+    """A limiter. Otherwise as `open_cache`."""
+    limiter: Limiter = driver(url, "limiter").open_limiter(url, clock=clock, tasks=tasks, metrics=metrics, **settings)
+    return limiter
 
 
 def open_broadcast(url: str, *, tasks: Tasks, metrics: Metrics, **settings: Any) -> Broadcast:

@@ -1,7 +1,7 @@
-"""`memory:`, a cache and a broadcast within one process: two processes that have it do not share anything.
+"""`memory:`, a cache, a broadcast and a limiter within one process: two processes that have it do not share anything.
 
 The cache is bounded by bytes, and what was used longest ago goes first (LRU). Its time is the platform's clock, so tests
-that move it see entries expire.
+that move it see entries expire. So do those of the limiter, whose limits hold exactly, for this process.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+from acme.drivers.buckets import Buckets, checked_name
 from acme.drivers.spaces import COUNTER_RANGE, Spaces, no_counter
 from acme.drivers.subscriptions import Subscription, Topics, checked_message, checked_topic
+from acme.gcra import SECOND, Limit, admit
 from acme.ports import Clock
 from acme.telemetry import Metrics
 
@@ -31,6 +33,11 @@ def open_cache(url: str, *, clock: Clock, metrics: Metrics, memory: int = 64 << 
 def open_broadcast(url: str, *, metrics: Metrics, **_others: Any) -> MemoryBroadcast:
     """A broadcast that this process alone hears."""
     return MemoryBroadcast(metrics)
+
+
+def open_limiter(url: str, *, clock: Clock, metrics: Metrics, gateways: int = 0, **_others: Any) -> MemoryLimiter:
+    """A limiter whose buckets are this process' own; for its share of each limit, where `gateways` are several."""
+    return MemoryLimiter(clock, metrics, gateways or 1)
 
 
 class MemoryStore:
@@ -128,3 +135,61 @@ class MemoryBroadcast:
 
     async def close(self) -> None:
         self._topics.close()
+
+
+class MemoryLimiter:
+    """`ports.Limiter` in dictionaries."""
+
+    state: Final = "ok"
+
+    def __init__(self, clock: Clock, metrics: Metrics, gateways: int) -> None:
+        self._clock, self._gateways = clock, gateways
+        metrics.gauge(
+            "acme_limiter_up", "Whether limits are kept by all who share them: 1 or 0.", (), lambda: {(): 1.0}
+        )
+
+    def meter(self, name: str, limit: Limit, *, keys: int = 100_000) -> MemoryMeter | Share:
+        checked_name(name)
+        whole = MemoryMeter(self._clock.time, limit, keys)
+        return whole if self._gateways == 1 else Share(whole, self._gateways)
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+class MemoryMeter:
+    """`ports.Meter` whose buckets are theoretical arrival times. `time` gives seconds, since whenever."""
+
+    __slots__ = ("_buckets", "_tats", "_time", "limit")
+
+    def __init__(self, time: Callable[[], float], limit: Limit, keys: int) -> None:
+        self._time, self.limit = time, limit
+        self._buckets = Buckets[int](keys, int.__le__)
+        self._tats = self._buckets.by_key
+
+    def take(self, key: str) -> int:
+        now, tats = int(self._time() * SECOND), self._tats
+        tat = tats.get(key)
+        if tat is None:
+            key = self._buckets.place(key, now)
+            tat = tats.get(key, 0)
+        tats[key], spare = admit(tat, now, self.limit)
+        return spare
+
+
+class Share:
+    """A meter that keeps one of several equal parts of its limit, and answers in the units of the whole."""
+
+    __slots__ = ("_meter", "_whole")
+
+    def __init__(self, meter: MemoryMeter, parts: int) -> None:
+        self._meter, self._whole = meter, meter.limit
+        self.divide(parts)
+
+    def divide(self, parts: int) -> None:
+        """From now on it is one of so many parts."""
+        self._meter.limit = self._whole.share(parts)
+
+    def take(self, key: str) -> int:
+        spare = self._meter.take(key)
+        return spare if spare < 0 else spare * self._whole.interval // self._meter.limit.interval

@@ -16,18 +16,23 @@ from dataclasses import dataclass
 from typing import Any, Final, TextIO
 
 from aiohttp import hdrs, web
+from multidict import istr
 
+from acme.authorise import require_step_up
 from acme.codec.json import Json
 from acme.codec.wire import Wire
-from acme.context import ANONYMOUS, CALL, Call, Principal
+from acme.context import CALL, Call
 from acme.contract import Method, Route, Service
 from acme.errors import Code, DeadlineExceeded, NotFound, Refused
 from acme.gateway import openapi
 from acme.gateway.access import AccessLog
+from acme.gateway.addresses import Addresses, network
 from acme.gateway.auth import authenticate, bearer, known
 from acme.gateway.binding import Bound, Lazy, unfit
+from acme.gateway.cors import Cors
 from acme.gateway.deadlines import Deadlines
 from acme.gateway.endpoints import Fixed, Readiness, endpoints
+from acme.gateway.exchange import Exchange
 from acme.gateway.headers import (
     Hosts,
     RequestIds,
@@ -38,6 +43,7 @@ from acme.gateway.headers import (
     timeout,
     trace,
 )
+from acme.gateway.limits import Gate, Limits
 from acme.gateway.problems import Rejected, caught, problem
 from acme.gateway.routing import Leaf, Routes
 from acme.gateway.server import (
@@ -47,20 +53,19 @@ from acme.gateway.server import (
     Server,
     check_size,
     header_lines,
-    message_of,
     read_body,
     require_c_parser,
-    task_of,
 )
 from acme.gateway.settings import GatewaySettings
 from acme.gateway.transfers import Download, pieces
-from acme.ports import Directory
+from acme.ports import Directory, Limiter
 from acme.telemetry import Histogram, Metrics, logger
 from acme.tokens import Verifier
 
 log: Final = logger(__name__)
 
 _Target = Fixed | Lazy
+_IF_NONE_MATCH: Final = istr("If-None-Match")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,39 +74,6 @@ class Info:
 
     title: str = "Acme Platform"
     version: str = "0.1.0"
-
-
-class Exchange:
-    """One request on its way, and what became known of it."""
-
-    __slots__ = (
-        "address",
-        "bound",
-        "download",
-        "headers",
-        "message",
-        "principal",
-        "request",
-        "request_id",
-        "route",
-        "started",
-        "task",
-    )
-
-    def __init__(self, request: web.BaseRequest, ids: RequestIds) -> None:
-        self.request = request
-        self.started = time.monotonic()
-        self.message = message = message_of(request)
-        self.headers = headers = message.headers
-        self.request_id = ids.of(headers)
-        connection: Any = request.protocol  # a Connection, which server.py makes
-        self.address: str = connection.address
-        self.task: Any = task_of(request)
-        self.route = ""
-        self.download: Download | None = None
-        """The answer in pieces, once that has begun."""
-        self.bound: Bound | None = None
-        self.principal: Principal = ANONYMOUS
 
 
 class Gateway:
@@ -119,6 +91,7 @@ class Gateway:
         wire: Wire,
         verifier: Verifier,
         metrics: Metrics,
+        limiter: Limiter,
         settings: GatewaySettings,
         info: Info,
         health: Callable[[], Mapping[str, str]],
@@ -140,6 +113,9 @@ class Gateway:
         self._hosts = Hosts()
         self._deadlines = Deadlines()
         self._ids = RequestIds()
+        self._addresses = Addresses(settings.proxies)
+        self._limits = Limits(limiter, settings.limits, metrics)
+        self._cors = Cors(settings.cors, self._services) if settings.cors.origins else None
         self._durations = metrics.histogram(
             "http_server_request_duration_seconds",
             "Duration of HTTP requests.",
@@ -166,7 +142,8 @@ class Gateway:
         if why := unfit(method, route):
             log.warning("a route is not served", method=method.path, route=f"{route.verb} {route.template}", why=why)
             return
-        target = Lazy(lambda: Bound(method, route, names, client, self._json, self._wire))
+        gate = self._limits.gate(method.rate_class)
+        target = Lazy(lambda: Bound(method, route, names, client, self._json, self._wire), gate)
         names = self._routes.add(route.verb, route.template, target)
 
     def _openapi(self) -> bytes:
@@ -186,6 +163,8 @@ class Gateway:
         method = exchange.message.method
         target = leaf.targets.get("GET" if method == "HEAD" else method)
         if target is None:
+            if self._cors is not None and self._cors.asked(method, headers):
+                return self._reply(exchange, 204, "", b"", self._cors.preflight(leaf, headers))
             raise Rejected(405, "method_not_allowed", f"Allowed here: {leaf.allow}.", Allow=leaf.allow)
         has_body = request.body_exists
         settings = self._settings
@@ -194,13 +173,18 @@ class Gateway:
                 check_size(headers, settings.max_body)
             return self._reply(exchange, *target.answer())
         exchange.bound = bound = target.bound or target.bind()
+        gate: Gate = target.gate
+        exchange.charge(gate.address, network(exchange.address))
         if has_body:
             check_size(headers, settings.max_upload if bound.uploads else settings.max_body)
         token = ""
         if bound.permission:
             token = bearer(headers)
             principal = known(token, self._verifier, bound.permission)
-            exchange.principal = principal or await authenticate(token, self._verifier, bound.permission)
+            exchange.principal = principal = principal or await authenticate(token, self._verifier, bound.permission)
+            exchange.charge(gate.principal(principal), principal.id)
+            if bound.step_up:
+                require_step_up(principal, self._verifier.now())
         seconds = timeout(headers, settings, transfer=bound.uploads or bound.downloads)
         alarm = self._deadlines.start(exchange.task, seconds)
         outside = None
@@ -238,6 +222,8 @@ class Gateway:
             alarm.stop()
             if outside is not None:
                 CALL.reset(outside)  # the task may serve the connection's next request too
+        if bound.tagged and _IF_NONE_MATCH in headers and bound.unchanged(reply, headers):
+            return self._reply(exchange, 304, "", b"", bound.lines(reply))
         content, lines = bound.reply(reply)
         return self._reply(exchange, bound.status, JSON if content and not bound.raw_out else "", content, lines)
 
@@ -247,6 +233,7 @@ class Gateway:
             first = await anext(replies, None)
             length, lines = (0, b"") if first is None else (bound.length(first), bound.reply(first)[1])
             keep, wait = not self.readiness.draining, self._settings.write_timeout
+            lines = self._lines(exchange, lines)
             download = Download(exchange.request, exchange.request_id, bound.status, lines, length, keep, wait)
 
             async def data() -> AsyncGenerator[bytes, None]:
@@ -263,7 +250,7 @@ class Gateway:
 
     async def handle(self, request: web.BaseRequest) -> Reply | Download:
         """Answers one request, and accounts for it."""
-        exchange = Exchange(request, self._ids)
+        exchange = Exchange(request, self._ids, self._addresses)
         self._active += 1
         try:
             reply = await caught(self._serve, exchange, exchange.request_id)
@@ -298,7 +285,14 @@ class Gateway:
 
     def _reply(self, exchange: Exchange, status: int, content_type: str, body: bytes, lines: bytes = b"") -> Reply:
         keep, wait = not self.readiness.draining, self._settings.write_timeout
+        lines = self._lines(exchange, lines)
         return Reply(exchange.request, exchange.request_id, status, content_type, body, lines, keep, wait)
+
+    def _lines(self, exchange: Exchange, lines: bytes) -> bytes:
+        """Header lines of an answer: its own, what is left of a limit, and for whose pages it is."""
+        if exchange.quota is not None:
+            lines += exchange.quota.lines(exchange.spare)
+        return lines if self._cors is None else lines + self._cors.lines(exchange.headers)
 
     def _refusal(self, exchange: Exchange, refusal: Refused) -> Reply:
         bound = exchange.bound
@@ -321,7 +315,7 @@ class Gateway:
 
     def _unreadable(self, request: web.BaseRequest, refusal: Refused) -> Reply:
         """The answer to what the HTTP parser refuses, when there is no request to speak of."""
-        exchange = Exchange(request, self._ids)
+        exchange = Exchange(request, self._ids, self._addresses)
         reply = self._refusal(exchange, refusal)
         self._account(exchange, reply.status, reply.body_length)
         return reply

@@ -17,19 +17,24 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 import msgspec
+from multidict import istr
 
 from acme.codec.json import Json
 from acme.codec.wire import Wire
 from acme.contract import HTTP_BODY, Field, Kind, Message, Method, Route, raw_body
-from acme.errors import Fault, Invalid, Malformed, Refused, Stale
+from acme.errors import Fault, Invalid, Malformed, Refused, Stale, Unconditional
+from acme.gateway.limits import Gate
 from acme.gateway.routing import query, segment
 from acme.gateway.server import Headers, header_lines
 
 _ETAG: Final = re.compile(r'"(0|[1-9][0-9]{0,18})"')
+_IF_NONE_MATCH: Final = istr("If-None-Match")
 _KEYS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 _BYTES: Final = "application/octet-stream"
+_BROWSERS_OWN: Final = frozenset({"user-agent", "referer", "origin", "host", "cookie"})
+"""Headers that a page cannot set, or has no need to ask for."""
 _OF_THE_BODY: Final = frozenset({"content-length", "content-type"})
 """Headers that are made from the body itself."""
 
@@ -58,7 +63,7 @@ class Bound:
         wire: Wire,
     ) -> None:
         self.method, self._client = method, client
-        self.permission = method.permission
+        self.permission, self.step_up = method.permission, method.step_up
         self.status = method.success_status
         self.uploads, self.downloads = method.client_streaming, method.server_streaming
         """Whether the body, and the answer, come in pieces."""
@@ -80,6 +85,7 @@ class Bound:
             for f in fields.values()
             if f.header
         )
+        self._condition = next((f.attr for f in fields.values() if f.condition), "")
         elsewhere = {*variables, *(f.name for f in fields.values() if f.header)}
         mask = fields.get(method.request.mask) if route.verb == "PATCH" else None
         if mask is not None:
@@ -103,6 +109,17 @@ class Bound:
             for f in method.reply.fields
             if f.header and not (self.raw_out and f.header.lower() in _OF_THE_BODY)
         )
+        self._version = next((attr for _, attr, version in self._sent if version), "")
+        self.tagged = is_tagged(method, route)
+        """Whether answers have an ETag that If-None-Match is compared with."""
+        self.taken = frozenset(
+            {f.header for f in fields.values() if f.header and f.header.lower() not in _BROWSERS_OWN}
+            | ({"Authorization"} if self.permission else set())
+            | ({"Content-Type"} if self.takes_body else set())
+            | ({"Idempotency-Key"} if self.keyed else set())
+            | ({"If-None-Match"} if self.tagged else set())
+        )
+        """Request headers that mean something here."""
         self._length = next(
             (f.attr for f in method.reply.fields if f.header.lower() == "content-length" and f.kind is Kind.INT), ""
         )
@@ -119,6 +136,7 @@ class Bound:
             Malformed: escapes, characters or JSON that cannot be read; no body where there has to be one.
             Invalid: parameters or fields that do not exist, of the wrong type, or given twice.
             Stale: an If-Match that names no version.
+            Unconditional: no If-Match, or "*", where the contract demands a version.
         """
         decode = self._decode
         if self._raw_in is not None:
@@ -144,10 +162,22 @@ class Bound:
         for name, read, text in self._headers:
             if name in headers:
                 setattr(message, text.attr, read(text, ", ".join(headers.getall(name))))
+        if self._condition and getattr(message, self._condition) is None:
+            raise Unconditional
         return message
 
     def reply(self, message: Any) -> tuple[bytes, bytes]:
         """Body and header lines of a reply."""
+        return (b"" if self.status == 204 else self._encode(message)), self.lines(message)
+
+    def unchanged(self, message: Any, headers: Headers) -> bool:
+        """Whether the client has this version already: If-None-Match (RFC 9110, section 13.1.2)."""
+        given = ",".join(headers.getall(_IF_NONE_MATCH, ())).strip()
+        tag = f'"{getattr(message, self._version)}"'
+        return given == "*" or any(each.strip().removeprefix("W/") == tag for each in given.split(","))
+
+    def lines(self, message: Any) -> bytes:
+        """Header lines of a reply."""
         lines = b""
         for name, attr, version in self._sent:
             value = getattr(message, attr)
@@ -157,7 +187,7 @@ class Bound:
                 lines += header_lines({name: str(value)})
         if self.raw_out:
             lines += header_lines({"Content-Type": getattr(self._content(message), "content_type", "") or _BYTES})
-        return (b"" if self.status == 204 else self._encode(message)), lines
+        return lines
 
     async def uploaded(self, message: Any, pieces: AsyncIterator[bytes]) -> AsyncGenerator[Any, None]:
         """The request as a stream: `message` with the first piece of the body, and for each other one of data alone."""
@@ -226,6 +256,13 @@ def taken(method: Method, route: Route) -> Field | None:
     return field if field is not None and field.message is not None and field.message.name == HTTP_BODY else None
 
 
+def is_tagged(method: Method, route: Route) -> bool:
+    """Whether answers have an ETag that a client may name in If-None-Match."""
+    return (
+        route.verb == "GET" and not method.server_streaming and any(_is_version(f, "ETag") for f in method.reply.fields)
+    )
+
+
 def given(method: Method) -> str | None:
     """The attribute of a reply that is the answer's body as it is: "" for the reply itself, `None` for JSON."""
     if method.reply.name == HTTP_BODY:
@@ -246,10 +283,10 @@ def unfit(method: Method, route: Route) -> str:
 class Lazy:
     """A route that is compiled at its first request, so that start-up does not pay for routes nobody uses."""
 
-    __slots__ = ("_bind", "bound")
+    __slots__ = ("_bind", "bound", "gate")
 
-    def __init__(self, bind: Callable[[], Bound]) -> None:
-        self._bind = bind
+    def __init__(self, bind: Callable[[], Bound], gate: Gate) -> None:
+        self._bind, self.gate = bind, gate
         self.bound: Bound | None = None
 
     def bind(self) -> Bound:

@@ -14,9 +14,10 @@ from typing import Any, Final
 import msgspec
 from apispec import APISpec
 
+from acme.authorise import STEP_UP
 from acme.contract import Field, Method, Route, Service
 from acme.errors import Code
-from acme.gateway.binding import given, taken, unfit
+from acme.gateway.binding import given, is_tagged, taken, unfit
 from acme.gateway.problems import STATUS, TITLES
 from acme.gateway.schemas import Schema, Schemas
 from acme.gateway.server import JSON, PROBLEM
@@ -29,8 +30,9 @@ _UNLISTED: Final = frozenset({"accept", "content-type", "authorization", "user-a
 _DESCRIPTION: Final = """\
 Fields are snake_case. Times are RFC 3339 in UTC. Unknown fields, duplicate keys and broken rules are refused with 422 and
 a JSON Pointer for each fault; leaving a field out and giving null are the same. A PATCH changes the fields that are
-present. What the caller may not see is 404. Errors are RFC 9457 problems with a stable `code` and a `request_id`.
-Operations that stream and are no GET refuse an Idempotency-Key with 400."""
+present. What the caller may not see is 404. Requests are limited by address and by caller: RateLimit tells what is left, and
+429 when to come back. Errors are RFC 9457 problems with a stable `code` and a `request_id`. Operations that stream and are
+no GET refuse an Idempotency-Key with 400."""
 
 _PROBLEM: Final[Schema] = {
     "type": "object",
@@ -72,6 +74,7 @@ _WHEN: Final = {
     413: "The body is too large.",
     415: "The body is compressed, or is not JSON where it has to be.",
     422: "Fields or parameters break rules; `errors` says which.",
+    428: "If-Match is missing, or names no version.",
     429: "Too many requests.",
     500: "A fault of ours.",
     503: "Not now: try again.",
@@ -79,8 +82,26 @@ _WHEN: Final = {
 }
 _RETRY: Final = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}}
 _CHALLENGE: Final = {"WWW-Authenticate": {"description": "RFC 6750, section 3.", "schema": {"type": "string"}}}
-_HEADERS: Final[dict[int, dict[str, Any]]] = {401: _CHALLENGE, 403: _CHALLENGE, 429: _RETRY, 503: _RETRY}
+_LIMITS: Final[dict[str, Any]] = {
+    "RateLimit-Policy": {
+        "description": "The limit of this class of requests: quota `q` comes back whole in `w` seconds"
+        " (draft-ietf-httpapi-ratelimit-headers-10).",
+        "schema": {"type": "string", "examples": ['"default";q=500;w=10']},
+    },
+    "RateLimit": {
+        "description": "What is left of it, `r`, and the seconds until there is more, `t`.",
+        "schema": {"type": "string", "examples": ['"default";r=499;t=1']},
+    },
+}
+_TAG: Final = r'(W/)?"[^"]*"'
+_HEADERS: Final[dict[int, dict[str, Any]]] = {401: _CHALLENGE, 403: _CHALLENGE, 429: _RETRY | _LIMITS, 503: _RETRY}
 
+
+_STEP_UP: Final = (
+    f"\n\nThe caller must have proved its password within the last {STEP_UP / 60:.0f} minutes. Otherwise the answer is 401"
+    " with the code step_up_required: prove it again (`POST /v1/sessions:stepUp`), and repeat the request with the new"
+    " access token. Tokens made for programs never suffice (403, step_up_impossible)."
+)
 
 _RAW: Final[dict[str, Any]] = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
 """Bytes as they are, of any type."""
@@ -133,6 +154,17 @@ def _shared(spec: APISpec, settings: GatewaySettings) -> None:
                 "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
             },
         )
+    components.response(
+        "304",
+        {
+            "description": "Not Modified. The client has the current version.",
+            "headers": {
+                "ETag": {"schema": {"type": "string"}},
+                "X-Request-Id": {"schema": {"type": "string"}},
+                **_LIMITS,
+            },
+        },
+    )
     for name, schema, description in (
         (
             "X-Request-Timeout",
@@ -148,6 +180,11 @@ def _shared(spec: APISpec, settings: GatewaySettings) -> None:
             "Idempotency-Key",
             {"type": "string", "pattern": "^[!-~]{1,255}$"},
             "A request repeated with the same key within 24 hours is done once; its answer is repeated.",
+        ),
+        (
+            "If-None-Match",
+            {"type": "string", "pattern": rf"^(\*|{_TAG}(\s*,\s*{_TAG})*)$"},
+            "The ETag of the version the client has: 304 and no body while it is the current one.",
         ),
     ):
         parameter = {"name": name, "in": "header", "description": description, "schema": schema}
@@ -172,15 +209,18 @@ def _operation(method: Method, route: Route, schemas: Schemas) -> dict[str, Any]
     streams = method.client_streaming or method.server_streaming
     keyed = route.verb in ("POST", "PATCH", "DELETE") and not (method.public or method.secret_reply or streams)
     # apispec makes references of names.
+    tagged = is_tagged(method, route)
     parameters += ["X-Request-Timeout", "X-Request-Id", *(["Idempotency-Key"] if keyed else [])]
+    parameters += ["If-None-Match"] if tagged else []
     summary, _, _ = method.comment.partition(". ")
     operation: dict[str, Any] = {
         "operationId": f"{_short(method.service)}_{method.name}",
         "tags": [_short(method.service)],
         "summary": " ".join(summary.split()).removesuffix("."),
-        "description": method.comment,
+        "description": method.comment + (_STEP_UP if method.step_up else ""),
         "parameters": parameters,
         "responses": {str(method.success_status): _success(method, schemas)}
+        | ({"304": "304"} if tagged else {})
         | {str(status): str(status) for status in _refusals(method, route, inputs)},
         "security": [{"bearer": [method.permission]}] if method.permission else [],
     }
@@ -209,7 +249,8 @@ def _parameter(field: Field, place: str, schemas: Schemas) -> dict[str, Any]:
     description = schema.pop("description", "")
     required = place == "path" or bool(field.rules and field.rules.required)
     if place == "header" and field.header.lower() == "if-match":
-        schema = {"type": "string", "pattern": r'^("(0|[1-9][0-9]{0,18})"|\*)$'}
+        version = r'"(0|[1-9][0-9]{0,18})"'
+        schema = {"type": "string", "pattern": f"^{version}$" if field.condition else rf"^({version}|\*)$"}
     parameter: dict[str, Any] = {"name": field.header if place == "header" else field.name, "in": place}
     if description:
         parameter["description"] = description
@@ -217,7 +258,7 @@ def _parameter(field: Field, place: str, schemas: Schemas) -> dict[str, Any]:
 
 
 def _success(method: Method, schemas: Schemas) -> dict[str, Any]:
-    headers: dict[str, Any] = {"X-Request-Id": {"schema": {"type": "string"}}}
+    headers: dict[str, Any] = {"X-Request-Id": {"schema": {"type": "string"}}, **_LIMITS}
     for field in method.reply.fields:
         if field.header:
             headers[field.header] = {"description": field.comment, "schema": {"type": "string"}}
@@ -243,6 +284,8 @@ def _refusals(method: Method, route: Route, inputs: bool) -> list[int]:
         statuses.add(409)
     if any(field.header.lower() == "if-match" for field in method.request.fields):
         statuses.add(412)
+    if any(field.condition for field in method.request.fields):
+        statuses.add(428)
     return sorted(statuses)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from acme.authorise import STEP_UP
 from acme.errors import Code, Refused
 from acme.telemetry import logger
 
@@ -24,6 +25,7 @@ STATUS: Final[Mapping[Code, int]] = {
     Code.NOT_FOUND: 404,
     Code.CONFLICT: 409,
     Code.STALE: 412,
+    Code.UNCONDITIONAL: 428,
     Code.TOO_LARGE: 413,
     Code.EXHAUSTED: 429,
     Code.CANCELLED: 499,
@@ -88,6 +90,10 @@ def _challenge(refusal: Refused, permission: str) -> str:
     if refusal.reason in _TOKEN_REASONS:
         description = refusal.message.replace('"', "'").replace("\\", "/")
         parts += ['error="invalid_token"', f'error_description="{description}"']
+    elif refusal.reason == "step_up_required":  # RFC 9470, section 3
+        description = "More recent authentication is required"
+        parts += ['error="insufficient_user_authentication"', f'error_description="{description}"']
+        parts.append(f'max_age="{STEP_UP:.0f}"')
     elif refusal.reason == "insufficient_scope":
         parts += ['error="insufficient_scope"', f'scope="{permission}"']
     return ", ".join(parts)

@@ -111,7 +111,7 @@ class Reply:
             lines += b"Connection: close\r\n"
         elif message.version is not HttpVersion11:
             lines += b"Connection: keep-alive\r\n"
-        if status != 204:
+        if status not in (204, 304):  # of a 304, it would be the length of what is not sent
             lines += b"Content-Length: %d\r\n" % len(body)
         if message.method == "HEAD":
             body = b""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from ipaddress import ip_network
 from typing import Annotated, Final
 
 import msgspec
@@ -12,6 +14,65 @@ Seconds = Annotated[float, Meta(gt=0, le=3600)]
 LONGEST_LINE: Final = 8190
 """Bytes of the request line, and of one header field; longer ones get 414 or 431."""
 MOST_HEADERS: Final = 100
+
+
+PerMinute = Annotated[float, Meta(gt=0, le=60_000_000)]
+Burst = Annotated[int, Meta(ge=1, le=10_000_000)]
+
+_ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+
+
+class ClassSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits of one rate class: `rate` requests a minute on average, `burst` at once."""
+
+    rate: PerMinute = 3000.0
+    """Of a principal: a user, or a program with an access token of its own."""
+    burst: Burst = 500
+    address_rate: PerMinute = 6000.0
+    """Of an IP address (of IPv6, a /64), whoever is behind it."""
+    address_burst: Burst = 1000
+
+
+class Allowance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a plan says of a principal, for one class."""
+
+    rate: PerMinute
+    burst: Burst
+
+
+class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[gateway.limits]`: how often anybody may ask."""
+
+    keys: Annotated[int, Meta(ge=100, le=100_000_000)] = 100_000
+    """Addresses, and principals, of a class that are counted one by one, at about 200 bytes each; those beyond share."""
+    default: ClassSettings = ClassSettings()
+    """Every method whose contract names no class."""
+    credentials: ClassSettings = ClassSettings(rate=10.0, burst=20, address_rate=10.0, address_burst=20)
+    """Log-in, sign-up, passwords and the like."""
+    classes: dict[str, ClassSettings] = msgspec.field(default_factory=dict)
+    """Other classes that contracts name; one that is not here has the numbers of `default`, and is counted apart."""
+    plans: dict[str, dict[str, Allowance]] = msgspec.field(default_factory=dict)
+    """By plan and class, what stands in the place of the class's `rate` and `burst`."""
+
+
+class CorsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[gateway.cors]`: which pages of other origins may call."""
+
+    origins: tuple[str, ...] = ()
+    """Such as "https://app.example", compared whole; "*" alone is any. None: no page of another origin may."""
+    credentials: bool = False
+    """Whether browsers may send cookies and the like along. Access tokens need none of that."""
+    max_age: Annotated[int, Meta(ge=0, le=86_400)] = 600
+    """How long a browser may remember the answer to a preflight."""
+
+    def __post_init__(self) -> None:
+        if "*" in self.origins and (self.credentials or len(self.origins) > 1):
+            raise ValueError('origins = ["*"] stands alone, and without credentials')
+        for origin in self.origins:
+            if origin != "*" and _ORIGIN.fullmatch(origin) is None:
+                raise ValueError(
+                    f'{origin!r} is no origin: scheme and host in small letters, perhaps a port, such as "https://app.example"'
+                )
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,3 +97,13 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long an idle connection is kept; at least as long as a load balancer in front keeps its own."""
     access_log: bool = True
     """One JSON line a request on stderr."""
+    proxies: tuple[str, ...] = ()
+    """Networks whose X-Forwarded-For is believed, such as "10.0.0.0/8": of the balancers in front, and of nobody else."""
+    limits: LimitSettings = LimitSettings()
+    """How often anybody may ask."""
+    cors: CorsSettings = CorsSettings()
+    """Which pages of other origins may call."""
+
+    def __post_init__(self) -> None:
+        for network in self.proxies:
+            ip_network(network)

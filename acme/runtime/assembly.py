@@ -25,7 +25,7 @@ from urllib.parse import unquote
 from acme.codec.json import Json
 from acme.codec.rules import Checks
 from acme.codec.wire import Wire
-from acme.contract import Contracts
+from acme.contract import Contracts, reading
 from acme.contracts.authority.v1 import AuthorityStub
 from acme.dispatch import Directory, Pipeline
 from acme.dispatch.measures import Measures
@@ -48,7 +48,7 @@ from acme.runtime.nudges import Following, Nudges, deliveries_of
 from acme.runtime.roles import WHOLE, Role
 from acme.runtime.runfolder import RunFolder
 from acme.runtime.settings import Config
-from acme.runtime.stores import Stores, open_stores, shared_by_processes
+from acme.runtime.stores import Stores, open_limiter, open_stores, shared_by_processes
 from acme.runtime.tls import LOOK_EVERY, Certificates
 from acme.tasks import LoopWatch, Tasks
 from acme.telemetry import Metrics, logger
@@ -156,7 +156,8 @@ async def assemble(
         tls = certificates.client if certificates is not None else None
         neighbours = Neighbours(pipeline, directory, cipher, metrics, tasks, tls, folder)
         stack.push_async_callback(neighbours.close)
-        verifier = Verifier(directory.named("tokens").client(AuthorityStub), clock, config.tokens, metrics)
+        reads = reading(contracts.services.values())
+        verifier = Verifier(directory.named("tokens").client(AuthorityStub), clock, config.tokens, metrics, reads)
         believed = tokens(verifier, cipher) if tokens is not None else verifier
         if placement == "grpc":
             own = folder.here(folder.address("self.grpc"))
@@ -211,6 +212,7 @@ async def assemble(
 
         gateway = None
         if socket is not None:
+            limiter = await open_limiter(config, clock, tasks, metrics, stack)
             gateway = Gateway(
                 contracts.services.values(),
                 directory.named("gateway"),
@@ -218,10 +220,11 @@ async def assemble(
                 wire,
                 verifier,
                 metrics,
+                limiter,
                 config.gateway,
                 Info(version=version()),
                 health=health,
-                stores=stores.details,
+                stores=lambda: {**stores.details(), "limiter": limiter.state},
             )
             stack.push_async_callback(gateway.drain, config.gateway.grace, notice=config.gateway.notice)
             await gateway.start(socket)

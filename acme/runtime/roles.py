@@ -98,6 +98,8 @@ def _unknown(role: Role, config: Config, plugins: Collection[str]) -> Iterable[s
 
 def _shared(role: Role, config: Config) -> Iterable[str]:
     """What two processes cannot share, in a process that is one of several."""
+    if role.gateway and config.worker.replicas > 1 and (told := shared_by_processes(config).get("limiter")):
+        yield told
     if not role.host:
         return
     if config.database.url == EMBEDDED and not role.host <= config.database.urls.keys():

@@ -147,6 +147,17 @@ class CacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds until a Redis that does not answer is a miss."""
 
 
+class LimiterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[limiter]`: where the limits of `[gateway.limits]` are kept."""
+
+    url: Annotated[str, msgspec.Meta(pattern="^(memory:|rediss?://.+)$")] = "memory:"
+    """`memory:`, each gateway by itself, or a Redis 7 that all share, as in `[cache]`."""
+    timeout: Annotated[float, msgspec.Meta(gt=0, le=60)] = 0.25
+    """Seconds until a Redis that does not answer is gone. No request waits for it."""
+    gateways: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
+    """How many gateways share the limits. 0: they count each other in Redis; with `memory:`, there is one."""
+
+
 class BroadcastSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[broadcast]`: how processes nudge each other. Nothing depends on it but how soon they notice."""
 
@@ -205,6 +216,7 @@ class Config(msgspec.Struct, frozen=True):
     tokens: TokenSettings = TokenSettings()
     database: DatabaseSettings = DatabaseSettings()
     cache: CacheSettings = CacheSettings()
+    limiter: LimiterSettings = LimiterSettings()
     broadcast: BroadcastSettings = BroadcastSettings()
     mailer: MailerSettings = MailerSettings()
     clock: ClockSettings = ClockSettings()
@@ -231,6 +243,7 @@ SECTIONS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "tokens": TokenSettings,
     "database": DatabaseSettings,
     "cache": CacheSettings,
+    "limiter": LimiterSettings,
     "broadcast": BroadcastSettings,
     "mailer": MailerSettings,
     "clock": ClockSettings,

@@ -1,7 +1,7 @@
-"""The cache and the broadcast of a process, by their URLs.
+"""The cache, the broadcast and the limiter of a process, by their URLs.
 
-Both are conveniences: a node starts and serves without its Redis, `/readyz` says so under "stores" without turning false,
-and `acme_cache_up` and `acme_broadcast_up` are 0 until it is back.
+All are conveniences: a node starts and serves without its Redis, `/readyz` says so under "stores" without turning false,
+and `acme_cache_up`, `acme_limiter_up` and `acme_broadcast_up` are 0 until it is back.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from acme import drivers
 from acme.config import ConfigError
-from acme.ports import Broadcast, CacheStore, Clock
+from acme.ports import Broadcast, CacheStore, Clock, Limiter
 from acme.runtime.settings import Config
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
@@ -25,6 +25,9 @@ _WHY: Final = {
     ' added, counted or deleted. Give both the address of a Redis: [cache] url = "redis://host:6379/0" (ACME_CACHE__URL)',
     "broadcast": "processes do not hear each other and notice at their next look: a delivery after up to 1 s, a revocation"
     ' after up to 0.25 s. For less: [broadcast] url = "redis://host:6379/0" (ACME_BROADCAST__URL)',
+    "limiter": "each gateway would keep limits for itself, so that two let through twice as much. Give all the address of a"
+    ' Redis, [limiter] url = "redis://host:6379/0" (ACME_LIMITER__URL), or the number of gateways, so that each keeps its'
+    " share (ACME_LIMITER__GATEWAYS)",
 }
 
 
@@ -68,6 +71,24 @@ async def open_stores(config: Config, clock: Clock, tasks: Tasks, metrics: Metri
     return Stores(store, said)
 
 
+async def open_limiter(config: Config, clock: Clock, tasks: Tasks, metrics: Metrics, stack: AsyncExitStack) -> Limiter:
+    """What a gateway keeps its limits in. Otherwise as `open_stores`."""
+    limiter = config.limiter
+    opened = _read(
+        "limiter",
+        lambda: drivers.open_limiter(
+            limiter.url,
+            clock=clock,
+            tasks=tasks,
+            metrics=metrics,
+            timeout=limiter.timeout,
+            gateways=limiter.gateways,
+        ),
+    )
+    stack.push_async_callback(opened.close)
+    return opened
+
+
 def shared_by_processes(config: Config) -> Mapping[str, str]:
     """Ports whose driver keeps everything within one process, with what happens when two share it, and what to do.
 
@@ -75,9 +96,12 @@ def shared_by_processes(config: Config) -> Mapping[str, str]:
 
     - "cache" is an error where a plugin is hosted by more than one process. Caches are a plugin's own, so it is none where
       every plugin has one process (`acme up --split`), and none in a process that hosts no plugin.
+    - "limiter" is an error in a gateway that is one of several, unless it was told how many there are.
     - "broadcast" is worth a line in the log and never an error: nothing depends on it but how soon something is noticed.
     """
     urls = {"cache": config.cache.url, "broadcast": config.broadcast.url}
+    if not config.limiter.gateways:
+        urls["limiter"] = config.limiter.url
     return {
         port: f'{port}.url: "{url}" is within one process; {_WHY[port]}'
         for port, url in urls.items()

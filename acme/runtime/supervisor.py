@@ -141,6 +141,7 @@ def plan(
         "ACME_DATABASE__URL": database,
         "ACME_PLATFORM__DATA": str(config.data),
         "ACME_WORKER__REPLICAS": str(config.split.workers),
+        "ACME_LIMITER__GATEWAYS": str(config.split.gateways),
         "ACME_PLATFORM__PUBLIC_URL": config.platform.public_url or listener.url(sockets[0]),
     }
 

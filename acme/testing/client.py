@@ -108,6 +108,10 @@ class Client:
         """PATCH."""
         return await self.request("PATCH", path, json_body, headers=headers)
 
+    async def put(self, path: str, json_body: Any, *, headers: Mapping[str, str] | None = None) -> Reply:
+        """PUT."""
+        return await self.request("PUT", path, json_body, headers=headers)
+
     async def delete(self, path: str, *, headers: Mapping[str, str] | None = None) -> Reply:
         """DELETE."""
         return await self.request("DELETE", path, headers=headers)

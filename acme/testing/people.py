@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from acme.context import Kind, Principal
+from acme.context import Kind, Membership, Principal
 from acme.ids import new_id
 from acme.ports import Clock
 
@@ -48,14 +48,15 @@ def somebody(clock: Clock, *, region: str = "local", scopes: Iterable[str] = ("*
         session=new_id("ses", clock),
         scopes=frozenset(scopes),
         organization=organization,
-        roles={organization: "owner"},
+        memberships={organization: Membership("owner", default_role="owner")},
         region=region,
+        authenticated_at=clock.time(),
     )
     return User(principal)
 
 
 def principal_of(access_token: str) -> Principal:
-    """The principal that an access token (RFC 9068) names; its signature is not looked at."""
+    """The principal that an access token (RFC 9068) names, without its memberships; its signature is not looked at."""
     body = access_token.split(".")[1]
     claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
     return Principal(
@@ -64,8 +65,8 @@ def principal_of(access_token: str) -> Principal:
         session=claims["sid"],
         scopes=frozenset(claims["scope"].split(" ")),
         organization=claims["org"],
-        roles=claims.get("roles", {}),
         region=claims["region"],
         epoch=claims.get("epoch", 0),
         expires_at=float(claims["exp"]),
+        authenticated_at=float(claims["auth_time"]),
     )

@@ -8,11 +8,13 @@ import secrets
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 from urllib.parse import parse_qs, quote, urlsplit
 
 from acme.context import ANONYMOUS, Principal
+from acme.contracts.authority.v1 import AuthorityStub, GrantsRequest
 from acme.drivers.clock import MovableClock
 from acme.plugin import Plugin
 from acme.runtime.assembly import Node, assemble
@@ -32,6 +34,7 @@ from acme.testing.server import Server, lease
 from acme.testing.stubs import speaking
 from acme.testing.vouched import Vouched, vouch
 from acme.testing.workers import hosting
+from acme.tokens import memberships
 
 T = TypeVar("T")
 
@@ -40,6 +43,10 @@ Placement: TypeAlias = Within | Literal["process"]
 
 REGION: Final = "local"
 """The region of every platform of the kit."""
+
+PLENTY: Final = {"rate": 6e6, "burst": 100_000, "address_rate": 6e6, "address_burst": 100_000}
+"""Limits that no test meets by chance: one that is about limits sets its own."""
+CLASSES: Final = ("default", "credentials")
 
 
 class Platform:
@@ -141,8 +148,14 @@ class Platform:
         return User(principal_of(access), email, password, access, refresh)
 
     def principal(self, user: User) -> Principal:
-        """What the platform knows of a user who calls."""
+        """What the platform knows of a user who calls, without its memberships where it has an account."""
         return user.principal
+
+    async def _known(self, principal: Principal) -> Principal:
+        """With the memberships of this moment, as every verifier of a token knows them a second later at most."""
+        authority = self._node.directory.named("tokens").client(AuthorityStub)
+        grants = await authority.grants(GrantsRequest(subject=principal.id))
+        return replace(principal, memberships=memberships(grants))
 
     # ---- how they call ------------------------------------------------------------------------------------------
 
@@ -166,13 +179,20 @@ class Platform:
         address: str = "127.0.0.1",
     ) -> T:
         """A client of a contract, which calls as the user (as nobody without one) from `address`, with this
-        Idempotency-Key if given; or as the service `as_service`, by itself. Refusals are raised."""
+        Idempotency-Key if given; or as the service `as_service`, by itself. Refusals are raised.
+
+        Somebody who has signed up calls with the memberships of that moment; nobody has to wait for them to arrive."""
         if as_service:
             return self._node.directory.named(as_service).client(stub)
-        principal = ANONYMOUS if as_ is None else as_.principal
         edge = self._node.directory.named("gateway")
-        token = vouch(principal, self._node.cipher)
-        return speaking(edge, stub, principal, token, self._loop, idempotency_key=idempotency_key, address=address)
+
+        async def who() -> tuple[Principal, str]:
+            principal = ANONYMOUS if as_ is None else as_.principal
+            if as_ is not None and as_.access_token:
+                principal = await self._known(principal)
+            return principal, vouch(principal, self._node.cipher)
+
+        return speaking(edge, stub, who, self._loop, idempotency_key=idempotency_key, address=address)
 
     # ---- what they left behind ----------------------------------------------------------------------------------
 
@@ -195,7 +215,7 @@ def _defaults(data: Path, server: str, databases: Mapping[str, str]) -> dict[str
         "platform": {"data": str(data), "region": REGION, "public_url": "https://acme.test"},
         "database": {"url": server, "urls": dict(databases), "connections": 4},
         "clock": {"url": f"movable:{quote(str(data / 'clock'))}"},
-        "gateway": {"host": "127.0.0.1", "port": 0, "access_log": False},
+        "gateway": {"host": "127.0.0.1", "port": 0, "access_log": False, "limits": dict.fromkeys(CLASSES, PLENTY)},
         "secrets": {"master_key": base64.b64encode(secrets.token_bytes(32)).decode()},
     }
 

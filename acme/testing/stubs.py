@@ -10,7 +10,7 @@ import hashlib
 import inspect
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextvars import copy_context
 from typing import Any, Final, TypeVar, cast
 
@@ -30,23 +30,24 @@ _NO_KEY: Final = "no Idempotency-Key makes a stream safe to repeat: call without
 def speaking(
     directory: Directory,
     stub: type[T],
-    principal: Principal,
-    token: str,
+    who: Callable[[], Awaitable[tuple[Principal, str]]],
     loop: Loop,
     *,
     idempotency_key: str,
     address: str,
 ) -> T:
-    """A client of `stub` whose every call is the principal's, with `token` to prove it. `directory` is the one that the
-    gateway holds, `loop` the event loop it lives in."""
-    return cast(T, _Speaking(directory.client(stub), principal, token, loop, idempotency_key, address))
+    """A client of `stub` whose every call is that of `who`, asked anew: the principal, and a token to prove it. `directory`
+    is the one that the gateway holds, `loop` the event loop it lives in."""
+    return cast(T, _Speaking(directory.client(stub), who, loop, idempotency_key, address))
 
 
 class _Speaking:
     """A stub's methods, each inside a call of its own."""
 
-    def __init__(self, client: Any, principal: Principal, token: str, loop: Loop, key: str, address: str) -> None:
-        self._client, self._principal, self._token, self._loop = client, principal, token, loop
+    def __init__(
+        self, client: Any, who: Callable[[], Awaitable[tuple[Principal, str]]], loop: Loop, key: str, address: str
+    ) -> None:
+        self._client, self._who, self._loop = client, who, loop
         self._key, self._address = key, address
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -56,7 +57,7 @@ class _Speaking:
 
         async def call(message: Any, **options: Any) -> Any:
             self._loop.check()
-            token = CALL.set(self._call(message))
+            token = CALL.set(self._call(message, *await self._who()))
             try:
                 return await method(message, **options)
             finally:
@@ -72,7 +73,8 @@ class _Speaking:
             if self._key:
                 raise ValueError(_NO_KEY)
             context = copy_context()
-            context.run(CALL.set, self._call(message))
+            principal, credentials = await self._who()
+            context.run(CALL.set, self._call(message, principal, credentials))
             replies = context.run(method, message, **options)
             try:
                 while True:
@@ -86,7 +88,7 @@ class _Speaking:
 
         return stream
 
-    def _call(self, message: Any) -> Call:
+    def _call(self, message: Any, principal: Principal, credentials: str) -> Call:
         key = None
         if self._key and (hasattr(message, "__iter__") or hasattr(message, "__aiter__")):
             raise ValueError(_NO_KEY)
@@ -94,11 +96,11 @@ class _Speaking:
             key = IdempotencyKey(self._key, hashlib.sha256(bytes(message)).digest())
         return Call(
             method="",
-            principal=self._principal,
+            principal=principal,
             request_id=f"test-{secrets.token_hex(8)}",
             deadline=time.monotonic() + TIMEOUT,
             service="gateway",
             address=self._address,
             idempotency=key,
-            credentials=self._token,
+            credentials=credentials,
         )

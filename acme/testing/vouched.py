@@ -14,7 +14,7 @@ import json
 from dataclasses import asdict
 from typing import Final
 
-from acme.context import Kind, Principal
+from acme.context import Kind, Membership, Principal
 from acme.ports import Cipher
 from acme.tokens import Verifier
 
@@ -23,10 +23,10 @@ _PURPOSE: Final = "testing/vouched"
 
 
 def vouch(principal: Principal, cipher: Cipher) -> str:
-    """A token of the kit's for a user; "" for anybody else."""
-    if principal.kind is not Kind.USER:
+    """A token of the kit's for a user or a service account; "" for anybody else."""
+    if principal.kind not in (Kind.USER, Kind.SERVICE_ACCOUNT):
         return ""
-    plain = json.dumps({**asdict(principal), "scopes": sorted(principal.scopes)}).encode()
+    plain = json.dumps(asdict(principal), default=sorted).encode()  # sets are all that JSON lacks
     return _PREFIX + base64.urlsafe_b64encode(cipher.seal(_PURPOSE, plain)).decode()
 
 
@@ -50,8 +50,14 @@ class Vouched:
             held = json.loads(self._cipher.open(_PURPOSE, sealed))
         except (ValueError, binascii.Error):
             return None
-        return Principal(**{**held, "kind": Kind(held["kind"]), "scopes": frozenset(held["scopes"])})
+        memberships = {name: _membership(**said) for name, said in held["memberships"].items()}
+        read = {"kind": Kind(held["kind"]), "scopes": frozenset(held["scopes"]), "memberships": memberships}
+        return Principal(**{**held, **read})
 
     async def verify(self, token: str) -> Principal:
         """As the verifier does."""
         return await self._verifier.verify(token)
+
+
+def _membership(role: str, permissions: list[str], default_role: str, teams: list[str]) -> Membership:
+    return Membership(role, frozenset(permissions), default_role, tuple(teams))

@@ -8,17 +8,25 @@ same transaction. So nobody can wait in somebody else's account for its owner to
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from datetime import datetime, timedelta
-from typing import Final, NoReturn
+from typing import Final
 
-from acme import Clock, Fault, Invalid, NotFound, Stale, authorise, events, new_id, work
+from acme import Clock, NotFound, Stale, authorise, events, new_id, work
 from acme.contracts.users.v1 import (
+    ChangeEmailReply,
+    ChangeEmailRequest,
+    ChangePasswordReply,
+    ChangePasswordRequest,
+    ConfirmEmailChangeRequest,
     CreateUserReply,
     CreateUserRequest,
     GetMeRequest,
-    SessionRevoked,
+    RequestPasswordResetReply,
+    RequestPasswordResetRequest,
+    ResetPasswordReply,
+    ResetPasswordRequest,
+    UndoEmailChangeReply,
+    UndoEmailChangeRequest,
     UpdateMeRequest,
     User,
     UserCreated,
@@ -27,16 +35,21 @@ from acme.contracts.users.v1 import (
     UserUpdated,
     VerifyEmailRequest,
 )
-from acme_users import passwords
+from acme_users import profile
+from acme_users.account_mails import AccountMails
 from acme_users.addresses import Address
+from acme_users.choice import Choice
+from acme_users.emails import EmailChanges
+from acme_users.mail_tokens import digest, new_token, void
 from acme_users.mails import Mails
 from acme_users.passwords import Passwords
-from acme_users.store import AccountStore, AuthorityStore, Holder, NewAccount, SessionStore, Verification
+from acme_users.recovery import Recovery, parse
+from acme_users.signout import SignOut
+from acme_users.store import AccountStore, MailTokenStore, NewAccount, Verification
+from acme_users.throttles import Throttles
 
 TOKEN_LIFE: Final = timedelta(hours=24)
 """For so long a token proves an address."""
-MUTABLE: Final = ("display_name",)
-"""Fields that an update mask may name."""
 
 _TOKEN_PREFIX: Final = "acv_"  # noqa: S105 - it makes leaked tokens recognisable; the secret comes after it
 
@@ -47,29 +60,32 @@ class Users(UsersBase):
     def __init__(
         self,
         store: AccountStore,
-        sessions: SessionStore,
-        authority: AuthorityStore,
+        tokens: MailTokenStore,
+        choice: Choice,
         passwords: Passwords,
+        throttles: Throttles,
+        sign_out: SignOut,
+        recovery: Recovery,
+        emails: EmailChanges,
         mails: Mails,
+        account_mails: AccountMails,
         clock: Clock,
         region: str,
     ) -> None:
-        self._store, self._sessions, self._authority = store, sessions, authority
-        self._passwords, self._mails, self._clock, self._region = passwords, mails, clock, region
+        self._store, self._tokens, self._choice, self._passwords = store, tokens, choice, passwords
+        self._throttles, self._sign_out, self._recovery, self._emails = throttles, sign_out, recovery, emails
+        self._mails, self._account_mails, self._clock, self._region = mails, account_mails, clock, region
 
     async def create_user(self, message: CreateUserRequest) -> CreateUserReply:
-        """Signs up. Every branch hashes once, writes one mail, commits once and gives the same reply.
+        """Signs up. Every branch hashes once, writes one mail, commits once and gives the same reply. An address that got
+        too many mails gets none.
 
         Raises:
             Invalid: not an address, or a password that nobody may choose.
             Unavailable: too many log-ins at the moment.
         """
-        try:
-            address = Address.parse(message.email)
-        except ValueError as error:
-            fault = Fault("/email", "format", "An e-mail address is expected, such as ann@example.com.")
-            raise Invalid("The e-mail address is none.", faults=[fault]) from error
-        passwords.check(message.password)
+        address = parse(message.email, "/email")
+        self._choice.check(message.password, (address.text, message.display_name), pointer="/password")
         password_hash = await self._passwords.hash(message.password)
         async with work(last=True):
             await self._sign_up(self._newcomer(address, password_hash, message.display_name))
@@ -82,28 +98,29 @@ class Users(UsersBase):
             Invalid: the token is unknown, used or expired, or somebody else has proved the address.
         """
         now = self._clock.now()
-        token = await self._store.verification(_digest(message.token), at=now)
+        token = await self._store.verification(digest(message.token), at=now)
         if token is None:
-            _void()
+            void()
         holder = await self._store.lock_holder(token.address.key)
         # Of several tokens of an address used at once, the first to get here takes all of them with it.
         if token.digest not in await self._store.consume_verifications(token.address.key):
-            _void()
+            void()
         if holder is not None and holder.verified:
-            _void()
+            void()
+        if await self._tokens.former_holder(token.address.key, at=now) is not None:
+            void()  # an account has left the address, and may come back
         if token.pending is None:
             if holder is None or holder.id != token.user_id:
-                _void()
+                void()
             await self._store.mark_verified(holder.id, at=now)
             return await self._proved(holder.id, now)
         newcomer = self._newcomer(token.address, *token.pending)
-        epoch = None if holder is None else await self._strip(holder, now)
+        gone = None if holder is None else await self._sign_out.strip(holder.id, now=now)
         if not await self._store.create_account(newcomer, verified_at=now, at=now):
-            _void()
+            void()
         self._tell_created(newcomer, now)
         user = await self._proved(newcomer.id, now)
-        if holder is not None and epoch is not None:
-            await self._authority.announce(subject=holder.id, epoch=epoch, at=now)
+        await self._sign_out.announce(gone, now=now)
         return user
 
     async def get_me(self, message: GetMeRequest) -> User:
@@ -113,18 +130,14 @@ class Users(UsersBase):
         """Sets the fields that the mask names; an empty mask changes nothing.
 
         Raises:
-            Invalid: the mask names a field that nobody can set.
+            Invalid: the mask names a field that nobody can set, or a value is none of its kind.
             Stale: the account has another version than `if_match`.
         """
         user_id = authorise.own("users.me.update")
         paths = message.update_mask.paths if message.update_mask is not None else []
-        if unknown := sorted(set(paths).difference(MUTABLE)):
-            faults = [Fault("/update_mask", "unknown_field", f"{path} cannot be changed") for path in unknown]
-            raise Invalid(f"An update may name {', '.join(MUTABLE)}.", faults=faults)
+        values = profile.changes(message, paths)
         now = self._clock.now()
-        changed = bool(paths) and await self._store.rename(
-            user_id, message.display_name, version=message.if_match, at=now
-        )
+        changed = bool(values) and await self._store.update(user_id, values, version=message.if_match, at=now)
         user = await self._user(user_id)
         if not changed and message.if_match is not None and message.if_match != user.version:
             raise Stale(
@@ -135,37 +148,59 @@ class Users(UsersBase):
             events.add(UserUpdated(user_id=user_id, version=user.version, updated_at=now))
         return user
 
+    async def change_password(self, message: ChangePasswordRequest) -> ChangePasswordReply:
+        await self._recovery.change(message)
+        return ChangePasswordReply()
+
+    async def request_password_reset(self, message: RequestPasswordResetRequest) -> RequestPasswordResetReply:
+        await self._recovery.request_reset(message)
+        return RequestPasswordResetReply()
+
+    async def reset_password(self, message: ResetPasswordRequest) -> ResetPasswordReply:
+        await self._recovery.reset(message)
+        return ResetPasswordReply()
+
+    async def change_email(self, message: ChangeEmailRequest) -> ChangeEmailReply:
+        await self._emails.ask(message)
+        return ChangeEmailReply()
+
+    async def confirm_email_change(self, message: ConfirmEmailChangeRequest) -> User:
+        return await self._user(await self._emails.confirm(message.token))
+
+    async def undo_email_change(self, message: UndoEmailChangeRequest) -> UndoEmailChangeReply:
+        await self._emails.undo(message.token)
+        return UndoEmailChangeReply()
+
     def _newcomer(self, address: Address, password_hash: bytes, display_name: str) -> NewAccount:
         ids = new_id("usr", self._clock), new_id("org", self._clock)
         return NewAccount(ids[0], address, password_hash, display_name, ids[1], self._region)
 
     async def _sign_up(self, newcomer: NewAccount) -> None:
         now = self._clock.now()
-        if await self._store.create_account(newcomer, verified_at=None, at=now):
-            self._tell_created(newcomer, now)
-            await self._ask_for_proof(newcomer, newcomer.id, now)
+        address = newcomer.address
+        if await self._tokens.former_holder(address.key, at=now) is not None:
+            if await self._throttles.may_mail(address):
+                self._account_mails.address_left(address.text)
             return
-        holder = await self._store.lock_holder(newcomer.address.key)
+        created = await self._store.create_account(newcomer, verified_at=None, at=now)
+        if created:
+            self._tell_created(newcomer, now)
+        holder = None if created else await self._store.lock_holder(address.key)
+        if not await self._throttles.may_mail(address):
+            return
         if holder is not None and holder.verified:
             # To the address that was proved: the one typed now may be another mailbox that we take for the same.
             self._mails.already_signed_up(holder.email)
         else:
-            await self._ask_for_proof(newcomer, None, now)
+            await self._ask_for_proof(newcomer, newcomer.id if created else None, now)
 
     async def _ask_for_proof(self, newcomer: NewAccount, user_id: str | None, now: datetime) -> None:
         """Sends a token for an account that exists, or for a pending sign-up."""
-        token = _TOKEN_PREFIX + secrets.token_urlsafe(32)
+        token = new_token(_TOKEN_PREFIX)
         pending = (newcomer.password_hash, newcomer.display_name) if user_id is None else None
-        verification = Verification(_digest(token), newcomer.address, user_id, pending)
+        verification = Verification(digest(token), newcomer.address, user_id, pending)
         await self._store.add_verification(verification, expires_at=now + TOKEN_LIFE)
         self._mails.verify_address(newcomer.address.text, token)
-
-    async def _strip(self, holder: Holder, now: datetime) -> int:
-        """Takes address, password and sessions from an account; returns the epoch below which its tokens are dead."""
-        epoch = await self._store.strip(holder.id, at=now)
-        for session_id in await self._sessions.revoke_sessions(holder.id, at=now):
-            events.add(SessionRevoked(user_id=holder.id, session_id=session_id, reason="address_lost", revoked_at=now))
-        return epoch
 
     def _tell_created(self, account: NewAccount, now: datetime) -> None:
         events.add(
@@ -192,15 +227,7 @@ class Users(UsersBase):
             created_at=account.created_at,
             updated_at=account.updated_at,
             version=account.version,
+            avatar_url=account.avatar_url,
+            locale=account.locale,
+            time_zone=account.time_zone,
         )
-
-
-def _digest(token: str) -> bytes:
-    """What is stored of a token. 256 random bits need no salt and no slow hash."""
-    return hashlib.sha256(token.encode()).digest()
-
-
-def _void() -> NoReturn:
-    """One answer for every token that proves nothing: which reason it is would tell of other people's sign-ups."""
-    message = "The token is unknown, used or expired: sign up again to get another one."
-    raise Invalid(message, reason="token_invalid", faults=[Fault("/token", "token_invalid", message)])

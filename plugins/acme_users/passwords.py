@@ -1,7 +1,7 @@
-"""Passwords by NIST SP 800-63B-4, hashed with argon2id by OWASP's parameters.
+"""Passwords hashed with argon2id by OWASP's parameters.
 
-A password is normalised (NFKC), has at least 15 code points then, and at most 1,024 bytes; there are no rules on what it
-is made of. The hash is kept sealed, so that a stolen database gives nobody anything to guess against.
+A password is normalised (NFKC) first; which ones may be chosen is in `choice.py`. The hash is kept sealed, so that a stolen
+database gives nobody anything to guess against.
 
 One hash takes about 30 ms of one core and 19 MiB. It is made on threads of our own with the lowest priority (nice 19:
 logging in waits, everything else does not), behind a bounded queue: past it the answer is 503 at once, and memory and
@@ -26,14 +26,9 @@ from typing import Final, Self, TypeVar
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
-from acme import Cipher, Fault, Invalid, Unavailable
+from acme import Cipher, Unavailable
 
 T = TypeVar("T")
-
-SHORTEST: Final = 15
-"""Code points after NFKC: what SP 800-63B-4 asks where the password is the only factor."""
-LONGEST: Final = 1024
-"""Bytes of UTF-8 after NFKC."""
 
 ARGON2: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, hash_len=32, salt_len=16)
 """OWASP Password Storage: argon2id, m = 19 MiB, t = 2, p = 1. Another choice reaches each account at its next log-in."""
@@ -41,21 +36,6 @@ ARGON2: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1
 # The hash of 32 random bytes that nobody kept.
 _NOBODY: Final = "$argon2id$v=19$m=19456,t=2,p=1$/GxhzFnE7N7EtMuE5dEGQg$AMvf2KS8iQZRTYFlC5HAxYtBMiPfXma8gaRbzv2jyEw"
 _PURPOSE: Final = "passwords"
-
-
-def check(password: str) -> None:
-    """Returns when the password may be chosen.
-
-    Raises:
-        Invalid: it is too short or too long.
-    """
-    normal = _normal(password)
-    if len(normal) < SHORTEST:
-        message = f"A password has at least {SHORTEST} characters; any are allowed, a few words make a good one."
-        raise Invalid("The password is too short.", faults=[Fault("/password", "min_length", message)])
-    if len(normal.encode()) > LONGEST:
-        message = f"A password has at most {LONGEST} bytes of UTF-8 once normalised (NFKC)."
-        raise Invalid("The password is too long.", faults=[Fault("/password", "max_bytes", message)])
 
 
 class Passwords:

@@ -30,17 +30,24 @@ from acme.contracts.users.v1 import (
     ListSessionsReply,
     ListSessionsRequest,
     RefreshSessionRequest,
+    RevokeAllSessionsReply,
+    RevokeAllSessionsRequest,
     SessionCreated,
     SessionRevoked,
     SessionsBase,
     SessionTokens,
+    StepUpReply,
+    StepUpRequest,
 )
 from acme.contracts.users.v1 import Session as SessionMessage
-from acme_users.addresses import Address
 from acme_users.passwords import Passwords
+from acme_users.proof import Proof
 from acme_users.refresh import RefreshToken, RefreshTokens, Use, judge
 from acme_users.signing import AccessTokens
+from acme_users.signout import SignOut
+from acme_users.step_up import StepUp
 from acme_users.store import NEWEST, AccountStore, AuthorityStore, Holder, Identity, Session, SessionStore
+from acme_users.throttles import typed
 
 USER_AGENT: Final = 200
 """Characters kept of a User-Agent."""
@@ -65,14 +72,18 @@ class Sessions(SessionsBase):
         accounts: AccountStore,
         authority: AuthorityStore,
         passwords: Passwords,
+        proof: Proof,
         refresh: RefreshTokens,
         access: AccessTokens,
+        step_up: StepUp,
+        sign_out: SignOut,
         policy: Policy,
         clock: Clock,
         pages: Pages,
     ) -> None:
         self._store, self._accounts, self._authority = store, accounts, authority
-        self._passwords, self._refresh, self._access = passwords, refresh, access
+        self._passwords, self._proof, self._refresh, self._access = passwords, proof, refresh, access
+        self._step_up, self._sign_out = step_up, sign_out
         self._policy, self._clock, self._pages = policy, clock, pages
 
     async def create_session(self, message: CreateSessionRequest) -> SessionTokens:
@@ -81,6 +92,7 @@ class Sessions(SessionsBase):
         Raises:
             Unauthenticated: no account has this address and password (reason `invalid_credentials`).
             Denied: the password is right, the address unproved, and that is not enough here (`email_not_verified`).
+            Exhausted: too many failed attempts at the account, wherever, or by this client.
             Unavailable: too many log-ins at the moment.
         """
         for _ in range(2):  # the second time when another log-in renewed the hash between our look and our transaction
@@ -145,14 +157,23 @@ class Sessions(SessionsBase):
             await self._end(session, "signed_out", self._clock.now())
         return DeleteSessionReply()
 
+    async def revoke_all_sessions(self, message: RevokeAllSessionsRequest) -> RevokeAllSessionsReply:
+        user_id = authorise.own("sessions.delete")
+        keep = current().principal.session if message.keep_current else ""
+        now = self._clock.now()
+        ended = await self._sign_out.sessions(user_id, keep=keep, reason="signed_out", now=now)
+        await self._sign_out.announce_sessions(ended, now=now)
+        return RevokeAllSessionsReply()
+
+    async def step_up(self, message: StepUpRequest) -> StepUpReply:
+        return await self._step_up.step_up(message)
+
     async def _prove(self, message: CreateSessionRequest) -> tuple[Holder, bytes]:
         """The account with this address and password, and the hash that was compared."""
-        try:
-            holder = await self._accounts.holder(Address.parse(message.email).key)
-        except ValueError:
-            holder = None  # nobody signs up with it
+        key = typed(message.email)
+        holder = await self._accounts.holder(key)  # nobody signs up with what is no address
         password_hash = None if holder is None else holder.password_hash
-        matched = await self._passwords.matches(password_hash, message.password)
+        matched = await self._proof.matches(key, password_hash, message.password)
         if not matched or holder is None or password_hash is None:
             raise _wrong()
         if self._policy.verified_only and not holder.verified:
@@ -176,6 +197,7 @@ class Sessions(SessionsBase):
             address=current().address,
             created_at=now,
             expires_at=now + self._policy.life,
+            authenticated_at=now,
         )
         await self._store.add_session(session)
         events.add(SessionCreated(user_id=holder.id, session_id=session.id, created_at=now))

@@ -111,10 +111,9 @@ class AccessTokens:
             "exp": now + int(self.life.total_seconds()),
             "jti": secrets.token_urlsafe(16),
             "sid": session.id,
-            "auth_time": int(session.created_at.timestamp()),
+            "auth_time": int(session.authenticated_at.timestamp()),
             "scope": "*",
             "org": identity.organization_id,
-            "roles": identity.roles,
             "region": identity.region,
             "epoch": identity.epoch,
         }

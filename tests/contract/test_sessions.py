@@ -117,7 +117,6 @@ async def test_an_access_token_has_the_claims_of_its_profile_and_a_published_key
         "sid": tokens.session_id,
         "scope": "*",
         "org": ann.organization,
-        "roles": {ann.organization: "owner"},
         "region": "local",
         "epoch": 0,
     }

@@ -86,6 +86,8 @@ async def test_signing_up_makes_an_account_with_a_personal_organisation(
         created_at=me.created_at,
         updated_at=me.created_at,
         version=1,
+        locale="en",
+        time_zone="UTC",
     )
     assert await platform.outbox("users", key=me.id) == [
         UserCreated(user_id=me.id, organization_id=me.organization_id, region="local", created_at=me.created_at),
@@ -152,7 +154,7 @@ async def test_ten_sign_ups_of_one_address_at_once_make_one_account(
     before = len(await platform.outbox("users"))
     replies = await asyncio.gather(*(people.sign_up(email, name=f"Ann {number}") for number in range(10)))
     assert replies == [CreateUserReply()] * 10
-    await platform.mailbox.wait(email, number=10)
+    await platform.mailbox.wait(email, number=5)  # and no more: see throttles.py
     created = (await platform.outbox("users"))[before:]
     assert [type(event) for event in created] == [UserCreated]
 
@@ -346,7 +348,7 @@ async def test_an_update_without_fields_changes_nothing(platform: Platform, ann:
 
 
 @pytest.mark.parametrize("path", ["email", "version", "nonsense"])
-async def test_only_the_name_can_be_changed(platform: Platform, ann: Caller, path: str) -> None:
+async def test_what_is_not_of_the_profile_cannot_be_set(platform: Platform, ann: Caller, path: str) -> None:
     with pytest.raises(Invalid):
         await platform.stub(UsersStub, as_=ann).update_me(UpdateMeRequest(update_mask=FieldMask(paths=[path])))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -9,8 +10,6 @@ from typing import Final
 from acme import Statements
 from acme_users.addresses import Address
 
-MOST_ROLES: Final = 50
-"""Roles that a token carries at most."""
 EARLIEST: Final = (datetime.fromtimestamp(0, UTC), "")
 """The position before the first membership."""
 
@@ -28,6 +27,9 @@ class Account:
     created_at: datetime
     updated_at: datetime
     version: int
+    avatar_url: str
+    locale: str
+    time_zone: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,6 @@ class Identity:
     epoch: int
     organization_id: str
     region: str
-    roles: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,22 +130,25 @@ class AccountStore:
         row = await self._database.fetchrow(
             """
             SELECT id, coalesce(email, ''), email_verified_at IS NOT NULL, display_name, organization_id, region,
-                   created_at, updated_at, version
+                   created_at, updated_at, version, avatar_url, locale, time_zone
             FROM users WHERE id = $1
             """,
             user_id,
         )
         return None if row is None else Account(*row)
 
-    async def rename(self, user_id: str, display_name: str, *, version: int | None, at: datetime) -> bool:
-        """False when the account has another version; `None` is any."""
+    async def update(self, user_id: str, values: Mapping[str, str], *, version: int | None, at: datetime) -> bool:
+        """Sets fields of the profile, by name. False when the account has another version; `None` is any."""
         status = await self._database.execute(
             """
-            UPDATE users SET display_name = $2, updated_at = $4, version = version + 1
-            WHERE id = $1 AND version = coalesce($3, version)
+            UPDATE users
+            SET display_name = coalesce($2, display_name), avatar_url = coalesce($3, avatar_url),
+                locale = coalesce($4, locale), time_zone = coalesce($5, time_zone),
+                updated_at = $7, version = version + 1
+            WHERE id = $1 AND version = coalesce($6, version)
             """,
             user_id,
-            display_name,
+            *(values.get(name) for name in ("display_name", "avatar_url", "locale", "time_zone")),
             version,
             at,
         )
@@ -194,20 +198,10 @@ class AccountStore:
 
     async def identity(self, user_id: str) -> Identity:
         """Of an account that exists: a session's foreign key keeps its holder."""
-        row = await self._database.fetchrow(
-            """
-            SELECT u.epoch, u.organization_id, u.region,
-                   (SELECT jsonb_object_agg(m.organization_id, m.role)
-                    FROM (SELECT organization_id, role FROM memberships WHERE user_id = u.id
-                          ORDER BY joined_at, organization_id LIMIT $2) AS m)
-            FROM users AS u WHERE u.id = $1
-            """,
-            user_id,
-            MOST_ROLES,
-        )
+        row = await self._database.fetchrow("SELECT epoch, organization_id, region FROM users WHERE id = $1", user_id)
         if row is None:
             raise LookupError("there is no such account")
-        return Identity(row[0], row[1], row[2], row[3] or {})
+        return Identity(*row)
 
     # ---- proving an address -------------------------------------------------------------------------------------
 
@@ -247,6 +241,10 @@ class AccountStore:
             "DELETE FROM email_verifications WHERE email_key = $1 RETURNING digest", email_key
         )
         return {row[0] for row in rows}
+
+    async def void_verifications(self, user_id: str) -> None:
+        """Deletes the tokens that prove an address for this account."""
+        await self._database.execute("DELETE FROM email_verifications WHERE user_id = $1", user_id)
 
     async def purge_verifications(self, *, expired_by: datetime, limit: int) -> int:
         """Deletes up to `limit` tokens that have expired, and returns how many it were."""

@@ -1,7 +1,8 @@
-"""What verifiers of access tokens need to know: keys and revocations."""
+"""What verifiers of access tokens need to know: keys, revocations, and whose grants have changed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -29,20 +30,26 @@ class KeySet:
 
 
 @dataclass(frozen=True, slots=True)
-class Revocation:
-    """One entry of the authority's feed: of a session, or of a subject's tokens below an epoch."""
+class Entry:
+    """One entry of the authority's feed. Exactly one of the four names is given."""
 
     sequence: int
     session_id: str | None
+    """Of a session, or of an access token for programs: it has ended."""
     subject: str | None
+    """Its access tokens below `epoch` are dead."""
     epoch: int
+    grants_of: str | None
+    """A subject whose memberships have changed."""
+    organization_id: str | None
+    """An organisation in which those of many have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """Revocations after some sequence number, and the counters of the same moment."""
+    """Entries after some sequence number, and the counters of the same moment."""
 
-    revocations: tuple[Revocation, ...]
+    entries: tuple[Entry, ...]
     last_sequence: int
     key_version: int
 
@@ -54,9 +61,20 @@ class AuthorityStore:
         self._database = database
 
     async def announce(
-        self, *, at: datetime, session_id: str | None = None, subject: str | None = None, epoch: int = 0
+        self,
+        *,
+        at: datetime,
+        session_id: str | None = None,
+        subject: str | None = None,
+        epoch: int = 0,
+        grants_of: str | None = None,
+        organization_id: str | None = None,
     ) -> None:
-        """Adds a revocation to the feed, with the next sequence number. The last statement of its transaction.
+        """Adds an entry to the feed, with the next sequence number. The last statement of its transaction.
+
+        One of these: `session_id`, a session or a token for programs that has ended; `subject`, whose tokens below
+        `epoch` are dead; `grants_of`, a subject whose memberships (or teams) this transaction changed;
+        `organization_id`, where it changed those of many members at once.
 
         Not a sequence of PostgreSQL's: that gives out numbers when they are asked for, so a transaction with a lower
         number may commit after one with a higher, and a verifier that has seen the higher would never ask for the lower
@@ -69,23 +87,42 @@ class AuthorityStore:
             WITH counter AS (
                 UPDATE authority SET last_sequence = last_sequence + 1 RETURNING last_sequence
             )
-            INSERT INTO authority_changes (sequence, session_id, subject, epoch, created_at)
-            SELECT last_sequence, $1, $2, $3, $4 FROM counter
+            INSERT INTO authority_changes (sequence, session_id, subject, epoch, grants_of, organization_id, created_at)
+            SELECT last_sequence, $1, $2, $3, $4, $5, $6 FROM counter
             """,
             session_id,
             subject,
             epoch,
+            grants_of,
+            organization_id,
+            at,
+        )
+
+    async def announce_ended(self, ids: Sequence[str], *, at: datetime) -> None:
+        """`announce` for several sessions, or tokens for programs, at once; nothing for none."""
+        await self._database.execute(
+            """
+            WITH counter AS (
+                UPDATE authority SET last_sequence = last_sequence + cardinality($1::text[])
+                WHERE cardinality($1::text[]) > 0 RETURNING last_sequence
+            )
+            INSERT INTO authority_changes (sequence, session_id, created_at)
+            SELECT c.last_sequence - cardinality($1::text[]) + ended.number, ended.id, $2
+            FROM counter AS c, unnest($1::text[]) WITH ORDINALITY AS ended (id, number)
+            """,
+            list(ids),
             at,
         )
 
     async def feed(self, since: int, *, limit: int) -> Feed:
-        """Revocations after `since`, oldest first, and the counters: one statement, so one moment."""
+        """Entries after `since`, oldest first, and the counters: one statement, so one moment."""
         rows = await self._database.fetch(
             """
-            SELECT a.last_sequence, a.key_version, c.sequence, c.session_id, c.subject, c.epoch
+            SELECT a.last_sequence, a.key_version,
+                   c.sequence, c.session_id, c.subject, c.epoch, c.grants_of, c.organization_id
             FROM authority AS a
             LEFT JOIN LATERAL (
-                SELECT sequence, session_id, subject, epoch FROM authority_changes
+                SELECT sequence, session_id, subject, epoch, grants_of, organization_id FROM authority_changes
                 WHERE sequence > $1 ORDER BY sequence LIMIT $2
             ) AS c ON true
             ORDER BY c.sequence
@@ -93,8 +130,8 @@ class AuthorityStore:
             since,
             limit,
         )
-        revocations = tuple(Revocation(*tuple(row)[2:]) for row in rows if row[2] is not None)
-        return Feed(revocations, rows[0][0], rows[0][1])
+        entries = tuple(Entry(*tuple(row)[2:]) for row in rows if row[2] is not None)
+        return Feed(entries, rows[0][0], rows[0][1])
 
     async def lock_keys(self) -> None:
         """Nobody else changes keys before this transaction ends."""
@@ -140,8 +177,8 @@ class AuthorityStore:
             retired_before,
         )
 
-    async def purge_revocations(self, *, announced_by: datetime, limit: int) -> int:
-        """Deletes up to `limit` revocations that concern no live token any more, and returns how many it were."""
+    async def purge_changes(self, *, announced_by: datetime, limit: int) -> int:
+        """Deletes up to `limit` entries that concern no live token any more, and returns how many it were."""
         status = await self._database.execute(
             """
             DELETE FROM authority_changes WHERE sequence IN (

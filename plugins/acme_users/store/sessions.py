@@ -25,6 +25,8 @@ class Session:
     address: str
     created_at: datetime
     expires_at: datetime
+    authenticated_at: datetime
+    """When somebody last proved with a password to be its user."""
     revoked_at: datetime | None = None
 
 
@@ -38,8 +40,8 @@ class SessionStore:
         await self._database.execute(
             """
             INSERT INTO sessions (id, user_id, secret, generation, rotated_at, user_agent, address, created_at,
-                                  expires_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                                  expires_at, authenticated_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
             """,
             session.id,
             session.user_id,
@@ -50,18 +52,27 @@ class SessionStore:
             session.address,
             session.created_at,
             session.expires_at,
+            session.authenticated_at,
         )
 
     async def lock_session(self, session_id: str) -> Session | None:
         """The session, which nobody else rotates or revokes before this transaction ends."""
         row = await self._database.fetchrow(
             """
-            SELECT id, user_id, secret, generation, rotated_at, user_agent, address, created_at, expires_at, revoked_at
+            SELECT id, user_id, secret, generation, rotated_at, user_agent, address, created_at, expires_at,
+                   coalesce(authenticated_at, created_at), revoked_at
             FROM sessions WHERE id = $1 FOR NO KEY UPDATE
             """,
             session_id,
         )
         return None if row is None else Session(*row)
+
+    async def is_alive(self, user_id: str, session_id: str) -> bool:
+        """Whether it is a session of this user that nobody has ended."""
+        found = await self._database.fetchval(
+            "SELECT true FROM sessions WHERE id = $2 AND user_id = $1 AND revoked_at IS NULL", user_id, session_id
+        )
+        return found is not None
 
     async def rotate(self, session_id: str, generation: int, *, at: datetime) -> None:
         """Makes `generation` the current one."""
@@ -72,16 +83,21 @@ class SessionStore:
     async def revoke_session(self, session_id: str, *, at: datetime) -> None:
         await self._database.execute("UPDATE sessions SET revoked_at = $2 WHERE id = $1", session_id, at)
 
-    async def revoke_sessions(self, user_id: str, *, at: datetime) -> list[str]:
-        """Revokes the sessions of a user that could still be used, and returns their ids."""
+    async def renew(self, session_id: str, *, at: datetime) -> None:
+        """Somebody proved again to be the session's user."""
+        await self._database.execute("UPDATE sessions SET authenticated_at = $2 WHERE id = $1", session_id, at)
+
+    async def revoke_sessions(self, user_id: str, *, keep: str = "", at: datetime) -> list[str]:
+        """Revokes the sessions of a user that could still be used, but for `keep`, and returns their ids."""
         rows = await self._database.fetch(
             """
             UPDATE sessions SET revoked_at = $2
-            WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2
+            WHERE user_id = $1 AND id <> $3 AND revoked_at IS NULL AND expires_at > $2
             RETURNING id
             """,
             user_id,
             at,
+            keep,
         )
         return [row[0] for row in rows]
 
@@ -89,7 +105,8 @@ class SessionStore:
         """Sessions that can be used, youngest first, from the first one whose id is below `before`."""
         rows = await self._database.fetch(
             """
-            SELECT id, user_id, secret, generation, rotated_at, user_agent, address, created_at, expires_at
+            SELECT id, user_id, secret, generation, rotated_at, user_agent, address, created_at, expires_at,
+                   coalesce(authenticated_at, created_at)
             FROM sessions
             WHERE user_id = $1 AND id < $2 AND revoked_at IS NULL AND expires_at > $3
             ORDER BY id DESC LIMIT $4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 from acme_projects import plugin as projects_plugin
 
@@ -12,6 +14,7 @@ from acme.contracts.projects.v1 import (
 )
 from acme.plugin import Plugin
 from acme.testing import Platform, User
+from tests.contract.projects.crews import Crew
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +50,10 @@ async def atlas(projects: ProjectsStub) -> Project:
     return await projects.create_project(
         CreateProjectRequest(name="Atlas", description="Maps", labels={"team": "north"})
     )
+
+
+@pytest.fixture
+async def crew(platform: Platform) -> AsyncIterator[Crew]:
+    """An organisation with a project, where the users service is there too."""
+    async with Crew.opened(platform) as crew:
+        yield crew

@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Awaitable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -20,11 +20,17 @@ from acme.contracts.authority.v1 import (
     Change,
     ChangesReply,
     ChangesRequest,
+    GrantsReply,
+    GrantsRequest,
+    IntrospectReply,
+    IntrospectRequest,
     Key,
     KeysReply,
     KeysRequest,
+    Membership,
 )
-from acme.errors import DeadlineExceeded, Unavailable
+from acme.errors import DeadlineExceeded, Refused, Unavailable
+from acme.tokens import Verifier
 
 T = TypeVar("T")
 
@@ -57,6 +63,16 @@ class Authority(AuthorityBase):
     up: bool = True
     asked: int = 0
     """How often the keys were fetched."""
+    members: dict[str, list[Membership]] = field(
+        default_factory=lambda: {"usr_1": [Membership(organization_id="org_1", role="owner", default_role="owner")]}
+    )
+    """What subjects may do where."""
+    opaque: dict[str, IntrospectReply] = field(default_factory=dict)
+    """Opaque tokens."""
+    looked_up: list[str] = field(default_factory=list)
+    """Subjects and opaque tokens that were asked about."""
+    on_the_way: Callable[[], Awaitable[None]] | None = None
+    """Happens between the making of an answer about a subject or an opaque token, and its arrival."""
 
     def __post_init__(self) -> None:
         self.private: dict[str, ECKey] = {}
@@ -84,6 +100,33 @@ class Authority(AuthorityBase):
     def revoke_epochs(self, subject: str, epoch: int) -> None:
         self.revoked.append(Change(sequence=len(self.revoked) + 1, subject=subject, epoch=epoch))
 
+    def change_grants(self, subject: str, *members: Membership) -> None:
+        """The subject has these memberships from now on."""
+        self.members[subject] = list(members)
+        self.revoked.append(Change(sequence=len(self.revoked) + 1, grants_of=subject))
+
+    def change_organization(self, organization_id: str) -> None:
+        """Something about the memberships of many changes; `members` says what."""
+        self.revoked.append(Change(sequence=len(self.revoked) + 1, organization_id=organization_id))
+
+    def make_token(self, number: int = 1, subject: str = "usr_1", *, seconds: float = 86_400) -> str:
+        """An opaque token, "pat_…" of this number."""
+        token = f"{'acs_' if subject.startswith('sva_') else 'acp_'}{number:043}"
+        self.opaque[token] = IntrospectReply(
+            active=True,
+            token_id=f"pat_{number}",
+            subject=subject,
+            scopes=["projects.read"],
+            organization_id="org_1",
+            region="us-east",
+            expires_at=self.clock.now() + timedelta(seconds=seconds),
+        )
+        return token
+
+    def end_token(self, token: str) -> None:
+        """Revokes an opaque token."""
+        self.revoke_session(self.opaque.pop(token).token_id)
+
     async def keys(self, message: KeysRequest) -> KeysReply:
         self.asked += 1
         self._answer()
@@ -93,9 +136,30 @@ class Authority(AuthorityBase):
         self._answer()
         waiting = self.revoked[message.since :]
         changes = waiting[: self.page]
-        latest = changes[-1].sequence if changes else message.since
+        latest = changes[-1].sequence if changes else len(self.revoked)
         more = len(waiting) > len(changes)
         return ChangesReply(changes=changes, latest=latest, key_version=self.key_version, more=more)
+
+    async def grants(self, message: GrantsRequest) -> GrantsReply:
+        self._answer()
+        self.looked_up.append(message.subject)
+        reply = self._grants(message.subject)
+        if self.on_the_way is not None:
+            await self.on_the_way()
+        return reply
+
+    async def introspect(self, message: IntrospectRequest) -> IntrospectReply:
+        self._answer()
+        self.looked_up.append(message.token)
+        reply = self.opaque.get(message.token, IntrospectReply())
+        if reply.active:
+            reply = replace(reply, grants=self._grants(reply.subject))
+        if self.on_the_way is not None:
+            await self.on_the_way()
+        return reply
+
+    def _grants(self, subject: str) -> GrantsReply:
+        return GrantsReply(memberships=list(self.members.get(subject, ())), sequence=len(self.revoked))
 
     def _answer(self) -> None:
         if not self.up:
@@ -118,7 +182,6 @@ class Authority(AuthorityBase):
             "sid": "ses_1",
             "scope": "*",
             "org": "org_1",
-            "roles": {"org_1": "owner"},
             "region": "us-east",
             "epoch": 1,
             "auth_time": now,
@@ -153,6 +216,23 @@ class Direct(AuthorityStub):
 
     async def changes(self, message: ChangesRequest, *, timeout: float | None = None, **_: Any) -> ChangesReply:
         return await _within(timeout, self._authority.changes(message))
+
+    async def grants(self, message: GrantsRequest, *, timeout: float | None = None, **_: Any) -> GrantsReply:
+        return await _within(timeout, self._authority.grants(message))
+
+    async def introspect(
+        self, message: IntrospectRequest, *, timeout: float | None = None, **_: Any
+    ) -> IntrospectReply:
+        return await _within(timeout, self._authority.introspect(message))
+
+
+async def refusal(verifier: Verifier, token: str) -> Refused:
+    """What the verifier says to a token that proves nothing."""
+    try:
+        await verifier.verify(token)
+    except Refused as refused:
+        return refused
+    raise AssertionError("the token was believed")
 
 
 async def _within(timeout: float | None, call: Awaitable[T]) -> T:

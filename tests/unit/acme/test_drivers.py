@@ -10,7 +10,7 @@ import pytest
 
 from acme import drivers
 
-OPENERS = {"database": "open", "cache": "open_cache", "broadcast": "open_broadcast"}
+OPENERS = {"database": "open", "cache": "open_cache", "limiter": "open_limiter", "broadcast": "open_broadcast"}
 
 
 @pytest.mark.parametrize(("port", "scheme"), [(port, each) for port, of in drivers.DRIVERS.items() for each in of])
@@ -23,6 +23,7 @@ def test_every_scheme_leads_to_a_module_that_opens(port: str, scheme: str) -> No
     [
         ("database", "postgres:, postgresql:"),
         ("cache", "memory:, redis:, rediss:"),
+        ("limiter", "memory:, redis:, rediss:"),
         ("broadcast", "memory:, redis:, rediss:"),
     ],
 )

@@ -6,9 +6,14 @@ __all__ = (
     "Change",
     "ChangesReply",
     "ChangesRequest",
+    "GrantsReply",
+    "GrantsRequest",
+    "IntrospectReply",
+    "IntrospectRequest",
     "Key",
     "KeysReply",
     "KeysRequest",
+    "Membership",
 )
 
 import datetime
@@ -40,6 +45,9 @@ class Change(betterproto2.Message):
     """
 
     sequence: "int" = betterproto2.field(1, betterproto2.TYPE_INT64)
+    """
+    Its place in the feed.
+    """
 
     session_id: "str | None" = betterproto2.field(
         2, betterproto2.TYPE_STRING, optional=True, group="revoked"
@@ -55,7 +63,24 @@ class Change(betterproto2.Message):
     Tokens of this subject (claim sub) with an epoch lower than `epoch`.
     """
 
+    grants_of: "str | None" = betterproto2.field(
+        5, betterproto2.TYPE_STRING, optional=True, group="revoked"
+    )
+    """
+    Not a token: what this subject may do has changed, so that its grants have to be asked for again.
+    """
+
+    organization_id: "str | None" = betterproto2.field(
+        6, betterproto2.TYPE_STRING, optional=True, group="revoked"
+    )
+    """
+    The same, for every member of this organisation.
+    """
+
     epoch: "int" = betterproto2.field(4, betterproto2.TYPE_INT64)
+    """
+    Of `subject`; 0 otherwise.
+    """
 
 
 default_message_pool.register_message("acme.authority.v1", "Change", Change)
@@ -100,12 +125,99 @@ default_message_pool.register_message(
 
 
 @dataclass(eq=False, repr=False)
+class GrantsReply(betterproto2.Message):
+    memberships: "list[Membership]" = betterproto2.field(
+        1, betterproto2.TYPE_MESSAGE, repeated=True
+    )
+    """
+    In the order of joining; those that have expired are left out.
+    """
+
+    sequence: "int" = betterproto2.field(2, betterproto2.TYPE_INT64)
+    """
+    Sequence number of the last change that they include.
+    """
+
+
+default_message_pool.register_message("acme.authority.v1", "GrantsReply", GrantsReply)
+
+
+@dataclass(eq=False, repr=False)
+class GrantsRequest(betterproto2.Message):
+    subject: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    A user or a service account.
+    """
+
+
+default_message_pool.register_message(
+    "acme.authority.v1", "GrantsRequest", GrantsRequest
+)
+
+
+@dataclass(eq=False, repr=False)
+class IntrospectReply(betterproto2.Message):
+    active: "bool" = betterproto2.field(1, betterproto2.TYPE_BOOL)
+    """
+    False: unknown, revoked or expired; everything else is empty then.
+    """
+
+    token_id: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    Plays the part of the session: revoking the token is announced as a change of this session_id.
+    """
+
+    subject: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    A user or a service account.
+    """
+
+    scopes: "list[str]" = betterproto2.field(4, betterproto2.TYPE_STRING, repeated=True)
+
+    organization_id: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    Home: a user's personal organisation, or the service account's.
+    """
+
+    region: "str" = betterproto2.field(6, betterproto2.TYPE_STRING)
+
+    expires_at: "datetime.datetime | None" = betterproto2.field(
+        7,
+        betterproto2.TYPE_MESSAGE,
+        unwrap=lambda: ___google__protobuf__.Timestamp,
+        optional=True,
+    )
+
+    grants: "GrantsReply | None" = betterproto2.field(
+        8, betterproto2.TYPE_MESSAGE, optional=True
+    )
+
+
+default_message_pool.register_message(
+    "acme.authority.v1", "IntrospectReply", IntrospectReply
+)
+
+
+@dataclass(eq=False, repr=False)
+class IntrospectRequest(betterproto2.Message):
+    token: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+
+
+default_message_pool.register_message(
+    "acme.authority.v1", "IntrospectRequest", IntrospectRequest
+)
+
+
+@dataclass(eq=False, repr=False)
 class Key(betterproto2.Message):
     """
     One public key.
     """
 
     kid: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Names the key: its JWK thumbprint (RFC 7638).
+    """
 
     algorithm: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
     """
@@ -162,6 +274,51 @@ class KeysRequest(betterproto2.Message):
 default_message_pool.register_message("acme.authority.v1", "KeysRequest", KeysRequest)
 
 
+@dataclass(eq=False, repr=False)
+class Membership(betterproto2.Message):
+    """
+    What a subject is in one organisation.
+    """
+
+    organization_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+
+    role: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    "owner", "admin", "member", "viewer" or "guest"; or a custom role, "rol_…".
+    """
+
+    permissions: "list[str]" = betterproto2.field(
+        3, betterproto2.TYPE_STRING, repeated=True
+    )
+    """
+    Of a custom role: what it may do, in the organisation and on everything in it. Empty for the others.
+    """
+
+    default_role: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    Built-in role that it has on those resources of the organisation that have members of their own, such as projects:
+    its own role at most, "" for none. Empty for a custom role.
+    """
+
+    teams: "list[str]" = betterproto2.field(5, betterproto2.TYPE_STRING, repeated=True)
+    """
+    Teams of the organisation that it belongs to.
+    """
+
+    expires_at: "datetime.datetime | None" = betterproto2.field(
+        6,
+        betterproto2.TYPE_MESSAGE,
+        unwrap=lambda: ___google__protobuf__.Timestamp,
+        optional=True,
+    )
+    """
+    Absent: until it is ended.
+    """
+
+
+default_message_pool.register_message("acme.authority.v1", "Membership", Membership)
+
+
 class AuthorityStub(betterproto2_grpclib.ServiceStub):
     """
     The internal contract between the service that issues access tokens and every process that verifies them
@@ -214,6 +371,48 @@ class AuthorityStub(betterproto2_grpclib.ServiceStub):
             metadata=metadata,
         )
 
+    async def grants(
+        self,
+        message: "GrantsRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "GrantsReply":
+        """
+        What a subject may do where: its memberships of this moment.
+        """
+
+        return await self._unary_unary(
+            "/acme.authority.v1.Authority/Grants",
+            message,
+            GrantsReply,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def introspect(
+        self,
+        message: "IntrospectRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "IntrospectReply":
+        """
+        Whom an opaque access token (a personal one, or a service account's) stands for; RFC 7662 in spirit.
+        """
+
+        return await self._unary_unary(
+            "/acme.authority.v1.Authority/Introspect",
+            message,
+            IntrospectReply,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
 
 from acme.contracts.google import protobuf as ___google__protobuf__
 
@@ -239,6 +438,20 @@ class AuthorityBase(betterproto2_grpclib.ServiceBase):
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
+    async def grants(self, message: "GrantsRequest") -> "GrantsReply":
+        """
+        What a subject may do where: its memberships of this moment.
+        """
+
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def introspect(self, message: "IntrospectRequest") -> "IntrospectReply":
+        """
+        Whom an opaque access token (a personal one, or a service account's) stands for; RFC 7662 in spirit.
+        """
+
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
     async def __rpc_keys(
         self, stream: "grpclib.server.Stream[KeysRequest, KeysReply]"
     ) -> None:
@@ -255,6 +468,22 @@ class AuthorityBase(betterproto2_grpclib.ServiceBase):
         response = await self.changes(request)
         await stream.send_message(response)
 
+    async def __rpc_grants(
+        self, stream: "grpclib.server.Stream[GrantsRequest, GrantsReply]"
+    ) -> None:
+        request = await stream.recv_message()
+        assert request is not None
+        response = await self.grants(request)
+        await stream.send_message(response)
+
+    async def __rpc_introspect(
+        self, stream: "grpclib.server.Stream[IntrospectRequest, IntrospectReply]"
+    ) -> None:
+        request = await stream.recv_message()
+        assert request is not None
+        response = await self.introspect(request)
+        await stream.send_message(response)
+
     def __mapping__(self) -> "dict[str, grpclib.const.Handler]":
         return {
             "/acme.authority.v1.Authority/Keys": grpclib.const.Handler(
@@ -268,5 +497,17 @@ class AuthorityBase(betterproto2_grpclib.ServiceBase):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 ChangesRequest,
                 ChangesReply,
+            ),
+            "/acme.authority.v1.Authority/Grants": grpclib.const.Handler(
+                self.__rpc_grants,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                GrantsRequest,
+                GrantsReply,
+            ),
+            "/acme.authority.v1.Authority/Introspect": grpclib.const.Handler(
+                self.__rpc_introspect,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                IntrospectRequest,
+                IntrospectReply,
             ),
         }

@@ -347,3 +347,26 @@ def test_whatever_is_refused_is_explained(data: st.DataObject, strangers: Json, 
 def test_a_message_of_other_contracts_is_refused() -> None:
     with pytest.raises(KeyError, match="other contracts"):
         JSON.encoder(load("acme.contracts").messages[PROJECT.name])
+
+
+def test_a_struct_that_is_the_whole_body_is_any_object() -> None:
+    decode = JSON.decoder(OURS.messages["google.protobuf.Struct"])
+    assert decode(b'{"a":1,"b":{"c":[null,true,"x"]}}').to_dict() == {"a": 1.0, "b": {"c": [None, True, "x"]}}
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        (b"[]", ""),
+        (b'{"a":1,"a":2}', "/a"),
+        (b'{"a":{"b":"\\u0000"}}', "/a/b"),
+        (b'{"a":1e999}', "/a"),
+        (b'{"a":NaN}', "/a"),
+        (b'{"a":' * 80 + b"1" + b"}" * 80, "/a" * 64),
+        (b'{"a":' * 9000 + b"1" + b"}" * 9000, ""),
+    ],
+)
+def test_what_a_struct_cannot_hold_is_refused_with_its_place(body: bytes, pointer: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        JSON.decoder(OURS.messages["google.protobuf.Struct"])(body)
+    assert [fault.pointer for fault in caught.value.faults] == [pointer]

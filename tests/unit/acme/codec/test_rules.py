@@ -9,6 +9,7 @@ import pytest
 
 from acme.codec.rules import Check, Checks, is_email
 from acme.contract import Contracts, Message, load
+from acme.errors import Code, Unconditional
 
 OURS = load("acme.contracts")
 ID = "try_01h455vb4pex5vsknk084sn02q"
@@ -142,14 +143,34 @@ class TestPatch:
         assert self.faults(trial, patched, [], id="", version=0) == [("/id", "required"), ("/version", "range")]
 
 
+def test_a_message_that_has_to_name_a_version_and_does_not_is_no_fault_but_a_refusal_of_its_own() -> None:
+    message = OURS.messages["acme.projects.v1.UpdateProjectSettingsRequest"]
+    check = Checks(OURS).check(message)
+    assert check is not None
+    with pytest.raises(Unconditional, match="If-Match") as caught:
+        check(message.cls())
+    assert (caught.value.code, caught.value.reason) == (Code.UNCONDITIONAL, "precondition_required")
+    assert [fault.pointer for fault in check(message.cls(if_match=0))] == ["/project_id", "/patch"]
+
+
 def test_a_message_without_rules_has_no_check() -> None:
     assert Checks(OURS).check(OURS.messages["acme.projects.v1.Project"]) is None
 
 
 def test_every_rule_of_ours_compiles() -> None:
     checks = Checks(OURS)
-    ruled = [m for m in OURS.messages.values() if (check := checks.check(m)) is not None and check(m.cls()) is not None]
-    assert "acme.users.v1.CreateUserRequest" in {m.name for m in ruled}
+    ruled = [m for m in OURS.messages.values() if (check := checks.check(m)) is not None and refuses(check, m)]
+    assert {"acme.users.v1.CreateUserRequest", "acme.projects.v1.UpdateProjectSettingsRequest"} <= {
+        m.name for m in ruled
+    }
+
+
+def refuses(check: Check, message: Message) -> bool:
+    """Whether it has anything against an empty message."""
+    try:
+        return bool(check(message.cls()))
+    except Unconditional:
+        return True
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,7 @@ async def test_the_callee_learns_who_calls_for_whom_and_until_when(stage: Stage,
         idempotency=None,
         permission="projects.read",
         decided=True,
+        roles=stage.pipeline.roles,
     )
     assert source.decided is False
 

@@ -22,6 +22,8 @@ from acme.contracts.projects.v1 import (
     ListProjectsRequest,
     Project,
     ProjectsStub,
+    ProjectTransfer,
+    TransferProjectRequest,
     UpdateProjectRequest,
 )
 from acme.contracts.users.v1 import RefreshSessionRequest, SessionsStub, SessionTokens
@@ -36,6 +38,7 @@ from tests.services import ANN, CONTRACTS, PROJECT, Projects, Stage, calling, re
 from tests.unit.acme.dispatch.town import asking
 
 GET = GetProjectRequest(id=PROJECT)
+USER = "usr_01h455vb4pex5vsknk084sn02q"
 SERVICE = Principal(Kind.SERVICE, "billing")
 NARROW = Principal(Kind.USER, "usr_bob", scopes=frozenset({"projects.create"}))
 LEAK: ContextVar[str] = ContextVar("leak")
@@ -69,6 +72,22 @@ async def test_who_lacks_the_permission_never_reaches_the_handler(
     with pytest.raises(error):
         await get(stage, placement, principal)
     assert got == []
+
+
+@both
+async def test_a_method_that_wants_a_recent_log_in_is_refused_wherever_it_is_served(
+    stage: Stage, placement: str
+) -> None:
+    got = replies(stage, ProjectTransfer(user_id=USER))
+    client = stage.client(ProjectsStub, placement)
+    now = stage.clock.time()
+    for authenticated_at, error in ((0.0, Denied), (now - 601, Unauthenticated)):
+        with calling(replace(ANN, authenticated_at=authenticated_at)), pytest.raises(error):
+            await client.transfer_project(TransferProjectRequest(id=PROJECT, user_id=USER))
+    assert got == []
+    with calling(replace(ANN, authenticated_at=now)):
+        await client.transfer_project(TransferProjectRequest(id=PROJECT, user_id=USER))
+    assert len(got) == 1
 
 
 @both

@@ -1,4 +1,4 @@
-"""The bounds of the memory cache. What it promises as a port is in tests/contract."""
+"""The bounds of the memory cache, and shares of a limiter. What both promise as ports is in tests/contract."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from acme.drivers.clock import MovableClock
-from acme.drivers.memory import ENTRY, MemoryStore
+from acme.drivers.memory import ENTRY, MemoryLimiter, MemoryStore
+from acme.gcra import Limit
 from acme.telemetry import Metrics
 from tests.waiting import sample
 
@@ -69,3 +70,24 @@ async def test_an_entry_expires_at_its_time_and_not_a_moment_earlier(clock: Mova
     assert await store.get(b"a") == b"1"
     clock.advance(timedelta(seconds=1))
     assert await store.get(b"a") is None
+
+
+def test_one_of_several_gateways_keeps_its_share_of_a_limit(clock: MovableClock) -> None:
+    limit = Limit(rate=3, burst=9)
+    meter = MemoryLimiter(clock, Metrics(), 3).meter("m", limit)
+    left = [limit.left(spare) for _ in range(5) if (spare := meter.take("k")) >= 0]
+    assert left == [2, 1, 0]
+    spare = meter.take("k")
+    assert 0.9 < limit.more(spare) / 1e9 <= 1
+    clock.advance(timedelta(seconds=1))
+    assert meter.take("k") >= 0
+
+
+def test_limits_follow_the_platform_s_clock_and_say_that_they_are_kept(clock: MovableClock) -> None:
+    metrics = Metrics()
+    limiter = MemoryLimiter(clock, metrics, 1)
+    meter = limiter.meter("m", Limit(rate=1, burst=1))
+    assert [meter.take("k") >= 0, meter.take("k") >= 0] == [True, False]
+    clock.advance(timedelta(seconds=2))
+    assert meter.take("k") >= 0
+    assert (limiter.state, sample(metrics, "acme_limiter_up")) == ("ok", 1)

@@ -22,4 +22,5 @@ def rig(gateway: Rig) -> Rig:
     gateway.projects.requests.clear()
     gateway.projects.calls.clear()
     gateway.sessions.requests.clear()
+    gateway.settings.requests.clear()
     return gateway

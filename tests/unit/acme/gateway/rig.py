@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from acme import drivers
 from acme.codec.json import Json
 from acme.codec.rules import Checks
 from acme.codec.wire import Wire
@@ -26,8 +27,11 @@ from acme.contracts.projects.v1 import (
     ListProjectsRequest,
     Project,
     ProjectsBase,
+    ProjectSettingsBase,
+    Settings,
     UnarchiveProjectRequest,
     UpdateProjectRequest,
+    UpdateProjectSettingsRequest,
 )
 from acme.contracts.users.v1 import (
     CreateSessionRequest,
@@ -39,13 +43,16 @@ from acme.contracts.users.v1 import (
 from acme.dispatch import Directory, Host, Pipeline, Placement
 from acme.errors import NotFound, Stale, Unauthenticated
 from acme.gateway.app import Gateway, Info
-from acme.gateway.settings import GatewaySettings
+from acme.gateway.settings import ClassSettings, GatewaySettings, LimitSettings
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
 from acme.tokens import POLL_EVERY, TokenSettings, Verifier
 from tests.unit.acme.authority import Authority
 
 CONTRACTS: Contracts = load("acme.contracts")
+MUCH = ClassSettings(rate=6e6, burst=1_000_000, address_rate=6e6, address_burst=1_000_000)
+UNLIMITED = LimitSettings(default=MUCH, credentials=MUCH)
+"""As good as no limits, where a test is about something else."""
 ID = "prj_01h455vb4pex5vsknk084sn02q"
 GOOD = "a token that is valid"
 SESSION = "ses_01h455vb4pex5vsknk084sn02q"
@@ -102,6 +109,18 @@ class Projects(ProjectsBase):
 
 
 @dataclass
+class ProjectSettings(ProjectSettingsBase):
+    """Settings that nobody keeps, at version 3."""
+
+    requests: list[Any] = field(default_factory=list)
+
+    async def update_project_settings(self, message: UpdateProjectSettingsRequest) -> Settings:
+        current().decided = True
+        self.requests.append(message)
+        return Settings(settings=message.patch, version=4)
+
+
+@dataclass
 class Sessions(SessionsBase):
     """Anybody logs in whose password is "right"."""
 
@@ -153,6 +172,7 @@ class Rig:
     metrics: Metrics
     projects: Projects
     sessions: Sessions
+    settings: ProjectSettings
     log: io.StringIO
     health: dict[str, str]
 
@@ -233,7 +253,14 @@ async def running(placement: Placement = "loopback", **settings: Any) -> AsyncIt
     projects, sessions = Projects(), Sessions()
     json_codec, wire = Json(CONTRACTS), Wire(CONTRACTS)
     directory = Directory(Pipeline(CONTRACTS, wire, Checks(CONTRACTS), metrics, authority.clock))
-    for plugin, instance in (("projects", projects), ("users", sessions), ("users", authority)):
+    settings_of_projects = ProjectSettings()
+    services: tuple[tuple[str, Any], ...] = (
+        ("projects", projects),
+        ("projects", settings_of_projects),
+        ("users", sessions),
+        ("users", authority),
+    )
+    for plugin, instance in services:
         directory.host(Host(CONTRACTS.service_of(instance), instance, plugin), placement)
     hosted = [host.service for host in directory.hosts.values()]
     verifier = Verifier(directory.named("tokens").client(AuthorityStub), authority.clock, TokenSettings(), metrics)
@@ -245,7 +272,8 @@ async def running(placement: Placement = "loopback", **settings: Any) -> AsyncIt
         wire,
         verifier,
         metrics,
-        GatewaySettings(**settings),
+        drivers.open_limiter("memory:", clock=authority.clock, tasks=Tasks("rig", metrics), metrics=metrics),
+        GatewaySettings(**{"limits": UNLIMITED, **settings}),
         Info(),
         lambda: health,
         log,
@@ -255,6 +283,8 @@ async def running(placement: Placement = "loopback", **settings: Any) -> AsyncIt
         tasks.loop("tokens", verifier.poll, pause=POLL_EVERY)
         port = await gateway.start(socket.create_server(("127.0.0.1", 0)))
         try:
-            yield Rig(gateway, port, authority, verifier, metrics, projects, sessions, log, health)
+            yield Rig(
+                gateway, port, authority, verifier, metrics, projects, sessions, settings_of_projects, log, health
+            )
         finally:
             await gateway.close()

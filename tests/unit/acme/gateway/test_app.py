@@ -45,7 +45,7 @@ async def test_an_unknown_route_is_404_before_anything_else(rig: Rig, method: st
     ("method", "path", "allow"),
     [
         ("PUT", "/v1/projects", "GET, HEAD, POST"),
-        ("DELETE", ONE, "GET, HEAD, PATCH"),
+        ("PUT", ONE, "DELETE, GET, HEAD, PATCH"),
         ("GET", f"{ONE}:archive", "POST"),
         ("HEAD", f"{ONE}:archive", "POST"),
         ("OPTIONS", "/v1/projects", "GET, HEAD, POST"),

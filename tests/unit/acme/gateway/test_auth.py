@@ -98,6 +98,46 @@ async def test_a_scope_that_is_too_small_is_403_and_named(rig: Rig) -> None:
     assert 'scope="projects.create"' in answer.headers["www-authenticate"]
 
 
+STEP_UP = "/v1/projects/{}:transfer"
+
+
+async def test_a_method_that_wants_a_recent_log_in_says_so_before_it_reads_the_body(rig: Rig) -> None:
+    now = int(rig.authority.clock.time())
+    token = rig.authority.token(auth_time=now - 601)
+    answer = await rig.ask("POST", STEP_UP.format(ID), b"{no JSON", bearer=token)
+    answer.problem(401, "step_up_required")
+    assert answer.headers["www-authenticate"] == (
+        'Bearer realm="acme", error="insufficient_user_authentication",'
+        ' error_description="More recent authentication is required", max_age="600"'
+    )
+
+
+async def test_a_recent_log_in_is_enough_for_ten_minutes(rig: Rig) -> None:
+    now = int(rig.authority.clock.time())
+    token = rig.authority.token(auth_time=now - 600)
+    answer = await rig.ask("POST", STEP_UP.format(ID), b"{no JSON", bearer=token)
+    answer.problem(400, "malformed_json")
+
+
+async def test_a_token_for_programs_never_steps_up(rig: Rig) -> None:
+    token = rig.authority.make_token()
+    rig.authority.opaque[token].scopes = ["*"]
+    answer = await rig.ask("POST", STEP_UP.format(ID), b"{no JSON", bearer=token)
+    answer.problem(403, "step_up_impossible")
+    assert "www-authenticate" not in answer.headers
+
+
+async def test_a_token_for_programs_is_a_bearer_token_and_gone_with_the_next_poll(rig: Rig) -> None:
+    token = rig.authority.make_token(2)
+    assert (await rig.ask("GET", f"/v1/projects/{ID}", bearer=token)).status == 200
+    principal = rig.projects.calls[-1].principal
+    assert (principal.id, principal.session, principal.scopes) == ("usr_1", "pat_2", {"projects.read"})
+    (await rig.ask("POST", "/v1/projects", {"name": "x"}, bearer=token)).problem(403, "insufficient_scope")
+    rig.authority.end_token(token)
+    await rig.verifier.poll()
+    (await rig.ask("GET", f"/v1/projects/{ID}", bearer=token)).problem(401, "invalid_token")
+
+
 async def test_a_public_method_does_not_look_at_the_token(rig: Rig) -> None:
     body = {"email": "a@b.example", "password": "right"}
     for bearer in (None, "garbage", rig.authority.token(exp=1)):

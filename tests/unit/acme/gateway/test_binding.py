@@ -253,3 +253,59 @@ async def test_a_compressed_body_is_415(rig: Rig) -> None:
     answer = await told(rig, Content_Encoding="gzip")
     answer.problem(415, "unsupported_encoding")
     assert answer.headers["accept-encoding"] == "identity"
+
+
+# Versions
+
+
+@pytest.mark.parametrize("given", ['"7"', 'W/"7"', '"6", "7"', '"x",W/"7" ', "*"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_who_has_the_version_already_gets_304_and_no_body(rig: Rig, method: str, given: str) -> None:
+    answer = await rig.ask(method, ONE, If_None_Match=given)
+    assert (answer.status, answer.body) == (304, b"")
+    assert answer.headers["etag"] == '"7"'
+    assert "content-length" not in answer.headers
+    assert "content-type" not in answer.headers
+
+
+@pytest.mark.parametrize("given", ['"6"', "7", '"77"', '""', "", '"7'])
+async def test_who_has_another_version_gets_this_one(rig: Rig, given: str) -> None:
+    answer = await rig.ask("GET", ONE, If_None_Match=given)
+    assert (answer.status, answer.json["version"]) == (200, 7)
+
+
+async def test_after_a_304_the_connection_goes_on(rig: Rig) -> None:
+    async with rig.connection() as connection:
+        connection.send(rig.request("GET", ONE, If_None_Match='"7"') + rig.request("GET", ONE))
+        assert [(await connection.answer()).status for _ in range(2)] == [304, 200]
+
+
+async def test_a_change_is_no_matter_of_if_none_match(rig: Rig) -> None:
+    assert (await rig.ask("PATCH", ONE, {"name": "A"}, If_None_Match='"7"')).status == 200
+
+
+async def test_what_others_may_not_see_is_not_found_whatever_version_they_name(rig: Rig) -> None:
+    answer = await rig.ask("GET", "/v1/projects/prj_01h455vb4pex5vsknk084sn03q", If_None_Match="*")
+    answer.problem(404, "not_found")
+
+
+SETTINGS = f"{ONE}/settings"
+
+
+@pytest.mark.parametrize("given", [{}, {"If_Match": "*"}])
+async def test_where_the_contract_demands_a_version_its_lack_is_428_before_the_handler(
+    rig: Rig, given: dict[str, str]
+) -> None:
+    answer = await rig.ask("PATCH", SETTINGS, {"a": 1}, **given)
+    assert "If-Match" in answer.problem(428, "precondition_required")["detail"]
+    assert rig.settings.requests == []
+
+
+async def test_with_a_version_it_goes_on(rig: Rig) -> None:
+    answer = await rig.ask("PATCH", SETTINGS, {"a": 1}, If_Match='"3"')
+    assert (answer.status, answer.headers["etag"]) == (200, '"4"')
+    assert [request.if_match for request in rig.settings.requests] == [3]
+
+
+async def test_a_wrong_body_is_told_before_the_lack_of_a_version(rig: Rig) -> None:
+    (await rig.ask("PATCH", SETTINGS, b"{")).problem(400, "malformed")

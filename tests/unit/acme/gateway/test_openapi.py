@@ -35,9 +35,7 @@ def test_comments_and_permissions_come_from_the_contract(spec: dict[str, Any]) -
     assert "archived project cannot be changed" in operation["description"]
     assert operation["security"] == [{"bearer": ["projects.update"]}]
     assert spec["paths"]["/v1/users"]["post"]["security"] == []
-    assert [tag["name"] for tag in spec["tags"]] == ["Projects", "Users", "Sessions", "Organizations"] or len(
-        spec["tags"]
-    ) == 4
+    assert {"Projects", "Users", "Sessions", "Organizations"} <= {tag["name"] for tag in spec["tags"]}
 
 
 def test_what_comes_from_path_and_headers_is_no_part_of_the_body(spec: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from acme import drivers
 from acme.codec.json import Json
 from acme.codec.rules import Checks
 from acme.codec.wire import Wire
@@ -28,7 +29,7 @@ from acme.tokens import POLL_EVERY, TokenSettings, Verifier
 from tests import blobs
 from tests.unit.acme.authority import Authority
 from tests.unit.acme.dispatch.town import until
-from tests.unit.acme.gateway.rig import Rig
+from tests.unit.acme.gateway.rig import UNLIMITED, Rig
 from tests.waiting import sample
 
 
@@ -49,7 +50,8 @@ async def running(trial: Contracts, placement: Any = "loopback", **settings: Any
         wire,
         verifier,
         metrics,
-        GatewaySettings(**settings),
+        drivers.open_limiter("memory:", clock=authority.clock, tasks=Tasks("rig", metrics), metrics=metrics),
+        GatewaySettings(**{"limits": UNLIMITED, **settings}),
         Info(),
         dict,
         log,
@@ -58,7 +60,7 @@ async def running(trial: Contracts, placement: Any = "loopback", **settings: Any
         await verifier.poll()
         tasks.loop("tokens", verifier.poll, pause=POLL_EVERY)
         port = await gateway.start(socket.create_server(("127.0.0.1", 0)))
-        rig: Any = Rig(gateway, port, authority, verifier, metrics, service, service, log, {})
+        rig: Any = Rig(gateway, port, authority, verifier, metrics, service, service, service, log, {})
         try:
             yield rig
         finally:

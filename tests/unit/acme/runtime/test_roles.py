@@ -64,6 +64,11 @@ def test_what_fits_is_let_through(role: Role, settings: Config) -> None:
             ["cache.url", "memory:", "ACME_CACHE__URL", "replicas = 1"],
         ),
         (
+            GATEWAY,
+            config(services=ELSEWHERE, worker={"replicas": 2}),
+            ["limiter.url", "memory:", "ACME_LIMITER__URL", "ACME_LIMITER__GATEWAYS"],
+        ),
+        (
             USERS,
             load(values={"services": {"projects": "grpc://a:1"}, "database": SERVER}),
             ["platform.public_url", "links in mails"],
@@ -82,6 +87,7 @@ def test_what_fits_is_let_through(role: Role, settings: Config) -> None:
         "unknown",
         "embedded",
         "cache",
+        "limiter",
         "no public URL",
         "TLS out",
         "TLS in",

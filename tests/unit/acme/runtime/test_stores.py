@@ -1,4 +1,4 @@
-"""Which cache and broadcast a process has, and what happens to it without them."""
+"""Which cache, broadcast and limiter a process has, and what happens to it without them."""
 
 from __future__ import annotations
 
@@ -79,13 +79,15 @@ def test_a_scheme_that_no_driver_has_is_refused_with_the_settings(url: str) -> N
 
 def test_what_two_processes_cannot_share_is_named_with_what_to_do() -> None:
     shared = shared_by_processes(load())
-    assert sorted(shared) == ["broadcast", "cache"]
+    assert sorted(shared) == ["broadcast", "cache", "limiter"]
     for port, text in shared.items():
         assert f'{port}.url: "memory:"' in text
         assert f"ACME_{port.upper()}__URL" in text
     there = "rediss://cache:6379/0"
-    assert shared_by_processes(load(values={"cache": {"url": there}, "broadcast": {"url": there}})) == {}
-    assert sorted(shared_by_processes(load(values={"cache": {"url": there}}))) == ["broadcast"]
+    everything = {port: {"url": there} for port in ("cache", "broadcast", "limiter")}
+    assert shared_by_processes(load(values=everything)) == {}
+    assert sorted(shared_by_processes(load(values={"cache": {"url": there}}))) == ["broadcast", "limiter"]
+    assert "limiter" not in shared_by_processes(load(values={"limiter": {"gateways": 2}}))
 
 
 async def test_a_plugin_gets_a_cache_of_its_own(postgres: Server, tmp_path: Path) -> None:
@@ -103,7 +105,7 @@ async def test_a_plugin_gets_a_cache_of_its_own(postgres: Server, tmp_path: Path
 
 
 async def test_without_its_redis_a_node_starts_serves_and_says_so(postgres: Server, tmp_path: Path) -> None:
-    values = {port: {"url": NOBODY} for port in ("cache", "broadcast")}
+    values = {port: {"url": NOBODY} for port in ("cache", "broadcast", "limiter")}
     plugins = [users]
     async with (
         configured(postgres, tmp_path, *plugins, values=values) as config,
@@ -117,8 +119,10 @@ async def test_without_its_redis_a_node_starts_serves_and_says_so(postgres: Serv
             await cache.increment("n", ttl=60)
         answer = (await client.get("/readyz")).expect(200)
         assert answer["ready"]
-        assert {state.partition(" for ")[0] for state in answer["stores"].values()} == {"it does not answer"}
-        assert (sample(node.metrics, "acme_cache_up"), sample(node.metrics, "acme_broadcast_up")) == (0, 0)
+        states = {port: state.partition(" for ")[0] for port, state in answer["stores"].items()}
+        silent = "it does not answer"
+        assert states == {"cache": silent, "broadcast": silent, "limiter": "Redis is gone"}
+        assert [sample(node.metrics, f"acme_{port}_up") for port in states] == [0, 0, 0]
 
 
 async def test_a_revocation_at_one_node_is_told_to_the_other_over_redis(

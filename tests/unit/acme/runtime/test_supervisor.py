@@ -68,6 +68,7 @@ def test_what_there_is_one_of_is_the_same_for_all(planned: Plan, folder: RunFold
         assert environ["ACME_PLATFORM__DATA"] == str(folder.path.parent)
         assert environ["ACME_PLATFORM__PUBLIC_URL"] == planned.gateways[0].address
         assert environ["ACME_WORKER__REPLICAS"] == "2"
+        assert environ["ACME_LIMITER__GATEWAYS"] == str(len(planned.gateways))
         assert environ["PATH"] == "/bin"
 
 

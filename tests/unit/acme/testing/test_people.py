@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 
-from acme.context import Kind, Principal
+from acme.context import Kind, Membership, Principal
 from acme.drivers.clock import SystemClock
 from acme.ids import is_id
 from acme.testing.people import User, principal_of, somebody
@@ -15,7 +15,7 @@ def test_somebody_is_a_user_with_an_organisation_of_their_own() -> None:
     user = somebody(SystemClock())
     assert is_id(user.id, "usr")
     assert is_id(user.organization, "org")
-    assert user.principal.roles == {user.organization: "owner"}
+    assert user.principal.memberships == {user.organization: Membership("owner", default_role="owner")}
     assert user.principal.covers("anything.at.all")
     assert user.principal.kind is Kind.USER
 
@@ -37,14 +37,14 @@ def test_a_principal_is_read_from_an_access_token() -> None:
         "sid": "ses_1",
         "scope": "a b",
         "org": "org_1",
-        "roles": {"org_1": "owner"},
         "region": "eu",
         "epoch": 3,
         "exp": 1700000000,
+        "auth_time": 1600000000,
     }
     body = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
     assert principal_of(f"e30.{body}.c2ln") == Principal(
-        Kind.USER, "usr_1", "ses_1", frozenset({"a", "b"}), "org_1", {"org_1": "owner"}, "eu", 3, 1700000000.0
+        Kind.USER, "usr_1", "ses_1", frozenset({"a", "b"}), "org_1", {}, "eu", 3, 1700000000.0, 1600000000.0
     )
 
 

@@ -13,8 +13,13 @@ from acme_users.accounts import Users
 from acme_users.passwords import Passwords
 
 from acme import Plugin, Resources
+from acme.drivers import postgres as driver
+from acme.ports import Database
+from acme.tasks import Tasks
+from acme.telemetry import Metrics
 from acme.testing import Platform
-from tests.people import People
+from acme.testing import User as Caller
+from tests.people import People, new_email
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +44,22 @@ def passwords(platform: Platform, services: list[object]) -> Passwords:
     """The hasher of the running service."""
     [users] = [service for service in services if isinstance(service, Users)]
     return users._passwords
+
+
+@pytest.fixture
+async def observed(platform: Platform) -> AsyncIterator[Database]:
+    """The service's database, on connections of our own."""
+    async with Tasks("test", Metrics()) as tasks:
+        pool = await driver.open(platform.database("users"), size=2, tasks=tasks)
+        yield pool
+        await pool.close()
+
+
+@pytest.fixture
+async def ann(people: People) -> Caller:
+    """Somebody who proved her address, which took one mail, and has one session."""
+    await people.verified(email := new_email())
+    return await people.caller(email)
 
 
 @pytest.fixture

@@ -176,9 +176,9 @@ async def test_an_access_token_lives_as_long_as_it_was_told_and_is_of_its_sessio
 ) -> None:
     await rotate(units, keys)
     begun = clock.now() - timedelta(days=1)
-    session = Session("ses_1", "usr_1", b"", 1, begun, "", "", begun, begun)
+    session = Session("ses_1", "usr_1", b"", 1, begun, "", "", begun, begun, begun)
     tokens = AccessTokens(keys, clock, TokenProfile("https://issuer.example", "api"), timedelta(seconds=61))
-    issued = await tokens.issue(Identity(3, "org_1", "eu", {"org_1": "owner"}), session)
+    issued = await tokens.issue(Identity(3, "org_1", "eu"), session)
     [key] = (await store.keys()).keys
     claims = jwt.decode(issued, ECKey.import_key(json.loads(key.public_jwk)), algorithms=["ES256"]).claims
     assert claims["exp"] - claims["iat"] == 61

@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from acme_users import plugin as users_plugin
 from acme_users.addresses import Address
-from acme_users.store import EARLIEST, AccountStore, Membership, NewAccount, Verification
-from acme_users.store.accounts import MOST_ROLES
+from acme_users.store import EARLIEST, AccountStore, Identity, Membership, NewAccount, Verification
 
 from acme import Plugin, Statements, new_id
 from acme.drivers.clock import SystemClock
@@ -106,9 +105,9 @@ async def test_a_hash_is_replaced_only_while_it_is_the_one_that_was_compared(sto
 
 async def test_a_rename_is_for_the_version_it_names(store: AccountStore) -> None:
     account = await created(store)
-    assert not await store.rename(account.id, "Bea", version=2, at=NOW)
-    assert await store.rename(account.id, "Bea", version=1, at=NOW)
-    assert await store.rename(account.id, "Cleo", version=None, at=NOW)
+    assert not await store.update(account.id, {"display_name": "Bea"}, version=2, at=NOW)
+    assert await store.update(account.id, {"display_name": "Bea"}, version=1, at=NOW)
+    assert await store.update(account.id, {"display_name": "Cleo"}, version=None, at=NOW)
     row = await store.account(account.id)
     assert row is not None
     assert (row.display_name, row.version) == ("Cleo", 3)
@@ -167,14 +166,9 @@ async def test_memberships_come_in_the_order_of_joining_on_pages_without_gaps_or
     assert len(found) == 7
 
 
-async def test_a_token_names_fifty_roles_at_most_the_oldest_ones(store: AccountStore, database: FreshDatabase) -> None:
+async def test_an_identity_is_what_a_token_says_of_an_account(store: AccountStore) -> None:
     account = await created(store)
-    joined = [account.organization_id]
-    for number in range(MOST_ROLES):
-        joined.append(await join(database, account.id, NOW + timedelta(seconds=number + 1)))
-    identity = await store.identity(account.id)
-    assert (identity.organization_id, identity.region) == (account.organization_id, "eu")
-    assert identity.roles == dict.fromkeys(joined[:MOST_ROLES], "owner")
+    assert await store.identity(account.id) == Identity(0, account.organization_id, "eu")
 
 
 async def test_an_account_that_does_not_exist_has_no_identity(store: AccountStore) -> None:

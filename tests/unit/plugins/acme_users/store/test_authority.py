@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from acme_users import plugin as users_plugin
-from acme_users.store import AuthorityStore, Feed, Revocation, SigningKey
+from acme_users.store import AuthorityStore, Entry, Feed, SigningKey
 
 from acme import Plugin
 from acme.testing.databases import FreshDatabase
@@ -47,9 +47,9 @@ async def test_the_feed_gives_what_came_after_a_number_and_the_counters(store: A
     await store.announce(subject="usr_1", epoch=7, at=NOW)
     await store.announce(session_id="ses_2", at=NOW)
     assert await store.feed(1, limit=9) == Feed(
-        (Revocation(2, None, "usr_1", 7), Revocation(3, "ses_2", None, 0)), 3, 0
+        (Entry(2, None, "usr_1", 7, None, None), Entry(3, "ses_2", None, 0, None, None)), 3, 0
     )
-    assert (await store.feed(0, limit=2)).revocations[-1].sequence == 2
+    assert (await store.feed(0, limit=2)).entries[-1].sequence == 2
     assert await store.feed(3, limit=9) == Feed((), 3, 0)
 
 
@@ -67,9 +67,9 @@ async def test_a_number_is_given_out_when_the_one_before_has_been_committed(
         assert (await store.feed(0, limit=9)).last_sequence == 0
         await early.commit()
         await blocked
-        assert [entry.session_id for entry in (await store.feed(0, limit=9)).revocations] == ["ses_early"]
+        assert [entry.session_id for entry in (await store.feed(0, limit=9)).entries] == ["ses_early"]
         await late.commit()
-    assert [entry.session_id for entry in (await store.feed(1, limit=9)).revocations] == ["ses_late"]
+    assert [entry.session_id for entry in (await store.feed(1, limit=9)).entries] == ["ses_late"]
 
 
 async def test_a_transaction_that_rolls_back_leaves_no_gap(store: AuthorityStore, database: FreshDatabase) -> None:
@@ -78,7 +78,7 @@ async def test_a_transaction_that_rolls_back_leaves_no_gap(store: AuthorityStore
         await AuthorityStore(connection).announce(session_id="ses_never", at=NOW)
         await connection.rollback()
     await store.announce(session_id="ses_1", at=NOW)
-    assert [entry.sequence for entry in (await store.feed(0, limit=9)).revocations] == [1]
+    assert [entry.sequence for entry in (await store.feed(0, limit=9)).entries] == [1]
 
 
 async def test_a_verifier_that_polls_while_many_revoke_misses_nothing(
@@ -100,10 +100,10 @@ async def test_a_verifier_that_polls_while_many_revoke_misses_nothing(
     since = 0
     while len(seen) < len(wanted):
         feed = await store.feed(since, limit=10)
-        sequences = [entry.sequence for entry in feed.revocations]
+        sequences = [entry.sequence for entry in feed.entries]
         assert sequences == list(range(since + 1, since + 1 + len(sequences)))
         assert feed.last_sequence >= since + len(sequences)
-        seen += [entry.session_id for entry in feed.revocations]
+        seen += [entry.session_id for entry in feed.entries]
         since += len(sequences)
     await revoking
     assert len(seen) == len(set(seen))
@@ -114,9 +114,9 @@ async def test_old_revocations_are_purged_in_batches_and_numbers_go_on(store: Au
     for number in range(5):
         await store.announce(session_id=f"ses_{number}", at=NOW + timedelta(seconds=number))
     at = NOW + timedelta(seconds=3)
-    assert [await store.purge_revocations(announced_by=at, limit=3) for _ in range(3)] == [3, 1, 0]
+    assert [await store.purge_changes(announced_by=at, limit=3) for _ in range(3)] == [3, 1, 0]
     await store.announce(session_id="ses_5", at=NOW)
-    assert [entry.sequence for entry in (await store.feed(0, limit=9)).revocations] == [5, 6]
+    assert [entry.sequence for entry in (await store.feed(0, limit=9)).entries] == [5, 6]
 
 
 async def test_a_new_key_says_when_the_one_before_retires_and_moves_the_version(store: AuthorityStore) -> None:

@@ -39,7 +39,7 @@ async def user(database: FreshDatabase) -> str:
 
 def session(user_id: str, number: int = 0, *, life: timedelta = timedelta(days=30)) -> Session:
     """The `number`-th session of a user, by the order of ids."""
-    return Session(f"ses_{number:03}{user_id}", user_id, bytes(32), 1, NOW, "curl", "::1", NOW, NOW + life)
+    return Session(f"ses_{number:03}{user_id}", user_id, bytes(32), 1, NOW, "curl", "::1", NOW, NOW + life, NOW)
 
 
 async def test_a_session_comes_back_as_it_was_added_and_changed(store: SessionStore, user: str) -> None:

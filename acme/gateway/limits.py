@@ -1,0 +1,114 @@
+"""How often anybody may ask: a limit for each rate class of the contracts, by address and by principal.
+
+    route → class ("default", "credentials", …) → by address, before the token is looked at → by principal, after it
+
+Each is a bucket of the port `Limiter` (GCRA; `acme/gcra.py`): `rate` requests a minute on average, `burst` at once. That of
+an address bounds what strangers cost, that of a principal what one user, or one program, may ask. Where a plan says
+otherwise for a class, it stands in the place of the principal's.
+
+Answers tell what is left by draft-ietf-httpapi-ratelimit-headers-10: `RateLimit-Policy` with quota `q` (the burst) and
+window `w` (seconds in which it comes back whole), `RateLimit` with what is left, `r`, and the seconds until there is more,
+`t`. They are of the principal's bucket; of the address's where nobody is known.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from acme.context import Principal
+from acme.errors import Exhausted
+from acme.gateway.settings import ClassSettings, LimitSettings
+from acme.gcra import SECOND, Limit
+from acme.ports import Limiter
+from acme.telemetry import Metrics
+
+DEFAULT: Final = "default"
+"""The plan of everybody, and the class of methods that name none."""
+
+
+def plan(principal: Principal) -> str:
+    """The plan a principal is on. There is one, until there is billing to ask."""
+    return DEFAULT
+
+
+class Quota:
+    """The buckets of one class, and what answers say of them."""
+
+    __slots__ = ("_interval", "_lines", "_refused", "limit", "name", "take")
+
+    def __init__(self, limiter: Limiter, metrics: Metrics, name: str, by: str, limit: Limit, keys: int) -> None:
+        """`by` is "address" or the name of a plan."""
+        self.name, self.limit = name if by == DEFAULT else f"{name}-{by}", limit
+        self.take = limiter.meter(self.name, limit, keys=keys).take
+        """Key → what is spare; below zero, the request is refused."""
+        self._interval = limit.interval
+        policy = f'RateLimit-Policy: "{self.name}";q={limit.burst};w={-(-limit.tolerance // SECOND)}\r\n'
+        self._lines = f'{policy}RateLimit: "{self.name}";r=%d;t=%d\r\n'.encode()
+        self._refused = metrics.counter(
+            "acme_gateway_limited_total", "Requests refused because of a limit.", ("limit",)
+        ).bind(self.name)
+
+    def lines(self, spare: int) -> bytes:
+        """Header lines for an answer."""
+        if spare < 0:
+            return self._lines % (0, self.wait(spare))
+        interval = self._interval
+        return self._lines % (spare // interval, -(-(interval - spare % interval) // SECOND))
+
+    def wait(self, spare: int) -> int:
+        """Whole seconds until a request that was refused may come again."""
+        return max(1, -(self.limit.more(spare) // -SECOND))
+
+    def refusal(self, spare: int) -> Exhausted:
+        """What a request that found nothing left is told."""
+        self._refused.add()
+        wait = self.wait(spare)
+        told = f"Too many requests: try again in {wait} second{'s' if wait > 1 else ''}."
+        return Exhausted(told, reason="rate_limited", retry_after=wait)
+
+
+class Gate:
+    """The quotas of one class."""
+
+    __slots__ = ("_plans", "_principal", "address")
+
+    def __init__(self, address: Quota, principal: Quota, plans: dict[str, Quota]) -> None:
+        self.address, self._principal, self._plans = address, principal, plans
+
+    def principal(self, who: Principal) -> Quota:
+        """The one that a principal's plan says."""
+        return self._plans.get(plan(who), self._principal) if self._plans else self._principal
+
+
+class Limits:
+    """The gates of all classes."""
+
+    def __init__(self, limiter: Limiter, settings: LimitSettings, metrics: Metrics) -> None:
+        self._limiter, self._settings, self._metrics = limiter, settings, metrics
+        self._gates: dict[str, Gate] = {}
+
+    def gate(self, rate_class: str) -> Gate:
+        """The gate of a class; one that the settings do not know has the numbers of the default, and buckets of its own."""
+        gate = self._gates.get(rate_class)
+        if gate is None:
+            of, settings = self._of(rate_class), self._settings
+            gate = self._gates[rate_class] = Gate(
+                self._quota(rate_class, "address", of.address_rate, of.address_burst),
+                self._quota(rate_class, DEFAULT, of.rate, of.burst),
+                {
+                    name: self._quota(rate_class, name, own.rate, own.burst)
+                    for name, classes in settings.plans.items()
+                    if (own := classes.get(rate_class)) is not None
+                },
+            )
+        return gate
+
+    def _of(self, rate_class: str) -> ClassSettings:
+        settings = self._settings
+        if rate_class == "credentials":
+            return settings.credentials
+        return settings.classes.get(rate_class, settings.default)
+
+    def _quota(self, rate_class: str, by: str, rate: float, burst: int) -> Quota:
+        limit = Limit(rate / 60, burst)
+        return Quota(self._limiter, self._metrics, rate_class, by, limit, self._settings.keys)

@@ -1,0 +1,46 @@
+"""Verifies access tokens and follows key, revocation and membership changes, for the gateway and for every worker.
+
+Two kinds of access token come as Bearer tokens (RFC 6750). People get JWTs from a log-in; programs get opaque ones, which
+their owners make: "acp_…", personal, and "acs_…", of a service account, each with 256 random bits.
+
+The profile of a JWT (RFC 9068, a JWS in compact form, ES256). The service that keeps the authority contract issues exactly
+these; anything else is refused.
+
+    header   alg "ES256" · typ "at+jwt" · kid                        and nothing else: no crit, jku, jwk, x5u
+    iss      issuer, a fixed name independent of host and port       aud   "acme-api", or a list that holds it
+    sub      user id, "usr_…"                                        client_id   the application, "acme"
+    iat, nbf, exp   seconds since the Unix epoch                     jti   id of the token
+    sid      id of the session, "ses_…"                              auth_time   when a password was proved last
+    scope    permissions separated by spaces; "*" for all            org   the personal organisation, "org_…"
+    region   the principal's region                                  epoch   tokens below a revoked one are dead
+
+What is read: iss, aud, exp, nbf, iat, auth_time, sub, sid, scope, org, region, epoch. The others are for people and audits.
+
+No token says what its holder may do where. Whoever verifies one asks the authority for the memberships of its subject
+(`Grants`, or for an opaque token `Introspect`, RFC 7662 in spirit) and keeps them with the principal. So a change of role
+costs nobody the token, and takes nobody a new one.
+
+`poll` runs every 250 ms (`acme/tasks.py` drives it): it asks the authority for what has changed since the last answer, and
+fetches the keys when their version moves. A session, or an opaque token, that has ended is dead from then on; where
+memberships have changed, what was kept of them is dropped and asked for again. An answer that was overtaken by such a
+change on its way is thrown away: it bears the number of the last change that it includes. When the last successful poll is
+more than a second old, nobody knows what has been revoked: `fresh` is false, requests that bear a token get 503, never 401,
+and the process is not ready. So whatever is taken from somebody is gone everywhere within a second or so.
+
+What is kept is bounded: principals and memberships by `TokenSettings.cache`, a JWT's by its end, an opaque token's for a
+minute (which is how exact its `last_used_at` is). A token that the authority does not know is remembered for a few seconds,
+and only so many that are new are asked about at a time: a flood of made-up tokens costs the authority little, and those
+who were here before do not wait for it.
+
+    verifier.py       Verifier: what others use       jwt.py             the profile above
+    keys.py           the authority's keys            introspection.py   opaque tokens
+    grants.py         memberships of subjects         revocations.py     what is dead
+    principals.py     verified tokens, kept           flights.py         one question at a time
+    settings.py       `[tokens]`
+"""
+
+from acme.tokens.grants import memberships
+from acme.tokens.settings import FRESH, POLL_EVERY, TokenSettings
+from acme.tokens.verifier import Verifier
+
+__all__ = ["FRESH", "POLL_EVERY", "TokenSettings", "Verifier", "memberships"]

@@ -1,0 +1,33 @@
+"""`[tokens]` of the configuration, and the times that all verifiers share."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+POLL_EVERY: Final = 0.25
+"""Seconds between two polls of the authority."""
+POLL_TIMEOUT: Final = 0.2
+"""Seconds an answer about changes, or keys, may take."""
+FRESH: Final = 1.0
+"""Seconds after which the last successful poll is too old to trust."""
+ASK_TIMEOUT: Final = 2.0
+"""Seconds an answer about a subject, or a token, may take."""
+ATTEMPTS: Final = 5
+"""How often a question is asked whose answers are overtaken by changes."""
+
+
+class TokenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[tokens]`: what issuer and verifiers of access tokens agree on."""
+
+    issuer: str = "https://acme.localhost"
+    """Claim `iss`. A name, not an address: it stays when the port or the host changes."""
+    audience: str = "acme-api"
+    """Claim `aud`."""
+    longest_life: float = 900.0
+    """Seconds. A token that lives longer is refused, and revocations are remembered for this long."""
+    leeway: float = 5.0
+    """Seconds by which the clocks of issuer and verifier may differ (`nbf` and `iat`; `exp` has none)."""
+    cache: int = 50_000
+    """Verified tokens kept, and subjects whose memberships are; the oldest goes when one more comes."""

@@ -1,0 +1,177 @@
+"""The verifier: tokens → principals, and the poll that keeps what is known up to date."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, Final
+
+from acme.context import Kind, Principal
+from acme.contracts.authority.v1 import AuthorityStub, Change, ChangesRequest
+from acme.errors import Refused, Unavailable
+from acme.ports import Clock
+from acme.telemetry import Metrics, logger
+from acme.tokens import jwt
+from acme.tokens.grants import Grants
+from acme.tokens.introspection import Introspection, is_opaque
+from acme.tokens.keys import Keys
+from acme.tokens.principals import Principals
+from acme.tokens.revocations import Revocations
+from acme.tokens.settings import FRESH, POLL_TIMEOUT, TokenSettings
+
+log: Final = logger(__name__)
+
+
+class Verifier:
+    """Turns access tokens into principals. One a process; everything but `verify` and `poll` is synchronous.
+
+    `reading` are the permissions that the scope "read" of an opaque token covers (`acme.contract.reading`).
+    """
+
+    def __init__(
+        self,
+        authority: AuthorityStub,
+        clock: Clock,
+        settings: TokenSettings,
+        metrics: Metrics,
+        reading: AbstractSet[str] = frozenset(),
+    ) -> None:
+        self._authority, self._settings = authority, settings
+        self.now: Final = clock.time
+        """The time that tokens are judged by, in seconds since the Unix epoch."""
+        self._principals = Principals(settings.cache)
+        self._keys = Keys(authority, self._principals.clear)
+        self._revocations = Revocations()
+        self._grants = Grants(authority, clock.time, settings)
+        self._introspection = Introspection(
+            authority, clock.time, self._grants, self._revocations, before=self._principals, reading=reading
+        )
+        self._kept = self._principals.get
+        self._since = 0
+        self._polled = float("-inf")
+        self._failing = False
+        self._results = metrics.counter(
+            "acme_token_verifications_total", "Access tokens verified, cache hits left out.", ("result",)
+        )
+        self._failures = metrics.counter("acme_token_poll_failures_total", "Polls of the authority that failed.").bind()
+        metrics.gauge(
+            "acme_token_cache_tokens", "Verified tokens in the cache.", (), lambda: {(): float(len(self._principals))}
+        )
+        metrics.gauge(
+            "acme_token_poll_age_seconds",
+            "Age of the last successful poll of the authority.",
+            (),
+            lambda: {(): time.monotonic() - self._polled},
+        )
+
+    # ---- the hot path -------------------------------------------------------------------------------------------
+
+    @property
+    def fresh(self) -> bool:
+        """Whether revocations are known up to a second ago."""
+        return time.monotonic() - self._polled <= FRESH
+
+    @property
+    def position(self) -> tuple[int, int | None]:
+        """How far it has followed the authority: its last change, and the version of its keys."""
+        return self._since, self._keys.version
+
+    def cached(self, token: str) -> Principal | None:
+        """The principal of a token that was verified before; `None` when it was not, or has to be asked about again."""
+        principal = self._kept(token)
+        if principal is not None and principal.expires_at > self.now():
+            return principal
+        return None
+
+    async def verify(self, token: str) -> Principal:
+        """The principal of any token; about 140 µs of computing for a JWT, and a question to the authority where the
+        memberships of its subject are not known. Then it is kept.
+
+        Raises:
+            Unauthenticated: reasons `invalid_token`, `token_expired`, `token_revoked`.
+            Unavailable: revocations are not known (see `fresh`), or the authority did not answer in time.
+        """
+        if not self.fresh:
+            raise Unavailable("Access tokens cannot be checked right now: try again.", reason="tokens_unavailable")
+        try:
+            opaque = is_opaque(token)
+            principal = await (self._introspection.principal(token) if opaque else self._of_jwt(token))
+        except Refused as refusal:
+            self._results.bind(refusal.reason).add()
+            raise
+        self._results.bind("ok").add()
+        self._principals.keep(token, principal)
+        return principal
+
+    def jwks(self) -> dict[str, Any]:
+        """The public keys as a JWK Set (RFC 7517), also those that are published and not yet used."""
+        return self._keys.jwks()
+
+    async def _of_jwt(self, token: str) -> Principal:
+        claims = await jwt.read(token, self._keys, self._settings, self.now())
+        granted = await self._grants.of(claims.subject)
+        # From here on nothing waits: what is dead by now is refused, and what comes later drops what is kept.
+        self._revocations.check(claims.session, claims.subject, claims.epoch)
+        if not self._keys.holds(claims.key):
+            jwt.unknown_key()
+        return Principal(
+            Kind.USER,
+            claims.subject,
+            claims.session,
+            claims.scopes,
+            claims.organization,
+            granted.memberships,
+            claims.region,
+            claims.epoch,
+            min(claims.ends, granted.until),
+            claims.authenticated_at,
+        )
+
+    # ---- following the authority --------------------------------------------------------------------------------
+
+    async def poll(self) -> None:
+        """Learns what changed. Called every `POLL_EVERY` seconds; an authority that does not answer is no error here,
+        since the next poll must not wait longer for it."""
+        started = time.monotonic()
+        try:
+            while True:
+                reply = await self._authority.changes(ChangesRequest(since=self._since), timeout=POLL_TIMEOUT)
+                if reply.latest < self._since:
+                    log.warning("the authority has gone back: its database was restored", latest=reply.latest)
+                    self._principals.clear()
+                    self._grants.clear()
+                self._follow(reply.changes)
+                self._since = reply.latest
+                if reply.key_version != self._keys.version:
+                    await self._keys.fetch()
+                if not reply.more:
+                    break
+        except Refused as refusal:
+            self._failures.add()
+            if not self._failing:
+                log.warning("the authority does not answer", reason=refusal.reason)
+            self._failing = True
+            return
+        self._polled, self._failing = started, False
+        self._revocations.forget(self.now())
+        self._grants.forget()
+
+    def _follow(self, changes: Sequence[Change]) -> None:
+        until = self.now() + self._settings.longest_life + self._settings.leeway
+        subjects: dict[str, int] = {}
+        organizations: dict[str, int] = {}
+        for change in changes:
+            if change.session_id is not None:
+                self._revocations.end(change.session_id, until=until)
+                self._principals.drop_session(change.session_id)
+            elif change.subject is not None:
+                epoch = self._revocations.raise_epoch(change.subject, change.epoch, until=until)
+                self._principals.drop_epochs(change.subject, epoch)
+            elif change.grants_of is not None:
+                subjects[change.grants_of] = change.sequence
+            elif change.organization_id is not None:
+                organizations[change.organization_id] = change.sequence
+        if subjects or organizations:
+            self._grants.follow(subjects, organizations)
+            self._principals.drop_granted(subjects.keys(), organizations.keys())

@@ -1,0 +1,134 @@
+"""JSON Schemas (2020-12) that settings keep to, and the limits a schema itself keeps to.
+
+A schema comes from whoever administers an organisation, so it is not trusted: it refers to no other document, its patterns
+are matched in linear time (Rust's regex syntax: no look-around, no back-references), and it does not contain itself, by
+which its cost would grow with every level. What is left is bounded by its size when every reference is written out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NoReturn, TypeAlias
+
+import jsonschema_rs
+import msgspec
+
+from acme import Fault, Invalid
+
+Json: TypeAlias = Any
+"""A plain JSON value."""
+
+LARGEST: Final = 64 * 1024
+"""Bytes of JSON of a schema, and of settings."""
+MOST: Final = 2_000
+"""Subschemas of a schema, with every reference written out."""
+FAULTS: Final = 50
+"""Faults that an answer names at most."""
+
+_PATTERNS: Final = jsonschema_rs.RegexOptions(size_limit=1 << 20, dfa_size_limit=1 << 20)
+_HERE: Final = "#/$defs/"
+
+
+def compiled(schema: Mapping[str, Json]) -> jsonschema_rs.Validator:
+    """A validator.
+
+    Raises:
+        Invalid: reason `invalid_schema`; no JSON Schema, or beyond the limits.
+    """
+    if len(msgspec.json.encode(schema)) > LARGEST:
+        _refuse("", f"A schema has at most {LARGEST} bytes of JSON.")
+    dialect = schema.get("$schema", _DIALECT)
+    if not isinstance(dialect, str) or dialect.removesuffix("#") != _DIALECT:
+        _refuse("/$schema", f"The dialect has to be {_DIALECT}, or left out.")
+    _measure(schema)
+    try:
+        return jsonschema_rs.Draft202012Validator(
+            dict(schema), validate_formats=True, pattern_options=_PATTERNS, offline=True
+        )
+    except jsonschema_rs.ValidationError as error:
+        raise _invalid(_pointer(error.instance_path), error.message) from None
+    except jsonschema_rs.ReferencingError as error:
+        raise _invalid("", str(error)) from None
+    except ValueError as error:  # a pattern too large to compile, for one
+        raise _invalid("", str(error)) from None
+
+
+def faults(validator: jsonschema_rs.Validator, value: Json, at: str) -> Iterator[Fault]:
+    """What in `value`, which stands at the JSON Pointer `at`, does not keep to the schema; `FAULTS` at most."""
+    for number, error in enumerate(validator.iter_errors(value)):
+        if number == FAULTS:
+            return
+        yield Fault(at + _pointer(error.instance_path), "settings_schema", error.message[:500])
+
+
+def merged(target: Json, patch: Json) -> Json:
+    """`target` changed by a JSON merge patch (RFC 7396); neither of them is altered."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = merged(result.get(name), value)
+    return result
+
+
+_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+
+def _measure(schema: Mapping[str, Json]) -> None:
+    """Refuses references beyond `$defs`, schemas that contain themselves, and those that unfold to too many."""
+    definitions = schema.get("$defs", {})
+    definitions = definitions if isinstance(definitions, dict) else {}
+    sizes: dict[str, int] = {}
+    unfolding: set[str] = set()
+
+    def size(part: Json, pointer: str) -> int:
+        if isinstance(part, list):
+            return sum(size(item, f"{pointer}/{number}") for number, item in enumerate(part))
+        if not isinstance(part, dict):
+            return 0
+        total = 1
+        for name, item in part.items():
+            where = f"{pointer}/{name}"
+            if name in ("$dynamicRef", "$dynamicAnchor", "$anchor", "$id", "$recursiveRef"):
+                _refuse(where, f"{name} is not supported: refer to definitions with $ref.")
+            if name in ("const", "enum", "default", "examples") and not pointer.endswith("/properties"):
+                continue
+            if name == "$ref" and isinstance(item, str) and not pointer.endswith("/properties"):
+                total += referred(item, where)
+            elif not (name == "$defs" and not pointer):
+                total += size(item, where)
+        if total > MOST:
+            _refuse(pointer, f"The schema has more than {MOST} subschemas when every reference is written out.")
+        return total
+
+    def referred(reference: str, where: str) -> int:
+        name = reference.removeprefix(_HERE)
+        if name == reference or name not in definitions:
+            _refuse(where, f"A reference has to name a definition of the same schema, {_HERE}NAME.")
+        if name in unfolding:
+            _refuse(where, "The schema contains itself by this reference.")
+        if name not in sizes:
+            unfolding.add(name)
+            sizes[name] = size(definitions[name], f"/$defs/{name}")
+            unfolding.remove(name)
+        return sizes[name]
+
+    size(schema, "")
+    for name in definitions:
+        referred(_HERE + name, f"/$defs/{name}")
+
+
+def _pointer(path: list[str | int]) -> str:
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def _refuse(pointer: str, why: str) -> NoReturn:
+    raise _invalid(pointer, why)
+
+
+def _invalid(pointer: str, why: str) -> Invalid:
+    fault = Fault(f"/schema{pointer}", "invalid_schema", why[:500])
+    return Invalid("This is no JSON Schema that settings can keep to.", reason="invalid_schema", faults=[fault])

@@ -1,0 +1,90 @@
+"""What a subject may do where: its memberships, as verifiers of access tokens ask for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from acme import Statements
+
+_RANKS: Final = {role: rank for rank, role in enumerate(("guest", "viewer", "member", "admin", "owner"))}
+_EVERYWHERE: Final = ("owner", "admin")
+"""Roles that reach all resources of an organisation, whatever its default role is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a subject is in one organisation."""
+
+    organization_id: str
+    role: str
+    """Built in, or the id of a custom one."""
+    permissions: tuple[str, ...]
+    """Of a custom role."""
+    default_role: str
+    teams: tuple[str, ...]
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """The memberships of one moment, in the order of joining."""
+
+    grants: tuple[Grant, ...]
+    sequence: int
+    """Number of the last change of the feed that they include."""
+
+
+class GrantStore:
+    """What the tables of memberships come to."""
+
+    def __init__(self, database: Statements) -> None:
+        self._database = database
+
+    async def grants(self, subject: str, *, at: datetime) -> Grants:
+        """The memberships of a user, or of a service account, that have not expired, and where the
+        feed stood: one statement, so one moment."""
+        rows = await self._database.fetch(
+            """
+            SELECT a.last_sequence, m.organization_id, m.role, r.permissions, o.default_role, m.expires_at,
+                   (SELECT array_agg(t.team_id ORDER BY t.team_id) FROM team_members AS t
+                    WHERE t.user_id = $1 AND t.organization_id = m.organization_id)
+            FROM authority AS a
+            LEFT JOIN LATERAL (
+                SELECT organization_id, role, custom_role, joined_at, expires_at FROM memberships
+                WHERE user_id = $1 AND (expires_at IS NULL OR expires_at > $2)
+                UNION ALL
+                SELECT organization_id, role, custom_role, created_at, NULL FROM service_accounts
+                WHERE id = $1 AND deleted_at IS NULL
+            ) AS m ON true
+            LEFT JOIN organizations AS o ON o.id = m.organization_id
+            LEFT JOIN roles AS r ON r.organization_id = m.organization_id AND r.id = m.custom_role
+            ORDER BY m.joined_at, m.organization_id
+            """,
+            subject,
+            at,
+        )
+        found = (_grant(*tuple(row)[1:]) for row in rows if row[1] is not None)
+        return Grants(tuple(found), rows[0][0])
+
+
+def _grant(
+    organization_id: str,
+    role: str,
+    permissions: list[str] | None,
+    most: str,
+    expires_at: datetime | None,
+    teams: list[str] | None,
+) -> Grant:
+    default = default_role(role, most)
+    return Grant(organization_id, role, tuple(permissions or ()), default, tuple(teams or ()), expires_at)
+
+
+def default_role(role: str, organization: str) -> str:
+    """The role that a membership gives on resources with members of their own, in an organisation with this default."""
+    if role in _EVERYWHERE:
+        return role
+    if role not in _RANKS or role == "guest" or organization not in _RANKS:
+        return ""
+    return min(role, organization, key=_RANKS.__getitem__)

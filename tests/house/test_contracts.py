@@ -1,0 +1,58 @@
+"""What every contract of ours has in common, beyond what the contract compiler demands of strangers."""
+
+from __future__ import annotations
+
+import pytest
+
+from acme.contract import Kind, Message, Method, load
+
+METHODS = [
+    method
+    for service in load("acme.contracts").services.values()
+    if service.name.startswith("acme.")
+    for method in service.methods
+    if method.routes
+]
+"""Those with a route."""
+
+
+def headers(message: Message) -> dict[str, str]:
+    """Field → header."""
+    return {field.name: field.header for field in message.fields if field.header}
+
+
+def verbs(method: Method) -> set[str]:
+    return {route.verb for route in method.routes}
+
+
+READING = [method for method in METHODS if verbs(method) == {"GET"} and not method.name.startswith("List")]
+"""Those that give one resource."""
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: str(method.path))
+def test_a_reply_with_a_version_has_it_as_its_etag(method: Method) -> None:
+    for field in method.reply.fields:
+        assert (field.name == "version") == (field.header == "ETag")
+        assert field.header != "ETag" or field.kind is Kind.INT
+
+
+@pytest.mark.parametrize("method", READING, ids=lambda method: str(method.path))
+def test_every_resource_that_can_be_read_has_an_etag(method: Method) -> None:
+    assert "ETag" in headers(method.reply).values()
+
+
+@pytest.mark.parametrize(
+    "method", [method for method in METHODS if verbs(method) & {"PATCH", "PUT"}], ids=lambda method: str(method.path)
+)
+def test_every_change_of_a_resource_can_be_meant_for_one_version(method: Method) -> None:
+    assert headers(method.request).get("if_match") == "If-Match"
+
+
+def test_settings_of_a_project_are_changed_for_one_version_only() -> None:
+    demanding = [method.name for method in METHODS if any(field.condition for field in method.request.fields)]
+    assert demanding == ["UpdateProjectSettings"]
+
+
+def test_there_are_methods_to_look_at() -> None:
+    assert len(METHODS) > 50
+    assert len(READING) >= 5

@@ -1,0 +1,79 @@
+"""Where a request comes from, whatever it says itself."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from acme.gateway.addresses import Addresses, network
+from tests.unit.acme.gateway.rig import ID, Rig, running
+
+ONE = f"/v1/projects/{ID}"
+PROXIES = ("10.0.0.0/8", "fd00::/8")
+
+
+def of(peer: str, *forwarded: str, proxies: tuple[str, ...] = PROXIES) -> str:
+    headers = CIMultiDictProxy(CIMultiDict([("X-Forwarded-For", value) for value in forwarded]))
+    return Addresses(proxies).of(peer, headers)
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "client"),
+    [
+        ("203.0.113.9", ["198.51.100.1"], "203.0.113.9"),
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("10.0.0.1", ["198.51.100.1"], "198.51.100.1"),
+        ("10.0.0.1", ["1.2.3.4, 198.51.100.1"], "198.51.100.1"),
+        ("10.0.0.1", ["1.2.3.4", "198.51.100.1, 10.0.0.2"], "198.51.100.1"),
+        ("10.0.0.1", ["10.9.9.9, 10.0.0.2"], "10.9.9.9"),
+        ("10.0.0.1", ["198.51.100.1, unknown"], "10.0.0.1"),
+        ("10.0.0.1", ["198.51.100.1, unknown, 10.0.0.2"], "10.0.0.2"),
+        ("10.0.0.1", ["usr_evil"], "10.0.0.1"),
+        ("10.0.0.1", [""], "10.0.0.1"),
+        ("10.0.0.1", ["198.51.100.1:4711"], "198.51.100.1"),
+        ("10.0.0.1", ["[2001:DB8::1]:443"], "2001:db8::1"),
+        ("10.0.0.1", ["::ffff:198.51.100.1"], "198.51.100.1"),
+        ("fd00::1", ["2001:db8::1"], "2001:db8::1"),
+        ("", ["198.51.100.1"], ""),
+    ],
+)
+def test_only_what_a_proxy_of_ours_has_added_is_believed(peer: str, forwarded: list[str], client: str) -> None:
+    assert of(peer, *forwarded) == client
+
+
+def test_without_proxies_nobody_is_believed() -> None:
+    assert of("10.0.0.1", "198.51.100.1", proxies=()) == "10.0.0.1"
+
+
+@given(st.text(max_size=60))
+def test_whatever_a_client_sends_the_address_is_one_that_a_proxy_saw(sent: str) -> None:
+    assert of("10.0.0.1", f"{sent}, 198.51.100.1") == "198.51.100.1"
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("198.51.100.1", "198.51.100.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+        (":", ":"),
+    ],
+)
+def test_an_address_of_ipv6_counts_as_its_network(address: str, counted: str) -> None:
+    assert network(address) == counted
+
+
+async def test_a_named_balancer_says_where_a_request_comes_from() -> None:
+    async with running(proxies=("127.0.0.0/8",)) as rig:
+        await rig.ask("GET", ONE, X_Forwarded_For="203.0.113.77, 198.51.100.1")
+        assert rig.projects.calls[-1].address == "198.51.100.1"
+        assert rig.lines()[-1]["address"] == "198.51.100.1"
+
+
+async def test_the_header_means_nothing_when_it_comes_from_elsewhere(rig: Rig) -> None:
+    await rig.ask("GET", ONE, X_Forwarded_For="198.51.100.1")
+    assert rig.projects.calls[-1].address == "127.0.0.1"
