@@ -68,7 +68,7 @@ async def test_a_call_reaches_its_service_with_all_that_belongs_to_it(town: Town
     assert (call.principal, call.credentials) == (source.principal, source.credentials)
     assert (call.request_id, call.traceparent, call.address) == ("req_1", "00-trace", "192.0.2.1")
     assert (call.service, call.permission, call.idempotency) == ("gateway", "projects.read", source.idempotency)
-    assert source.deadline - 0.5 < call.deadline <= source.deadline + 0.01
+    assert source.deadline - 0.5 < call.deadline <= source.deadline + 0.1  # the way there, however busy the machine is
 
 
 async def test_a_refusal_arrives_as_it_was_raised(town: Town) -> None:
