@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -14,13 +13,14 @@ from acme.contracts.authority.v1 import AuthorityStub, ChangesReply, ChangesRequ
 from acme.contracts.placement.v1 import DescribeReply, Served
 from acme.contracts.projects.v1 import CreateProjectRequest, GetProjectRequest, ProjectsStub
 from acme.contracts.users.v1 import GetMeRequest, UsersStub
-from acme.dispatch import Host, Remote
+from acme.dispatch import Host
 from acme.dispatch.describe import digest
 from acme.dispatch.status import MISMATCH, OUTCOME_UNKNOWN, UNREACHABLE
 from acme.drivers.vault import Vault
 from acme.errors import Refused, Unavailable
 from tests.proxy import proxy
 from tests.services import PROJECT
+from tests.unit.acme.dispatch.names import Names, named
 from tests.unit.acme.dispatch.nonsense import GOOD
 from tests.unit.acme.dispatch.town import (
     AUTHORITY,
@@ -344,36 +344,11 @@ async def test_a_view_says_what_is_there(town: Town) -> None:
 # ---- names whose addresses change ------------------------------------------------------------------------------------
 
 
-class Names:
-    """A name service whose answer the test says."""
-
-    def __init__(self, *hosts: str) -> None:
-        self.hosts = hosts
-        self.asked = 0
-
-    async def resolve(self, host: str, port: int) -> Sequence[str]:
-        assert host == "workers.test"
-        self.asked += 1
-        if not self.hosts:
-            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
-        return self.hosts
-
-    async def ask(self) -> None:
-        """Returns when it has been asked once more, and what it said has been made use of."""
-        asked = self.asked
-        await until(lambda: self.asked >= asked + 2)
-
-
 @pytest.fixture
 async def twins(town: Town) -> tuple[Worker, Worker]:
     """Two workers that have one port, each on an address of this machine."""
     one = await town.worker("grpc://127.0.0.1:0")
     return one, await town.worker(one.address.replace("127.0.0.1", "127.0.0.2"))
-
-
-def named(town: Town, names: Names, worker: Worker) -> Remote:
-    address = worker.address.replace("127.0.0.1", "workers.test")
-    return town.remote(address, settings=replace(QUICK, look_up=0.02), resolve=names.resolve)
 
 
 async def test_a_name_that_gets_another_address_leads_there_and_lets_the_old_one_finish(

@@ -56,7 +56,9 @@ async def test_a_process_that_stands_still_in_a_transaction_keeps_its_locks_for_
 ) -> None:
     """A server of the operators' has no such limit of its own."""
     async with pool(server) as database, database.connection() as connection:
-        asked = "SELECT reset_val FROM pg_settings WHERE name = 'idle_in_transaction_session_timeout' AND source = 'client'"
+        asked = (
+            "SELECT reset_val FROM pg_settings WHERE name = 'idle_in_transaction_session_timeout' AND source = 'client'"
+        )
         assert await connection.fetchval(asked) == "60000"
 
 
