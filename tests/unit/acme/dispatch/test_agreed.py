@@ -8,13 +8,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from acme.contracts.authority.v1 import AuthorityStub, ChangesRequest
-from acme.contracts.placement.v1 import DescribeReply, Served
+from acme.contracts.placement.v1 import Served
 from acme.contracts.users.v1 import GetMeRequest, UsersStub
 from acme.dispatch.describe import digest
 from acme.dispatch.status import MISMATCH, UNREACHABLE
 from acme.errors import Refused, Unavailable
 from tests.unit.acme.dispatch.nonsense import GOOD
-from tests.unit.acme.dispatch.town import AUTHORITY, Act, Town, asking, hostile
+from tests.unit.acme.dispatch.town import AUTHORITY, Town, asking, describing, hostile
 from tests.versions import Edit, version, with_another_type, with_more, without_the_last
 
 ASK = ChangesRequest(since=1)
@@ -30,10 +30,6 @@ async def fails(awaitable: Awaitable[object]) -> Refused:
     with pytest.raises(Refused) as caught:
         await awaitable
     return caught.value
-
-
-def describing(*served: Served) -> Act:
-    return lambda wild, stream: wild.answer(stream, bytes(DescribeReply(services=list(served))))
 
 
 async def test_a_worker_that_is_ahead_by_additions_is_called_with_a_warning_said_once(town: Town) -> None:

@@ -27,6 +27,7 @@ from tests.unit.acme.dispatch.town import (
     Wild,
     Worker,
     asking,
+    describing,
     hostile,
     raw,
     soon,
