@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Iterator
 from dataclasses import replace
 
 import pytest
 
 from acme.contracts.authority.v1 import AuthorityStub, ChangesReply, ChangesRequest
-from acme.contracts.placement.v1 import DescribeReply, Served
+from acme.contracts.placement.v1 import Served
 from acme.contracts.projects.v1 import CreateProjectRequest, GetProjectRequest, ProjectsStub
-from acme.contracts.users.v1 import GetMeRequest, UsersStub
-from acme.dispatch import Host, Remote
+from acme.dispatch import Host
 from acme.dispatch.describe import digest
-from acme.dispatch.status import MISMATCH, OUTCOME_UNKNOWN, UNREACHABLE
+from acme.dispatch.status import OUTCOME_UNKNOWN, UNREACHABLE
 from acme.drivers.vault import Vault
 from acme.errors import Refused, Unavailable
 from tests.proxy import proxy
 from tests.services import PROJECT
-from tests.unit.acme.dispatch.nonsense import GOOD
+from tests.unit.acme.dispatch.names import Names, named
 from tests.unit.acme.dispatch.town import (
     AUTHORITY,
     QUICK,
-    Act,
     Town,
     Wild,
     Worker,
     asking,
+    describing,
     hostile,
     raw,
     soon,
@@ -119,45 +117,6 @@ async def test_a_service_that_is_not_at_the_address_is_unreachable_until_it_is(t
 
 
 # ---- contracts -------------------------------------------------------------------------------------------------------
-
-
-def describing(*served: Served) -> Act:
-    return lambda wild, stream: wild.answer(stream, bytes(DescribeReply(services=list(served))))
-
-
-async def test_a_worker_whose_contract_differs_is_not_called_and_the_others_are(town: Town) -> None:
-    other = Served(service=AUTHORITY.name, digest="0" * 64, plugin="users", plugin_version="2.0")
-    called: list[int] = []
-    async with hostile(lambda wild, stream: called.append(stream), describing(other)) as (address, _):
-        remote = town.remote(address)
-        caught = await fails(town.client(AuthorityStub, remote).changes(ASK))
-        assert (type(caught), caught.reason) == (Unavailable, MISMATCH)
-        view = remote.view()[0]
-        assert (view.state, view.services, view.versions) == (
-            "ready", {AUTHORITY.name: "contract differs"}, {"users": "2.0"},
-        )  # fmt: skip
-        good = await town.worker()
-        both = town.remote(address, good.address)
-        await both.settle(5)
-        for _ in range(5):
-            assert (await town.client(AuthorityStub, both).changes(ASK)).latest == 1
-        assert not called
-
-
-async def test_a_worker_whose_contract_is_ours_is_called(town: Town) -> None:
-    same = Served(service=AUTHORITY.name, digest=digest(AUTHORITY))
-    async with hostile(lambda wild, stream: wild.answer(stream, GOOD), describing(same)) as (address, _):
-        client = town.client(AuthorityStub, town.remote(address))
-        assert (await client.changes(ASK)).latest == 99
-        users = town.client(UsersStub, town.remote(address), "gateway")
-        assert (await fails(users.get_me(GetMeRequest()))).reason == UNREACHABLE
-
-
-async def test_a_description_that_is_none_makes_an_address_fail(town: Town) -> None:
-    async with hostile(lambda *_: None, lambda wild, stream: wild.answer(stream, b"\x0a\xff")) as (address, _):
-        remote = town.remote(address)
-        assert (await fails(town.client(AuthorityStub, remote).changes(ASK))).reason == UNREACHABLE
-        assert remote.view()[0].state == "failing"
 
 
 # ---- several addresses -----------------------------------------------------------------------------------------------
@@ -344,36 +303,11 @@ async def test_a_view_says_what_is_there(town: Town) -> None:
 # ---- names whose addresses change ------------------------------------------------------------------------------------
 
 
-class Names:
-    """A name service whose answer the test says."""
-
-    def __init__(self, *hosts: str) -> None:
-        self.hosts = hosts
-        self.asked = 0
-
-    async def resolve(self, host: str, port: int) -> Sequence[str]:
-        assert host == "workers.test"
-        self.asked += 1
-        if not self.hosts:
-            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
-        return self.hosts
-
-    async def ask(self) -> None:
-        """Returns when it has been asked once more, and what it said has been made use of."""
-        asked = self.asked
-        await until(lambda: self.asked >= asked + 2)
-
-
 @pytest.fixture
 async def twins(town: Town) -> tuple[Worker, Worker]:
     """Two workers that have one port, each on an address of this machine."""
     one = await town.worker("grpc://127.0.0.1:0")
     return one, await town.worker(one.address.replace("127.0.0.1", "127.0.0.2"))
-
-
-def named(town: Town, names: Names, worker: Worker) -> Remote:
-    address = worker.address.replace("127.0.0.1", "workers.test")
-    return town.remote(address, settings=replace(QUICK, look_up=0.02), resolve=names.resolve)
 
 
 async def test_a_name_that_gets_another_address_leads_there_and_lets_the_old_one_finish(

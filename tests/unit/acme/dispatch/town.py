@@ -22,6 +22,7 @@ from acme.codec.wire import Wire
 from acme.context import ANONYMOUS, CALL, Call, IdempotencyKey, Principal
 from acme.contract import Service
 from acme.contracts.authority.v1 import AuthorityStub, ChangesReply, ChangesRequest
+from acme.contracts.placement.v1 import DescribeReply, Served
 from acme.contracts.projects.v1 import ProjectsStub
 from acme.dispatch import Directory, Host, Pipeline, Remote, Server
 from acme.dispatch.exchange import framed
@@ -356,3 +357,8 @@ def vacant() -> str:
 
 def service_named(name: str) -> Service:
     return CONTRACTS.services[name]
+
+
+def describing(*served: Served) -> Act:
+    """A worker that says it serves these."""
+    return lambda wild, stream: wild.answer(stream, bytes(DescribeReply(services=list(served))))
