@@ -322,7 +322,7 @@ default_message_pool.register_message("acme.authority.v1", "Membership", Members
 class AuthorityStub(betterproto2_grpclib.ServiceStub):
     """
     The internal contract between the service that issues access tokens and every process that verifies them
-    (acme/tokens.py): verifiers poll Changes every 250 ms and fetch Keys when key_version moves.
+    (acme/tokens): verifiers poll Changes every 250 ms and fetch Keys when key_version moves.
     """
 
     async def keys(
@@ -420,7 +420,7 @@ from acme.contracts.google import protobuf as ___google__protobuf__
 class AuthorityBase(betterproto2_grpclib.ServiceBase):
     """
     The internal contract between the service that issues access tokens and every process that verifies them
-    (acme/tokens.py): verifiers poll Changes every 250 ms and fetch Keys when key_version moves.
+    (acme/tokens): verifiers poll Changes every 250 ms and fetch Keys when key_version moves.
     """
 
     async def keys(self, message: "KeysRequest") -> "KeysReply":
