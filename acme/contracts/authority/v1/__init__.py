@@ -173,6 +173,9 @@ class IntrospectReply(betterproto2.Message):
     """
 
     scopes: "list[str]" = betterproto2.field(4, betterproto2.TYPE_STRING, repeated=True)
+    """
+    As they were asked for: permissions, "*" or "read".
+    """
 
     organization_id: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
     """
@@ -191,6 +194,9 @@ class IntrospectReply(betterproto2.Message):
     grants: "GrantsReply | None" = betterproto2.field(
         8, betterproto2.TYPE_MESSAGE, optional=True
     )
+    """
+    What the subject may do where, as of the same call.
+    """
 
 
 default_message_pool.register_message(

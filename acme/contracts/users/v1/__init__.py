@@ -558,6 +558,9 @@ class DeleteServiceAccountTokenRequest(betterproto2.Message):
     id: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
 
     token_id: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    The token's, as in the list of them.
+    """
 
 
 default_message_pool.register_message(
@@ -1000,6 +1003,9 @@ class ListServiceAccountsReply(betterproto2.Message):
     service_accounts: "list[ServiceAccount]" = betterproto2.field(
         1, betterproto2.TYPE_MESSAGE, repeated=True
     )
+    """
+    Oldest first.
+    """
 
     next_page_token: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
     """
@@ -1168,6 +1174,9 @@ class ListTokensReply(betterproto2.Message):
     tokens: "list[Token]" = betterproto2.field(
         1, betterproto2.TYPE_MESSAGE, repeated=True
     )
+    """
+    Those that are alive, newest first.
+    """
 
     next_page_token: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
     """
@@ -1783,6 +1792,9 @@ class ServiceAccountChanged(betterproto2.Message):
     organization_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
 
     service_account_id: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    "sva_…".
+    """
 
     change: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
     """
@@ -1795,6 +1807,9 @@ class ServiceAccountChanged(betterproto2.Message):
         unwrap=lambda: ___google__protobuf__.Timestamp,
         optional=True,
     )
+    """
+    When it was made or deleted.
+    """
 
 
 default_message_pool.register_message(
@@ -2122,6 +2137,9 @@ class TokenCreated(betterproto2.Message):
     """
 
     token_id: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    "pat_…"; the token itself is in no event.
+    """
 
     created_at: "datetime.datetime | None" = betterproto2.field(
         3,
@@ -2146,6 +2164,9 @@ class TokenRevoked(betterproto2.Message):
     """
 
     token_id: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    "pat_…"; the token itself is in no event.
+    """
 
     revoked_at: "datetime.datetime | None" = betterproto2.field(
         3,
