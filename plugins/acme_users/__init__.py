@@ -15,7 +15,8 @@ every process that verifies access tokens follows.
     projects.py        what the projects service is told afterwards
     tokens.py, service_accounts.py   Tokens, ServiceAccounts         minting.py   access tokens for programs, whosesoever
     authority.py       Authority: keys, changes, grants              passwords.py argon2id on threads of its own
-    store/             all SQL                                       addresses.py, mails.py, account_mails.py, mail_tokens.py
+    store/             all SQL                                       addresses.py, mail_tokens.py
+    mails.py, account_mails.py, reset_mails.py                       what is mailed, and when
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from acme.contracts.users.v1 import (
     TokensBase,
     UsersBase,
 )
-from acme_users import projects
+from acme_users import projects, reset_mails
 from acme_users.account_mails import AccountMails
 from acme_users.accounts import Users
 from acme_users.authority import Authority
@@ -147,7 +148,6 @@ def _people(
     choice = Choice(blocklist, [urlsplit(url).netloc for url in (resources.public_url, resources.tokens.issuer)])
     sign_out = SignOut(accounts, credentials, sessions, TokenStore(database), authority)
     recovery = Recovery(
-        accounts,
         credentials,
         token_store,
         tokens,
@@ -274,7 +274,11 @@ plugin: Final = Plugin(
     ),
     service=_service,
     settings=Settings,
-    deliveries=(Delivery(projects.JOIN, projects.joined), Delivery(projects.LEAVE, projects.left)),
+    deliveries=(
+        Delivery(projects.JOIN, projects.joined),
+        Delivery(projects.LEAVE, projects.left),
+        Delivery(reset_mails.RESET, reset_mails.asked),
+    ),
     jobs=(
         Job("signing-keys", every=3600, run=_rotate_keys),
         Job("purge", every=300, run=_purge),
