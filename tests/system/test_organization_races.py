@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 import asyncpg
 import pytest
+from acme_projects import plugin as projects_plugin
+from acme_users import plugin as users_plugin
 from acme_users.store import Invitation, InvitationStore
 
 from acme.contracts.google.protobuf import FieldMask
@@ -33,6 +35,7 @@ from acme.contracts.users.v1 import (
 )
 from acme.errors import Conflict, NotFound
 from acme.ids import new_id
+from acme.plugin import Plugin
 from acme.testing import Platform
 from acme.testing import User as Caller
 from tests.offices import Office
@@ -48,6 +51,18 @@ _WAITING = """
 @pytest.fixture(scope="module")
 def placement() -> Literal["local"]:
     return "local"
+
+
+@pytest.fixture(scope="module")
+def plugins() -> list[Plugin]:
+    """The projects service is told of everybody who leaves."""
+    return [users_plugin, projects_plugin]
+
+
+@pytest.fixture
+async def office(platform: Platform) -> AsyncIterator[Office]:
+    async with Office.opened(platform) as office:
+        yield office
 
 
 @pytest.fixture
