@@ -170,7 +170,14 @@ class Examples:
             tried.append(str(_BY_NAME[field.name]))
         if choices := _CHOICES.fullmatch(rules.pattern):
             tried += choices[1].split("|")
-        tried += [field.name.replace("_", " "), *_TEXTS]
+        words = field.name.replace("_", " ")
+        tried += [
+            words,
+            *_TEXTS,
+            words[: rules.max_length],
+            words[: rules.max_bytes],
+            words.ljust(rules.min_length or 0, "."),
+        ]
         return next((text for text in tried if _fits(text, rules)), NOTHING)
 
 
