@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
@@ -240,6 +241,24 @@ async def test_a_request_that_a_sign_out_has_overtaken_leaves_no_token_behind(
         await make(platform, ann)
     assert refused.value.reason == "token_revoked"
     assert await listed(tokens) == []
+
+
+async def test_a_password_reset_ends_all_tokens_within_a_second(platform: Platform, ann: Caller) -> None:
+    clients = [bearing(platform, ann, (await make(platform, ann)).secret) for _ in range(2)]
+    for client in clients:
+        (await client.get("/v1/users/me")).expect(200)
+    anybody = platform.client()
+    mails = len(platform.mailbox.list(ann.email))
+    (await anybody.post("/v1/users:requestPasswordReset", {"email": ann.email})).expect(202)
+    mail = await platform.mailbox.wait(ann.email, number=mails + 1)
+    token = parse_qs(urlsplit(mail.links[0]).query)["token"][0]
+    body = {"token": token, "new_password": "yet another battery staple"}
+    (await anybody.post("/v1/users:resetPassword", body)).expect(204)
+
+    async def refused() -> bool:
+        return [(await client.get("/v1/users/me")).status for client in clients] == [401, 401]
+
+    assert await soon(refused) < AT_ONCE
 
 
 async def test_nobody_without_an_account_has_tokens(platform: Platform) -> None:
