@@ -123,6 +123,16 @@ def accepting(office: Office, who: Caller, token: str) -> Callable[[], Awaitable
     return lambda: stub.accept_invitation(AcceptInvitationRequest(token=token))
 
 
+def taking(office: Office, who: Caller) -> Callable[[], Awaitable[Any]]:
+    stub = office.organizations(who)
+    return lambda: stub.accept_organization_transfer(AcceptOrganizationTransferRequest(id=office.id))
+
+
+def cancelling(office: Office, who: Caller) -> Callable[[], Awaitable[Any]]:
+    stub = office.organizations(who)
+    return lambda: stub.cancel_organization_transfer(CancelOrganizationTransferRequest(id=office.id))
+
+
 async def invited(office: Office, who: Caller, inviter: Caller, number: int, role: str = "viewer") -> str:
     """The token of an invitation that was written by hand, to save the mail."""
     token, now = f"aci_{number}{office.id}", office.platform.clock.now()
@@ -220,11 +230,7 @@ async def test_an_offer_that_is_accepted_and_cancelled_at_once_comes_to_one_of_t
         await office.organizations(owner).transfer_organization(
             TransferOrganizationRequest(id=office.id, user_id=other.id)
         )
-        taker, giver = office.organizations(other), office.organizations(owner)
-        calls: list[Callable[[], Awaitable[Any]]] = [
-            lambda stub=taker: stub.accept_organization_transfer(AcceptOrganizationTransferRequest(id=office.id)),  # type: ignore[misc]
-            lambda stub=giver: stub.cancel_organization_transfer(CancelOrganizationTransferRequest(id=office.id)),  # type: ignore[misc]
-        ]
+        calls = taking(office, other), cancelling(office, owner)
         results = await race(office, holder, *(calls if number % 2 == 0 else calls[::-1]))
         if number % 2 == 0:
             assert await office.members() == {owner.id: "admin", other.id: "owner"}
