@@ -77,7 +77,7 @@ async def test_departures_go_in_batches_and_say_whether_more_may_follow(
     made = [project(organization_id=organization, owner_id="usr_a") for _ in range(3)]
     for each in made:
         await ProjectStore(database).insert(each)
-    found = []
+    found: list[str] = []
     while True:
         departure = await store.leave(organization, "usr_a", left_at=LATER, heir="usr_h", at=LATER, limit=2)
         found += departure.projects
