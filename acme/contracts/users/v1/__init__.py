@@ -3326,7 +3326,7 @@ class SessionsStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "StepUpReply":
         """
-        Proves again who is there: gives an access token that methods accept which ask for a fresh log-in (403
+        Proves again who is there: gives an access token that methods accept which ask for a fresh log-in (401
         `step_up_required`). The session goes on with its refresh token.
         """
 
@@ -3686,7 +3686,8 @@ class UsersStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "ChangePasswordReply":
         """
-        Sets another password. Every other session of the caller ends, and every token in a mail becomes void.
+        Sets another password. Every other session of the caller ends, and every token in a mail becomes void that could change
+        password or address, but for those that undo a change of the address.
         """
 
         return await self._unary_unary(
@@ -3707,7 +3708,8 @@ class UsersStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "RequestPasswordResetReply":
         """
-        Sends a mail with a token to set another password. The answer is the same whether the address is known or not.
+        Sends a mail with a token to set another password, to an address that an account has proved; to any other, a mail that
+        says so. The answer is the same.
         """
 
         return await self._unary_unary(
@@ -3729,7 +3731,8 @@ class UsersStub(betterproto2_grpclib.ServiceStub):
     ) -> "ResetPasswordReply":
         """
         Sets another password with the token from the mail, which works once, for one hour. Every session and every personal
-        access token of the account ends, and every other token in a mail becomes void.
+        access token of the account ends, and every other token in a mail becomes void, but for those that undo a change of the
+        address. Failed attempts are forgotten.
         """
 
         return await self._unary_unary(
@@ -3772,8 +3775,8 @@ class UsersStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "User":
         """
-        Moves the account to the new address with the token that was sent there. The old address is told, with a link that
-        undoes it for seven days; other tokens in mails become void.
+        Moves the account to the new address with the token that was sent there. The old address, if it was proved, is told,
+        with a link that undoes it for seven days, in which nobody else gets it; other tokens in mails become void.
         """
 
         return await self._unary_unary(
@@ -4564,7 +4567,7 @@ class SessionsBase(betterproto2_grpclib.ServiceBase):
 
     async def step_up(self, message: "StepUpRequest") -> "StepUpReply":
         """
-        Proves again who is there: gives an access token that methods accept which ask for a fresh log-in (403
+        Proves again who is there: gives an access token that methods accept which ask for a fresh log-in (401
         `step_up_required`). The session goes on with its refresh token.
         """
 
@@ -4956,7 +4959,8 @@ class UsersBase(betterproto2_grpclib.ServiceBase):
         self, message: "ChangePasswordRequest"
     ) -> "ChangePasswordReply":
         """
-        Sets another password. Every other session of the caller ends, and every token in a mail becomes void.
+        Sets another password. Every other session of the caller ends, and every token in a mail becomes void that could change
+        password or address, but for those that undo a change of the address.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
@@ -4965,7 +4969,8 @@ class UsersBase(betterproto2_grpclib.ServiceBase):
         self, message: "RequestPasswordResetRequest"
     ) -> "RequestPasswordResetReply":
         """
-        Sends a mail with a token to set another password. The answer is the same whether the address is known or not.
+        Sends a mail with a token to set another password, to an address that an account has proved; to any other, a mail that
+        says so. The answer is the same.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
@@ -4975,7 +4980,8 @@ class UsersBase(betterproto2_grpclib.ServiceBase):
     ) -> "ResetPasswordReply":
         """
         Sets another password with the token from the mail, which works once, for one hour. Every session and every personal
-        access token of the account ends, and every other token in a mail becomes void.
+        access token of the account ends, and every other token in a mail becomes void, but for those that undo a change of the
+        address. Failed attempts are forgotten.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
@@ -4992,8 +4998,8 @@ class UsersBase(betterproto2_grpclib.ServiceBase):
         self, message: "ConfirmEmailChangeRequest"
     ) -> "User":
         """
-        Moves the account to the new address with the token that was sent there. The old address is told, with a link that
-        undoes it for seven days; other tokens in mails become void.
+        Moves the account to the new address with the token that was sent there. The old address, if it was proved, is told,
+        with a link that undoes it for seven days, in which nobody else gets it; other tokens in mails become void.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
