@@ -1005,7 +1005,7 @@ class Sessions:
         *,
         password: str,
     ) -> StepUpReply:
-        """Proves again who is there: gives an access token that methods accept which ask for a fresh log-in (403
+        """Proves again who is there: gives an access token that methods accept which ask for a fresh log-in (401
         `step_up_required`). The session goes on with its refresh token.
         """
         given: dict[str, Any] = {
@@ -1294,7 +1294,9 @@ class Users:
         new_password: str,
         idempotency_key: str = "",
     ) -> None:
-        """Sets another password. Every other session of the caller ends, and every token in a mail becomes void."""
+        """Sets another password. Every other session of the caller ends, and every token in a mail becomes void that
+        could change password or address, but for those that undo a change of the address.
+        """
         given: dict[str, Any] = {
             "current_password": current_password,
             "new_password": new_password,
@@ -1307,8 +1309,8 @@ class Users:
         *,
         email: str,
     ) -> RequestPasswordResetReply:
-        """Sends a mail with a token to set another password. The answer is the same whether the address is known or
-        not.
+        """Sends a mail with a token to set another password, to an address that an account has proved; to any other,
+        a mail that says so. The answer is the same.
         """
         given: dict[str, Any] = {
             "email": email,
@@ -1324,7 +1326,8 @@ class Users:
         new_password: str,
     ) -> None:
         """Sets another password with the token from the mail, which works once, for one hour. Every session and every
-        personal access token of the account ends, and every other token in a mail becomes void.
+        personal access token of the account ends, and every other token in a mail becomes void, but for those that
+        undo a change of the address. Failed attempts are forgotten.
         """
         given: dict[str, Any] = {
             "token": token,
@@ -1354,8 +1357,9 @@ class Users:
         *,
         token: str,
     ) -> User:
-        """Moves the account to the new address with the token that was sent there. The old address is told, with a
-        link that undoes it for seven days; other tokens in mails become void.
+        """Moves the account to the new address with the token that was sent there. The old address, if it was proved,
+        is told, with a link that undoes it for seven days, in which nobody else gets it; other tokens in mails become
+        void.
         """
         given: dict[str, Any] = {
             "token": token,
