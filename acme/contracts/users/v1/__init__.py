@@ -255,6 +255,9 @@ default_message_pool.register_message(
 @dataclass(eq=False, repr=False)
 class ChangeEmailRequest(betterproto2.Message):
     new_email: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Where the account is to move, once a token that is sent there was used.
+    """
 
 
 default_message_pool.register_message(
@@ -275,6 +278,9 @@ default_message_pool.register_message(
 @dataclass(eq=False, repr=False)
 class ChangePasswordRequest(betterproto2.Message):
     current_password: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The one in use: a wrong one is answered 403 `invalid_credentials`, and counts as a failed log-in.
+    """
 
     new_password: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
     """
