@@ -201,6 +201,7 @@ def _organizations(resources: Resources[Settings], authority: AuthorityStore, ma
     database, clock, pages = resources.database, resources.clock, resources.pages
     organizations, members, roles = OrganizationStore(database), MemberStore(database), RoleStore(database)
     invitations, parties = InvitationStore(database), Parties(organizations, members, roles, clock)
+    throttles = Throttles(ThrottleStore(database), resources.cipher, clock)
     acceptances = Acceptances(invitations, organizations, members, parties, authority, clock)
     return (
         Organizations(
@@ -213,7 +214,7 @@ def _organizations(resources: Resources[Settings], authority: AuthorityStore, ma
             pages,
             resources.region,
         ),
-        Invitations(invitations, members, parties, acceptances, mails, clock, pages),
+        Invitations(invitations, members, parties, acceptances, throttles, mails, clock, pages),
         Teams(TeamStore(database), members, parties, authority, clock, pages),
         Roles(roles, parties, authority, clock, pages),
         Membership(members, GrantStore(database), clock),

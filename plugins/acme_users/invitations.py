@@ -16,6 +16,7 @@ from acme import (
     Clock,
     Conflict,
     Denied,
+    Exhausted,
     Fault,
     Invalid,
     NotFound,
@@ -51,6 +52,7 @@ from acme_users.store import (
     InvitationStore,
     MemberStore,
 )
+from acme_users.throttles import INVITATIONS_BY, MAIL_WINDOW, Throttles
 
 LIFE: Final = timedelta(days=7)
 """For so long a token is good."""
@@ -69,12 +71,13 @@ class Invitations(InvitationsBase):
         members: MemberStore,
         parties: Parties,
         acceptances: Acceptances,
+        throttles: Throttles,
         mails: Mails,
         clock: Clock,
         pages: Pages,
     ) -> None:
         self._store, self._members, self._parties, self._acceptances = store, members, parties, acceptances
-        self._mails, self._clock, self._pages = mails, clock, pages
+        self._throttles, self._mails, self._clock, self._pages = throttles, mails, clock, pages
 
     async def create_invitation(self, message: CreateInvitationRequest) -> InvitationMessage:
         """Asks nothing about who has the address: not here, so the answer cannot depend on it.
@@ -84,6 +87,7 @@ class Invitations(InvitationsBase):
             NotFound: the organisation has no such role.
             Denied: the role includes what the caller may not do itself, or its own address is unproved.
             Conflict: a personal organisation, or too many open invitations.
+            Exhausted: the caller has sent too many within an hour.
         """
         party = await self._parties.enter(INVITE, message.organization_id)
         party.check_gives(await self._parties.granted(message.organization_id, message.role))
@@ -134,7 +138,7 @@ class Invitations(InvitationsBase):
         await self._store.renew(
             invitation.id, digest(token), inviter_id=invitation.inviter_id, expires_at=invitation.expires_at
         )
-        return self._send(party, invitation, token, sender)
+        return await self._send(party, invitation, token, sender)
 
     async def delete_invitation(self, message: DeleteInvitationRequest) -> DeleteInvitationReply:
         """Raises `NotFound` when the organisation has no such open invitation."""
@@ -182,7 +186,7 @@ class Invitations(InvitationsBase):
             raise Conflict(message, reason="too_many_invitations")
         token = _new_token()
         await self._store.add(invitation, digest(token))
-        return self._send(party, invitation, token, sender)
+        return await self._send(party, invitation, token, sender)
 
     async def _sender(self, party: Party) -> str:
         """The address that the mail says it comes from, "" for a service account.
@@ -197,8 +201,12 @@ class Invitations(InvitationsBase):
             raise Denied("Confirm your own e-mail address first: the invitation names it.", reason="email_not_verified")
         return address
 
-    def _send(self, party: Party, invitation: Invitation, token: str, sender: str) -> InvitationMessage:
-        self._mails.invitation(invitation.email, token, sender, party.organization.name, invitation.project_name)
+    async def _send(self, party: Party, invitation: Invitation, token: str, sender: str) -> InvitationMessage:
+        if not await self._throttles.may_invite(party.subject):
+            message = f"You have sent {INVITATIONS_BY} invitations within an hour: go on later."
+            raise Exhausted(message, reason="too_many_invitations", retry_after=MAIL_WINDOW.total_seconds())
+        if await self._throttles.may_be_invited(Address(invitation.email, invitation.email_key)):
+            self._mails.invitation(invitation.email, token, sender, party.organization.name, invitation.project_name)
         events.add(
             InvitationCreated(
                 organization_id=invitation.organization_id,

@@ -22,7 +22,7 @@ from acme.contracts.users.v1 import (
     ResendInvitationRequest,
     UpdateOrganizationRequest,
 )
-from acme.errors import Conflict, Denied, Invalid, NotFound
+from acme.errors import Conflict, Denied, Exhausted, Invalid, NotFound
 from acme.testing import Platform
 from acme.testing import User as Caller
 from tests.contract.organizations.calls import accept, open_ones, why_not
@@ -294,6 +294,24 @@ async def test_an_organisation_has_two_hundred_open_invitations_at_most(office: 
     again = await office.invite(first.email)
     await office.invitations().delete_invitation(DeleteInvitationRequest(organization_id=office.id, id=again.id))
     await office.invite(new_email())
+
+
+async def test_one_sends_a_hundred_invitations_an_hour_at_most(platform: Platform, office: Office) -> None:
+    invitation = await office.invite(new_email())
+    stub = office.invitations()
+    again = ResendInvitationRequest(organization_id=office.id, id=invitation.id)
+    for _ in range(99):
+        await stub.resend_invitation(again)
+    before = await office.everything()
+    with pytest.raises(Exhausted) as caught:
+        await stub.resend_invitation(again)
+    assert caught.value.retry_after == 3600
+    assert await office.everything() == before
+    await office.invite(new_email(), by=await office.member("admin"))  # others are others
+    platform.clock.advance(timedelta(hours=1))
+    await stub.resend_invitation(again)
+    await platform.mailbox.wait(invitation.email, number=21)  # of those before, one address got twenty
+    assert len(platform.mailbox.list(invitation.email)) == 21
 
 
 # ---- again, and not any more -----------------------------------------------------------------------------------------
