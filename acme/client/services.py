@@ -466,7 +466,7 @@ class Invitations:
         idempotency_key: str = "",
     ) -> Invitation:
         """Invites an address. Who the address belongs to, if anybody, makes no difference to the answer. A second
-        invitation of an address voids the first.
+        invitation of an address voids the first. The caller has to have proved its own (403).
         """
         given: dict[str, Any] = {
             "organization_id": organization_id,
@@ -533,7 +533,8 @@ class Invitations:
         idempotency_key: str = "",
     ) -> AcceptInvitationReply:
         """Accepts an invitation: the caller's proved address has to be the one that was invited (403), and who
-        invited must still be allowed to (409).
+        invited must still be allowed to (409). A member who accepts keeps its role, unless the invited one includes
+        it.
         """
         given: dict[str, Any] = {
             "token": token,
@@ -799,7 +800,7 @@ class Roles:
         *,
         idempotency_key: str = "",
     ) -> None:
-        """Deletes a custom role that nobody has (409 otherwise)."""
+        """Deletes a custom role that nobody has, or is invited to (409 otherwise)."""
         given: dict[str, Any] = {
             "organization_id": organization_id,
             "id": id,

@@ -2604,7 +2604,7 @@ class InvitationsStub(betterproto2_grpclib.ServiceStub):
     ) -> "Invitation":
         """
         Invites an address. Who the address belongs to, if anybody, makes no difference to the answer. A second invitation of an
-        address voids the first.
+        address voids the first. The caller has to have proved its own (403).
         """
 
         return await self._unary_unary(
@@ -2689,7 +2689,7 @@ class InvitationsStub(betterproto2_grpclib.ServiceStub):
     ) -> "AcceptInvitationReply":
         """
         Accepts an invitation: the caller's proved address has to be the one that was invited (403), and who invited must still
-        be allowed to (409).
+        be allowed to (409). A member who accepts keeps its role, unless the invited one includes it.
         """
 
         return await self._unary_unary(
@@ -3067,7 +3067,7 @@ class RolesStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "DeleteRoleReply":
         """
-        Deletes a custom role that nobody has (409 otherwise).
+        Deletes a custom role that nobody has, or is invited to (409 otherwise).
         """
 
         return await self._unary_unary(
@@ -3831,7 +3831,7 @@ class InvitationsBase(betterproto2_grpclib.ServiceBase):
     ) -> "Invitation":
         """
         Invites an address. Who the address belongs to, if anybody, makes no difference to the answer. A second invitation of an
-        address voids the first.
+        address voids the first. The caller has to have proved its own (403).
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
@@ -3868,7 +3868,7 @@ class InvitationsBase(betterproto2_grpclib.ServiceBase):
     ) -> "AcceptInvitationReply":
         """
         Accepts an invitation: the caller's proved address has to be the one that was invited (403), and who invited must still
-        be allowed to (409).
+        be allowed to (409). A member who accepts keeps its role, unless the invited one includes it.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
@@ -4302,7 +4302,7 @@ class RolesBase(betterproto2_grpclib.ServiceBase):
 
     async def delete_role(self, message: "DeleteRoleRequest") -> "DeleteRoleReply":
         """
-        Deletes a custom role that nobody has (409 otherwise).
+        Deletes a custom role that nobody has, or is invited to (409 otherwise).
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
