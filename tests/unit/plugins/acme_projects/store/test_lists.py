@@ -1,4 +1,4 @@
-"""Lists and searches as statements. What they find is tested through the contract, what they cost in test_search_cost.py."""
+"""Lists and searches as statements. What they find is tested through the contract, what they cost in tests/system."""
 
 from __future__ import annotations
 
