@@ -40,7 +40,7 @@ class NoSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class TokenProfile:
-    """What every access token of this platform carries: see `acme/tokens.py`."""
+    """What every access token of this platform carries: see `acme/tokens`."""
 
     issuer: str
     """Claim `iss`: a name, fixed, whatever the address and port."""

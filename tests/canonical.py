@@ -3,7 +3,7 @@
     ids                  ordinal of first appearance, by type prefix: `<prj 1>`
     times                rank among all times of the text: `<time 3>`
     tokens, signatures   dropped, by the name of their field: `<access_token>`; what is sealed or hashed: `<bytes>`
-    Date                 dropped
+    Date, RateLimit      dropped: when it was, and what the address of the client had left just then
     Content-Length       dropped once it was found to be that of the body
 
 Everything else stays as it is, byte for byte: status, header names and values (versions and ETags with them), the order and
@@ -95,7 +95,7 @@ def answer(reply: Reply) -> str:
     for name, value in headers:
         if name == "content-length" and value == str(len(reply.body)):
             continue
-        if name != "date":
+        if name not in ("date", "ratelimit"):  # when it was, and what the client's address has left just then
             kept.append(f"  {name}: {value}")
     body = reply.body.decode("utf-8", "backslashreplace").replace(
         ',"', ',\n  "'

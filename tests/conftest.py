@@ -6,6 +6,7 @@ The fixtures `platform`, `database`, `placement` … come from the kit that plug
 from __future__ import annotations
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ("pytest_aiohttp",)
@@ -16,6 +17,16 @@ settings.register_profile(
 )
 settings.register_profile("soak", settings.get_profile("test"), max_examples=10_000)
 settings.load_profile("test")
+
+
+_LOGS = structlog.get_config()
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> None:
+    """A command that a test before this one ran in our process has said how its log lines look, and from which level on."""
+    if structlog.get_config() != _LOGS:
+        structlog.configure(**_LOGS)
 
 
 def pytest_configure(config: pytest.Config) -> None:

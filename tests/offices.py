@@ -26,6 +26,8 @@ from acme import Statements
 from acme.context import Membership
 from acme.contracts.authority.v1 import AuthorityStub, ChangesRequest
 from acme.contracts.users.v1 import (
+    AcceptInvitationReply,
+    AcceptInvitationRequest,
     CreateInvitationRequest,
     InvitationsStub,
     ListMembersRequest,
@@ -173,6 +175,16 @@ def remembered(caller: Caller, **memberships: str) -> Caller:
 def narrowed(caller: Caller, *scopes: str) -> Caller:
     """The same person with a token that covers no more than this."""
     return replace(caller, principal=replace(caller.principal, scopes=frozenset(scopes)))
+
+
+async def invited(
+    office: Office, whom: Caller, role: str, *, by: Caller | None = None, until: datetime | None = None
+) -> AcceptInvitationReply:
+    """Invites somebody, who accepts."""
+    before = len(office.platform.mailbox.list(whom.email))
+    await office.invite(whom.email, role, by=by, until=until)
+    token = await office.token(whom.email, number=before + 1)
+    return await office.invitations(whom).accept_invitation(AcceptInvitationRequest(token=token))
 
 
 async def listed(office: Office, caller: Caller) -> list[Any]:

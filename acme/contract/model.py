@@ -163,6 +163,8 @@ class Field:
     secret: bool
     header: str
     """HTTP header it is filled from (in a request) or sent as (in a reply); "" for none."""
+    example: str
+    """What documentation shows for it, as JSON; "" when the contract leaves that to its reader, "null" for nothing."""
     comment: str
     message: Message | None = field(default=None, repr=False)
     """The type of a message or of a list of messages."""

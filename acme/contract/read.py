@@ -55,6 +55,7 @@ _EXTENSIONS: Final = {
         "acme.options.v1.pii",
         "acme.options.v1.secret",
         "acme.options.v1.header",
+        "acme.options.v1.example",
     ),
     "google.protobuf.MessageOptions": ("acme.options.v1.event",),
 }
@@ -167,6 +168,7 @@ class Reader:
             pii=says.get("pii", False),
             secret=says.get("secret", False),
             header=says.get("header", ""),
+            example=says.get("example", ""),
             comment=self._comment(field),
             message=self.message(message) if message is not None and entry is None else None,
             choices=self._enum(choices) if choices is not None else None,

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from acme.contract.model import ROLES, Field, Kind, Message, Method, Rules, Service, Work
 
 _VARIABLE: Final = re.compile(r"\{([^}=]*)[^}]*\}")
@@ -154,9 +156,19 @@ def _message(message: Message) -> Iterator[str]:
             yield f"{field.name}: {field.header!r} cannot be the name of a header"
         if field.header and (not _is_scalar(field) or field.kind is Kind.BYTES):
             yield f"{field.name}: a header holds a single scalar"
+        if field.example and not _is_json(field.example):
+            yield f"{field.name}: the example {field.example!r} is no JSON; text has quotation marks of its own"
         if field.rules is not None:
             for fault in _rules(field.rules, field):
                 yield f"{field.name}: {fault}"
+
+
+def _is_json(text: str) -> bool:
+    try:
+        msgspec.json.decode(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _rules(rules: Rules, field: Field) -> Iterator[str]:

@@ -18,6 +18,7 @@ from acme.authorise import STEP_UP
 from acme.contract import Field, Method, Route, Service
 from acme.errors import Code
 from acme.gateway.binding import given, is_tagged, taken, unfit
+from acme.gateway.examples import NOTHING, REQUEST_ID, VERSION, Examples, refusal
 from acme.gateway.problems import STATUS, TITLES
 from acme.gateway.schemas import Schema, Schemas
 from acme.gateway.server import JSON, PROBLEM
@@ -122,14 +123,16 @@ def document(services: Iterable[Service], settings: GatewaySettings, title: str,
         servers=[{"url": "/", "description": "This gateway."}],
     )
     _shared(spec, settings)
+    services = tuple(services)
     schemas = Schemas(lambda name, schema: _component(spec, name, schema))
+    examples = Examples(services)
     for service in services:
         routed = [(method, route) for method in service.methods for route in method.routes if not unfit(method, route)]
         if routed:
             spec.tag({"name": _short(service.name), "description": service.comment})
         for method, route in routed:
             path = _VARIABLE.sub(r"{\1}", route.template)
-            spec.path(path, operations={route.verb.lower(): _operation(method, route, schemas)})
+            spec.path(path, operations={route.verb.lower(): _operation(method, route, schemas, examples)})
     return dict(spec.to_dict())
 
 
@@ -151,7 +154,9 @@ def _shared(spec: APISpec, settings: GatewaySettings) -> None:
             {
                 "description": f"{TITLES[status]}. {when}" + (f" Default code: {codes[0]}." if codes else ""),
                 "headers": {**_HEADERS.get(status, {}), "X-Request-Id": {"schema": {"type": "string"}}},
-                "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+                "content": {
+                    PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": refusal(status)},
+                },
             },
         )
     components.response(
@@ -165,47 +170,57 @@ def _shared(spec: APISpec, settings: GatewaySettings) -> None:
             },
         },
     )
-    for name, schema, description in (
+    for name, schema, example, description in (
         (
             "X-Request-Timeout",
             {"type": "number", "exclusiveMinimum": 0, "default": settings.timeout},
+            2.5,
             f"Seconds the client waits; more than {settings.max_timeout:g} means {settings.max_timeout:g}.",
         ),
         (
             "X-Request-Id",
             {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+            REQUEST_ID,
             "Name of the request in logs; made up when left out. The answer repeats it.",
         ),
         (
             "Idempotency-Key",
             {"type": "string", "pattern": "^[!-~]{1,255}$"},
+            NOTHING,  # a key is for one request: who copied it would get the answer of another
             "A request repeated with the same key within 24 hours is done once; its answer is repeated.",
         ),
         (
             "If-None-Match",
             {"type": "string", "pattern": rf"^(\*|{_TAG}(\s*,\s*{_TAG})*)$"},
+            f'"{VERSION}"',
             "The ETag of the version the client has: 304 and no body while it is the current one.",
         ),
     ):
-        parameter = {"name": name, "in": "header", "description": description, "schema": schema}
+        parameter: dict[str, Any] = {"name": name, "in": "header", "description": description, "schema": schema}
+        if example is not NOTHING:
+            parameter["example"] = example
         components.parameter(name, "header", parameter)
 
 
-def _operation(method: Method, route: Route, schemas: Schemas) -> dict[str, Any]:
+def _operation(method: Method, route: Route, schemas: Schemas, examples: Examples) -> dict[str, Any]:
     variables = _VARIABLE.findall(route.template)
     headers = [field for field in method.request.fields if field.header]
     elsewhere = frozenset({*variables, *(field.name for field in headers)})
     if route.verb == "PATCH":
         elsewhere |= {method.request.mask} - {""}
-    parameters: list[Any] = [_parameter(field, "path", schemas) for field in _fields(method, variables)]
+    parameters: list[Any] = [
+        _parameter(method, field, "path", schemas, examples) for field in _fields(method, variables)
+    ]
     if route.body != "*":
         parameters += [
-            _parameter(field, "query", schemas)
+            _parameter(method, field, "query", schemas, examples)
             for field in method.request.fields
             if field.name not in elsewhere and field.name != route.body
         ]
     inputs = bool(parameters or route.body)
-    parameters += [_parameter(f, "header", schemas) for f in headers if f.header.lower() not in _UNLISTED]
+    parameters += [
+        _parameter(method, f, "header", schemas, examples) for f in headers if f.header.lower() not in _UNLISTED
+    ]
     streams = method.client_streaming or method.server_streaming
     keyed = route.verb in ("POST", "PATCH", "DELETE") and not (method.public or method.secret_reply or streams)
     # apispec makes references of names.
@@ -219,15 +234,18 @@ def _operation(method: Method, route: Route, schemas: Schemas) -> dict[str, Any]
         "summary": " ".join(summary.split()).removesuffix("."),
         "description": method.comment + (_STEP_UP if method.step_up else ""),
         "parameters": parameters,
-        "responses": {str(method.success_status): _success(method, schemas)}
+        "responses": {str(method.success_status): _success(method, schemas, examples)}
         | ({"304": "304"} if tagged else {})
         | {str(status): str(status) for status in _refusals(method, route, inputs)},
         "security": [{"bearer": [method.permission]}] if method.permission else [],
+        **_traits(method),
     }
     if route.body:
         operation["requestBody"] = {
             "required": True,
-            "content": _RAW if taken(method, route) else {JSON: {"schema": _body(method, route, elsewhere, schemas)}},
+            "content": _RAW
+            if taken(method, route)
+            else {JSON: _shown(_body(method, route, elsewhere, schemas), examples.body(method, route, elsewhere))},
         }
     return operation
 
@@ -244,7 +262,23 @@ def _fields(method: Method, names: Iterable[str]) -> list[Field]:
     return [by_name[name] for name in names]
 
 
-def _parameter(field: Field, place: str, schemas: Schemas) -> dict[str, Any]:
+def _shown(schema: Schema, example: Any) -> dict[str, Any]:
+    return {"schema": schema} if example is NOTHING else {"schema": schema, "example": example}
+
+
+def _traits(method: Method) -> dict[str, Any]:
+    """What the contract says of a method and OpenAPI has no word for. `x-` and what is true: the rest is left out."""
+    traits = {
+        "x-role": method.role if method.permission else "",
+        "x-rate-class": method.rate_class,
+        "x-step-up": method.step_up,
+        "x-idempotent": method.idempotent,
+        "x-secret-reply": method.secret_reply,
+    }
+    return {name: value for name, value in traits.items() if value}
+
+
+def _parameter(method: Method, field: Field, place: str, schemas: Schemas, examples: Examples) -> dict[str, Any]:
     schema = schemas.field(field, taken=True)
     description = schema.pop("description", "")
     required = place == "path" or bool(field.rules and field.rules.required)
@@ -254,20 +288,24 @@ def _parameter(field: Field, place: str, schemas: Schemas) -> dict[str, Any]:
     parameter: dict[str, Any] = {"name": field.header if place == "header" else field.name, "in": place}
     if description:
         parameter["description"] = description
-    return {**parameter, "required": required, "schema": schema}
+    return {**parameter, "required": required, **_shown(schema, examples.value(field, method.request, taken=True))}
 
 
-def _success(method: Method, schemas: Schemas) -> dict[str, Any]:
+def _success(method: Method, schemas: Schemas, examples: Examples) -> dict[str, Any]:
     headers: dict[str, Any] = {"X-Request-Id": {"schema": {"type": "string"}}, **_LIMITS}
     for field in method.reply.fields:
         if field.header:
             headers[field.header] = {"description": field.comment, "schema": {"type": "string"}}
+            if field.header.lower() == "etag":
+                headers[field.header]["example"] = f'"{VERSION}"'
     if method.success_status == 204:
         return {"description": "Done.", "headers": headers}
     return {
         "description": method.reply.comment or f"{_short(method.reply.name)}.",
         "headers": headers,
-        "content": {JSON: {"schema": schemas.reply(method.reply)}} if given(method) is None else _RAW,
+        "content": _RAW
+        if given(method) is not None
+        else {JSON: _shown(schemas.reply(method.reply), examples.reply(method))},
     }
 
 

@@ -11,11 +11,13 @@ every process that verifies access tokens follows.
     proof.py           the one place where passwords are compared    throttles.py how often somebody may try
     organizations.py   Organizations                                 signing.py   signing keys and access tokens
     members.py, transfers.py   what of it is about members, and about ownership; Membership
-    invitations.py, teams.py, roles.py   Invitations, Teams, Roles   standing.py  who may change what in an organisation
+    invitations.py, acceptances.py, teams.py, roles.py   Invitations, Teams, Roles
+    standing.py        who may change what in an organisation
     projects.py        what the projects service is told afterwards
     tokens.py, service_accounts.py   Tokens, ServiceAccounts         minting.py   access tokens for programs, whosesoever
     authority.py       Authority: keys, changes, grants              passwords.py argon2id on threads of its own
-    store/             all SQL                                       addresses.py, mails.py, account_mails.py, mail_tokens.py
+    store/             all SQL                                       addresses.py, mail_tokens.py
+    mails.py, account_mails.py, reset_mails.py                       what is mailed, and when
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ from acme.contracts.users.v1 import (
     TokensBase,
     UsersBase,
 )
-from acme_users import projects
+from acme_users import projects, reset_mails
+from acme_users.acceptances import Acceptances
 from acme_users.account_mails import AccountMails
 from acme_users.accounts import Users
 from acme_users.authority import Authority
@@ -147,7 +150,6 @@ def _people(
     choice = Choice(blocklist, [urlsplit(url).netloc for url in (resources.public_url, resources.tokens.issuer)])
     sign_out = SignOut(accounts, credentials, sessions, TokenStore(database), authority)
     recovery = Recovery(
-        accounts,
         credentials,
         token_store,
         tokens,
@@ -198,7 +200,9 @@ def _organizations(resources: Resources[Settings], authority: AuthorityStore, ma
     """The services of organisations, and of everything in them."""
     database, clock, pages = resources.database, resources.clock, resources.pages
     organizations, members, roles = OrganizationStore(database), MemberStore(database), RoleStore(database)
-    parties = Parties(organizations, members, roles, clock)
+    invitations, parties = InvitationStore(database), Parties(organizations, members, roles, clock)
+    throttles = Throttles(ThrottleStore(database), resources.cipher, clock)
+    acceptances = Acceptances(invitations, organizations, members, parties, authority, clock)
     return (
         Organizations(
             organizations,
@@ -210,7 +214,7 @@ def _organizations(resources: Resources[Settings], authority: AuthorityStore, ma
             pages,
             resources.region,
         ),
-        Invitations(InvitationStore(database), organizations, members, parties, authority, mails, clock, pages),
+        Invitations(invitations, members, parties, acceptances, throttles, mails, clock, pages),
         Teams(TeamStore(database), members, parties, authority, clock, pages),
         Roles(roles, parties, authority, clock, pages),
         Membership(members, GrantStore(database), clock),
@@ -274,7 +278,11 @@ plugin: Final = Plugin(
     ),
     service=_service,
     settings=Settings,
-    deliveries=(Delivery(projects.JOIN, projects.joined), Delivery(projects.LEAVE, projects.left)),
+    deliveries=(
+        Delivery(projects.JOIN, projects.joined),
+        Delivery(projects.LEAVE, projects.left),
+        Delivery(reset_mails.RESET, reset_mails.asked),
+    ),
     jobs=(
         Job("signing-keys", every=3600, run=_rotate_keys),
         Job("purge", every=300, run=_purge),

@@ -1,4 +1,4 @@
-"""The authority: what `acme/tokens.py` asks in every process that verifies access tokens."""
+"""The authority: what `acme/tokens` asks in every process that verifies access tokens."""
 
 from __future__ import annotations
 

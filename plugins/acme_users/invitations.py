@@ -2,27 +2,21 @@
 
 The token is in the mail and nowhere else: 256 random bits, of which the database has the SHA-256, and no reply or event
 anything. It is good once, for seven days, for whoever has proved the address that it went to. A second invitation of an
-address to the same, and sending one again, voids the token of before.
-
-Whoever sent it last answers for it: at the moment of accepting, its membership must still include that it may invite, and
-all that the invited role includes. (For an invitation to a project the projects service asks the same of the role there.)
-
-Somebody who is a member already loses nothing by accepting: the membership stays as it is, unless the invited role includes
-the present one; then it is the invited one, until the later end of the two.
+address to the same, and sending one again, voids the token of before. Accepting is in acceptances.py.
 """
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final, NoReturn
+from typing import Final
 
 from acme import (
     Clock,
     Conflict,
     Denied,
+    Exhausted,
     Fault,
     Invalid,
     NotFound,
@@ -38,32 +32,27 @@ from acme.contracts.users.v1 import (
     CreateInvitationRequest,
     DeleteInvitationReply,
     DeleteInvitationRequest,
-    InvitationAccepted,
     InvitationCreated,
     InvitationDeleted,
     InvitationsBase,
     InviteToProjectRequest,
     ListInvitationsReply,
     ListInvitationsRequest,
-    OrganizationMemberAdded,
-    OrganizationMemberUpdated,
     ResendInvitationRequest,
 )
 from acme.contracts.users.v1 import Invitation as InvitationMessage
-from acme_users import projects
+from acme_users.acceptances import Acceptances, digest
 from acme_users.addresses import Address
 from acme_users.mails import Mails
-from acme_users.members import INVITE, end
-from acme_users.standing import Parties, Party, future, included
+from acme_users.members import INVITE
+from acme_users.standing import Parties, Party, future
 from acme_users.store import (
     NEWEST_INVITATION,
-    AuthorityStore,
     Invitation,
     InvitationStore,
-    Member,
     MemberStore,
-    OrganizationStore,
 )
+from acme_users.throttles import INVITATIONS_BY, MAIL_WINDOW, Throttles
 
 LIFE: Final = timedelta(days=7)
 """For so long a token is good."""
@@ -79,16 +68,16 @@ class Invitations(InvitationsBase):
     def __init__(
         self,
         store: InvitationStore,
-        organizations: OrganizationStore,
         members: MemberStore,
         parties: Parties,
-        authority: AuthorityStore,
+        acceptances: Acceptances,
+        throttles: Throttles,
         mails: Mails,
         clock: Clock,
         pages: Pages,
     ) -> None:
-        self._store, self._organizations, self._members, self._parties = store, organizations, members, parties
-        self._authority, self._mails, self._clock, self._pages = authority, mails, clock, pages
+        self._store, self._members, self._parties, self._acceptances = store, members, parties, acceptances
+        self._throttles, self._mails, self._clock, self._pages = throttles, mails, clock, pages
 
     async def create_invitation(self, message: CreateInvitationRequest) -> InvitationMessage:
         """Asks nothing about who has the address: not here, so the answer cannot depend on it.
@@ -98,6 +87,7 @@ class Invitations(InvitationsBase):
             NotFound: the organisation has no such role.
             Denied: the role includes what the caller may not do itself, or its own address is unproved.
             Conflict: a personal organisation, or too many open invitations.
+            Exhausted: the caller has sent too many within an hour.
         """
         party = await self._parties.enter(INVITE, message.organization_id)
         party.check_gives(await self._parties.granted(message.organization_id, message.role))
@@ -146,9 +136,9 @@ class Invitations(InvitationsBase):
         )
         token = _new_token()
         await self._store.renew(
-            invitation.id, _digest(token), inviter_id=invitation.inviter_id, expires_at=invitation.expires_at
+            invitation.id, digest(token), inviter_id=invitation.inviter_id, expires_at=invitation.expires_at
         )
-        return self._send(party, invitation, token, sender)
+        return await self._send(party, invitation, token, sender)
 
     async def delete_invitation(self, message: DeleteInvitationRequest) -> DeleteInvitationReply:
         """Raises `NotFound` when the organisation has no such open invitation."""
@@ -163,37 +153,7 @@ class Invitations(InvitationsBase):
         return DeleteInvitationReply()
 
     async def accept_invitation(self, message: AcceptInvitationRequest) -> AcceptInvitationReply:
-        """Uses the token up. Of two who come with it at once, the second finds it void.
-
-        Raises:
-            Invalid: the token is unknown, used, withdrawn, replaced or expired: one answer for all of them.
-            Denied: the caller has not proved the address that was invited.
-            Conflict: whoever sent it may not give this role any more, or the role is gone.
-        """
-        user_id = authorise.own("invitations.accept")
-        digest = _digest(message.token)
-        invitation = await self._store.open(digest, at=self._clock.now())
-        if invitation is None:
-            _void()
-        if await self._members.hold_address(user_id) != invitation.email_key:
-            message_text = "The invitation went to another address: log in with the account that has proved that one."
-            raise Denied(message_text, reason="invitation_for_another_address")
-        await self._organizations.lock(invitation.organization_id)
-        now = self._clock.now()
-        taken = await self._store.take(digest, at=now)
-        if taken is None:
-            _void()
-        granted = await self._recheck(taken, now)
-        role = await self._join(taken, granted, user_id, now)
-        events.add(
-            InvitationAccepted(
-                organization_id=taken.organization_id, invitation_id=taken.id, user_id=user_id, accepted_at=now
-            )
-        )
-        if taken.project_id:
-            projects.join(projects.Joining(taken.project_id, user_id, taken.project_role, taken.id, taken.inviter_id))
-        await self._authority.announce(grants_of=user_id, at=now)
-        return AcceptInvitationReply(organization_id=taken.organization_id, role=role, project_id=taken.project_id)
+        return await self._acceptances.accept(message)
 
     # ---- inviting -----------------------------------------------------------------------------------------------
 
@@ -225,8 +185,8 @@ class Invitations(InvitationsBase):
             message = f"The organisation has {MOST_OPEN} open invitations: withdraw some, or wait for answers."
             raise Conflict(message, reason="too_many_invitations")
         token = _new_token()
-        await self._store.add(invitation, _digest(token))
-        return self._send(party, invitation, token, sender)
+        await self._store.add(invitation, digest(token))
+        return await self._send(party, invitation, token, sender)
 
     async def _sender(self, party: Party) -> str:
         """The address that the mail says it comes from, "" for a service account.
@@ -241,8 +201,12 @@ class Invitations(InvitationsBase):
             raise Denied("Confirm your own e-mail address first: the invitation names it.", reason="email_not_verified")
         return address
 
-    def _send(self, party: Party, invitation: Invitation, token: str, sender: str) -> InvitationMessage:
-        self._mails.invitation(invitation.email, token, sender, party.organization.name, invitation.project_name)
+    async def _send(self, party: Party, invitation: Invitation, token: str, sender: str) -> InvitationMessage:
+        if not await self._throttles.may_invite(party.subject):
+            message = f"You have sent {INVITATIONS_BY} invitations within an hour: go on later."
+            raise Exhausted(message, reason="too_many_invitations", retry_after=MAIL_WINDOW.total_seconds())
+        if await self._throttles.may_be_invited(Address(invitation.email, invitation.email_key)):
+            self._mails.invitation(invitation.email, token, sender, party.organization.name, invitation.project_name)
         events.add(
             InvitationCreated(
                 organization_id=invitation.organization_id,
@@ -260,62 +224,6 @@ class Invitations(InvitationsBase):
             raise NotFound("The organisation has no such open invitation.", reason="invitation_not_found")
         return found
 
-    # ---- accepting ----------------------------------------------------------------------------------------------
-
-    async def _recheck(self, invitation: Invitation, now: datetime) -> frozenset[str]:
-        """What the invited role includes, now, if whoever sent the invitation may still give it.
-
-        Raises:
-            Conflict: it may not, or the role is gone.
-        """
-        try:
-            granted = await self._parties.granted(invitation.organization_id, invitation.role)
-        except NotFound as error:
-            raise Conflict("The role you were invited to is gone: ask for another one.", reason="role_gone") from error
-        inviter = await self._members.standing(invitation.organization_id, invitation.inviter_id, at=now)
-        may = frozenset() if inviter is None else included(inviter)
-        if inviter is None or not granted <= may or not (invitation.project_id or INVITE in may):
-            message = "Whoever invited you may not do so any more: ask another member to invite you."
-            raise Conflict(message, reason="inviter_not_allowed")
-        return granted
-
-    async def _join(self, invitation: Invitation, granted: frozenset[str], user_id: str, now: datetime) -> str:
-        """Makes the caller a member, if it is none, and returns the role it has from now on."""
-        organization_id = invitation.organization_id
-        member = await self._members.member(organization_id, user_id, at=now)
-        if member is not None:
-            return await self._advance(invitation, granted, member, now)
-        for former in await self._members.expired(organization_id, at=now, limit=1, user_id=user_id):
-            await end(self._members, organization_id, former, "expired", at=now)
-        expires_at = invitation.membership_expires_at
-        await self._members.add(organization_id, user_id, invitation.role, expires_at=expires_at, at=now)
-        events.add(
-            OrganizationMemberAdded(
-                organization_id=organization_id, user_id=user_id, role=invitation.role, joined_at=now
-            )
-        )
-        return invitation.role
-
-    async def _advance(self, invitation: Invitation, granted: frozenset[str], member: Member, now: datetime) -> str:
-        """The role of a member who accepts."""
-        if not included(member) <= granted:
-            return member.role
-        ends = (member.expires_at, invitation.membership_expires_at)
-        expires_at = None if None in ends else max(moment for moment in ends if moment is not None)
-        if (invitation.role, expires_at) != (member.role, member.expires_at):
-            await self._members.change(
-                invitation.organization_id, member.user_id, role=invitation.role, expires_at=expires_at
-            )
-            events.add(
-                OrganizationMemberUpdated(
-                    organization_id=invitation.organization_id,
-                    user_id=member.user_id,
-                    role=invitation.role,
-                    updated_at=now,
-                )
-            )
-        return invitation.role
-
 
 def _expiry(now: datetime, membership_expires_at: datetime | None) -> datetime:
     """No invitation outlives the membership that it leads to."""
@@ -325,16 +233,6 @@ def _expiry(now: datetime, membership_expires_at: datetime | None) -> datetime:
 
 def _new_token() -> str:
     return _TOKEN_PREFIX + secrets.token_urlsafe(32)
-
-
-def _digest(token: str) -> bytes:
-    """What is stored of a token. 256 random bits need no salt and no slow hash."""
-    return hashlib.sha256(token.encode()).digest()
-
-
-def _void() -> NoReturn:
-    message = "The token is unknown, used or expired: ask to be invited again."
-    raise Invalid(message, reason="token_invalid", faults=[Fault("/token", "token_invalid", message)])
 
 
 def _message(invitation: Invitation) -> InvitationMessage:

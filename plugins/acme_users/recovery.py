@@ -17,6 +17,7 @@ from acme.contracts.users.v1 import (
     ResetPasswordRequest,
     UserPasswordChanged,
 )
+from acme_users import reset_mails
 from acme_users.account_mails import AccountMails
 from acme_users.addresses import Address
 from acme_users.choice import Choice
@@ -24,7 +25,7 @@ from acme_users.mail_tokens import MailTokens, void
 from acme_users.passwords import Passwords
 from acme_users.proof import Proof, wrong_password
 from acme_users.signout import SignOut
-from acme_users.store import AccountStore, Credentials, CredentialStore, MailTokenStore, Purpose
+from acme_users.store import Credentials, CredentialStore, MailTokenStore, Purpose
 from acme_users.throttles import Throttles
 
 
@@ -33,7 +34,6 @@ class Recovery:
 
     def __init__(
         self,
-        accounts: AccountStore,
         store: CredentialStore,
         token_store: MailTokenStore,
         tokens: MailTokens,
@@ -45,7 +45,7 @@ class Recovery:
         mails: AccountMails,
         clock: Clock,
     ) -> None:
-        self._accounts, self._store, self._token_store, self._tokens = accounts, store, token_store, tokens
+        self._store, self._token_store, self._tokens = store, token_store, tokens
         self._sign_out, self._choice, self._passwords, self._proof = sign_out, choice, passwords, proof
         self._throttles, self._mails, self._clock = throttles, mails, clock
 
@@ -80,24 +80,14 @@ class Recovery:
             await self._sign_out.announce_sessions(ended, now=now)
 
     async def request_reset(self, message: RequestPasswordResetRequest) -> None:
-        """Every branch writes one token and one mail, or neither once the address got too many of them.
+        """Does the same for every address, and looks none up; nothing once the address got too many mails.
 
         Raises:
             Invalid: not an address.
         """
         address = parse(message.email, "/email")
-        now = self._clock.now()
-        holder = await self._accounts.holder(address.key)
-        if not await self._throttles.may_mail(address):
-            return
-        known = holder is not None and holder.verified
-        user_id = holder.id if holder is not None and holder.verified else None
-        token = await self._tokens.issue(Purpose.RESET_PASSWORD, user_id, address, now=now)
-        if holder is not None and known:
-            # To the address that was proved: the one typed now may be another mailbox that we take for the same.
-            self._mails.reset_password(holder.email, token)
-        else:
-            self._mails.no_account(address.text)
+        if await self._throttles.may_mail(address):
+            reset_mails.ask(address)
 
     async def reset(self, message: ResetPasswordRequest) -> None:
         """One computation, and none for a token that is good for nothing: guessing one is hopeless.

@@ -5,7 +5,7 @@ is published before it is used: verifiers learn of it at least `LEAD` ahead, so 
 know its key. The very first one has nobody to wait for. `rotate` makes a successor every `LIFE`; the predecessor signs
 until the successor's time has come, stays published while a token of it can be alive, and is deleted after.
 
-The profile of a token is described in `acme/tokens.py`, which verifies it.
+The profile of a token is described in `acme/tokens`, which verifies it.
 """
 
 from __future__ import annotations

@@ -49,6 +49,10 @@ WINDOW: Final = timedelta(minutes=10)
 MAILS: Final = 5
 """Mails to one address within `MAIL_WINDOW` that anybody may cause."""
 MAIL_WINDOW: Final = timedelta(hours=1)
+INVITATIONS_BY: Final = 100
+"""Invitations that one user or service account may send within `MAIL_WINDOW`."""
+INVITATIONS_TO: Final = 20
+"""Invitations mailed to one address within `MAIL_WINDOW`, whoever sends them."""
 
 KEPT: Final = timedelta(days=90)
 """For so long after the last attempt the counter of an account is kept."""
@@ -90,9 +94,23 @@ class Throttles:
 
     async def may_mail(self, recipient: Address) -> bool:
         """Counts a mail that a stranger causes; false: it is not to be sent, and nobody is to be told."""
+        return await self._take(self._cipher.mac("mail-quotas", recipient.key.encode()), MAILS)
+
+    async def may_invite(self, sender: str) -> bool:
+        """Counts an invitation that somebody sends; false: it is one too many."""
+        name = self._cipher.mac("invitation-quotas", sender.encode())
+        return await self._take(name, INVITATIONS_BY)
+
+    async def may_be_invited(self, recipient: Address) -> bool:
+        """Counts an invitation to an address, whoever sends it; false: its mail is not to be sent, and nobody to be told.
+
+        Counted apart from other mails: nobody keeps the holder from resetting a password.
+        """
+        return await self._take(self._cipher.mac("invitation-quotas", recipient.key.encode()), INVITATIONS_TO)
+
+    async def _take(self, name: bytes, most: int) -> bool:
         now = self._clock.now()
-        name = self._cipher.mac("mail-quotas", recipient.key.encode())
-        return await self._store.take_mail(name, at=now, since=now - MAIL_WINDOW, most=MAILS)
+        return await self._store.take_mail(name, at=now, since=now - MAIL_WINDOW, most=most)
 
     def _account(self, key: str) -> bytes:
         return self._cipher.mac("throttle-accounts", key.encode("utf-8", "replace"))

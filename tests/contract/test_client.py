@@ -98,3 +98,14 @@ async def test_a_token_for_programs_is_good_for_a_client(client: Client, platfor
         with pytest.raises(Problem) as caught:
             await program.projects.create_project(name="Atlas")
     assert (caught.value.status, caught.value.code) == (403, "insufficient_scope")
+
+
+async def test_schemas_and_the_history_of_settings_are_read(client: Client, ann: User) -> None:
+    settings = client.project_settings
+    project = await client.projects.create_project(name="Atlas")
+    declared = await settings.set_settings_schema(ann.organization, schema={"type": "object"})
+    assert await settings.get_settings_schema(ann.organization) == declared
+    for version in range(3):
+        await settings.update_project_settings(project.id, patch={"number": version}, if_match=version)
+    history = settings.list_project_settings_history(project.id, page_size=2)
+    assert [kept.version async for kept in history] == [3, 2, 1]

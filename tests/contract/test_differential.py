@@ -54,11 +54,16 @@ READ: Final = {
     "acme.idempotency": "SELECT * FROM acme.idempotency ORDER BY created_at, method, key",
     "public.memberships": "SELECT * FROM memberships ORDER BY joined_at, user_id",
     "public.email_verifications": "SELECT * FROM email_verifications ORDER BY expires_at, email_key",
+    # What a reset gives is written after the answer. The others are named by MACs.
+    "public.mail_tokens": "SELECT * FROM mail_tokens WHERE purpose <> 'reset_password' ORDER BY expires_at, purpose",
+    "public.account_attempts": "SELECT * FROM account_attempts ORDER BY attempted_at, attempts",
+    "public.address_failures": "SELECT * FROM address_failures ORDER BY failed_at",
+    "public.mail_quotas": "SELECT * FROM mail_quotas ORDER BY sent_at",
     "public.authority": "SELECT last_sequence - {heard} AS changes, key_version FROM authority",
     "public.authority_changes": "SELECT sequence - {heard} AS number, session_id, subject, epoch, created_at"
     " FROM authority_changes WHERE sequence > {heard} ORDER BY sequence",
 }
-"""What is compared of a table, in an order that both sides share. Of others everything, by id."""
+"""What is compared of a table, in an order that both sides share. Of others everything, by their first columns: ids."""
 
 
 class Tables:
@@ -74,9 +79,14 @@ class Tables:
     async def keep(self) -> None:
         """Remembers everything as it is, but for what waits to be sent and for answers kept."""
         found = await self._database.fetch(
-            "SELECT schemaname || '.' || tablename AS name FROM pg_tables WHERE schemaname IN ('public', 'acme') ORDER BY 1"
+            """
+            SELECT table_schema || '.' || table_name AS name,
+                   string_agg(quote_ident(column_name), ', ') FILTER (WHERE is_generated = 'NEVER') AS columns
+            FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)
+            WHERE table_schema IN ('public', 'acme') AND table_type = 'BASE TABLE' GROUP BY 1 ORDER BY 1
+            """
         )
-        names = [row["name"] for row in found]
+        names = {row["name"]: row["columns"] for row in found}
         self._revokes = "public.authority" in names
         await self._database.execute(
             "DELETE FROM acme.outbox; DELETE FROM acme.deliveries; DELETE FROM acme.idempotency"
@@ -84,14 +94,15 @@ class Tables:
         self._reading = " UNION ALL ".join(
             f"SELECT '{name}' AS name, to_jsonb(t)::text AS row FROM ({query}) AS t"  # noqa: S608 - ours and the catalogue's
             for name in names
-            if (query := READ.get(name, f"SELECT * FROM {name} ORDER BY id"))  # noqa: S608 - a name of the catalogue
+            if (query := READ.get(name, f"SELECT * FROM {name} ORDER BY 1, 2"))  # noqa: S608 - a name of the catalogue
         )
         copies, back = [], []
-        for name in names:
+        for name, columns in names.items():
             if name not in NOT_PUT_BACK:
                 copy = f"kept.{name.replace('.', '_')}"
                 copies.append(f"CREATE TABLE {copy} AS TABLE {name}")
-                back.append(f"DELETE FROM {name}; INSERT INTO {name} OVERRIDING SYSTEM VALUE TABLE {copy}")  # noqa: S608 - names of the catalogue
+                insert = f"INSERT INTO {name} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM {copy}"  # noqa: S608 - names of the catalogue
+                back.append(f"DELETE FROM {name}; {insert}")  # noqa: S608 - as above
         await self._database.execute("; ".join(["CREATE SCHEMA kept", *copies]))
         # Foreign keys are triggers, which a replica has not.
         self._restoring = "; ".join(["BEGIN", "SET LOCAL session_replication_role = replica", *back, "COMMIT"])

@@ -105,11 +105,11 @@ async def test_keys_and_meters_do_not_share(rig: Rig) -> None:
 
 
 async def test_who_waits_as_long_as_it_is_told_is_let_through(rig: Rig) -> None:
-    limit = Limit(rate=0.8, burst=2)
+    limit = Limit(rate=0.5, burst=2)
     meter = rig.meter(limit)
     assert await rig.used_up(meter) == 2
     spare = meter.take("k")
-    assert SECOND <= limit.more(spare) <= limit.interval
+    assert 0 < limit.more(spare) <= limit.interval
     await rig.passes(limit.more(spare))
 
     async def through() -> bool:
@@ -172,7 +172,7 @@ async def test_asking_does_not_wait(rig: Rig) -> None:
         started = time.perf_counter()
         meter.take("k")
         longest = max(longest, time.perf_counter() - started)
-    assert longest < 0.05, "that would be a wait for something, and not only the machine's own"
+    assert longest < PATIENT / 5, "that would be a wait for something, and not only the machine's own"
 
 
 # Never more than it says

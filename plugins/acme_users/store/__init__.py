@@ -6,12 +6,10 @@ held for one statement and the commit. Whoever changes an organisation, or anyth
 """
 
 from acme_users.store.accounts import (
-    EARLIEST,
     Account,
     AccountStore,
     Holder,
     Identity,
-    Membership,
     NewAccount,
     Verification,
 )
@@ -20,7 +18,7 @@ from acme_users.store.credentials import Credentials, CredentialStore
 from acme_users.store.grants import Grant, Grants, GrantStore
 from acme_users.store.invitations import NEWEST_INVITATION, Invitation, InvitationStore
 from acme_users.store.mail_tokens import MailToken, MailTokenStore, Purpose
-from acme_users.store.members import Member, MemberStore, Standing
+from acme_users.store.members import EARLIEST, Member, MemberStore, Standing
 from acme_users.store.organizations import Joined, Offer, Organization, OrganizationStore
 from acme_users.store.roles import Role, RoleStore
 from acme_users.store.service_accounts import ServiceAccount, ServiceAccountStore
@@ -57,7 +55,6 @@ __all__ = [
     "MailTokenStore",
     "Member",
     "MemberStore",
-    "Membership",
     "NewAccount",
     "Offer",
     "Organization",

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from acme import Statements
 from acme_users.addresses import Address
-
-EARLIEST: Final = (datetime.fromtimestamp(0, UTC), "")
-"""The position before the first membership."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +68,6 @@ class Identity:
     epoch: int
     organization_id: str
     region: str
-
-
-@dataclass(frozen=True, slots=True)
-class Membership:
-    """An organisation, as one of its members sees it."""
-
-    id: str
-    name: str
-    role: str
-    personal: bool
-    region: str
-    created_at: datetime
-    version: int
-    joined_at: datetime
 
 
 class AccountStore:
@@ -258,23 +241,6 @@ class AccountStore:
             limit,
         )
         return int(status.removeprefix("DELETE "))
-
-    # ---- organisations ------------------------------------------------------------------------------------------
-
-    async def memberships(self, user_id: str, *, after: tuple[datetime, str], limit: int) -> list[Membership]:
-        """Organisations of a user in the order of joining, after that position."""
-        rows = await self._database.fetch(
-            """
-            SELECT o.id, o.name, m.role, o.personal, o.region, o.created_at, o.version, m.joined_at
-            FROM memberships AS m JOIN organizations AS o ON o.id = m.organization_id
-            WHERE m.user_id = $1 AND (m.joined_at, m.organization_id) > ($2, $3)
-            ORDER BY m.joined_at, m.organization_id LIMIT $4
-            """,
-            user_id,
-            *after,
-            limit,
-        )
-        return [Membership(*row) for row in rows]
 
 
 _HOLDER: Final = """

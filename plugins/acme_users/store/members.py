@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from acme import Row, Statements
+
+EARLIEST: Final = (datetime.fromtimestamp(0, UTC), "")
+"""The position before the first membership."""
 
 # The f-strings below hold constants of this module only, hence the noqa marks.
 _LIVE: Final = "(m.expires_at IS NULL OR m.expires_at > $2)"

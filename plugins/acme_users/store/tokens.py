@@ -121,7 +121,7 @@ class TokenStore:
     async def revoke_all(self, subject: str, *, at: datetime) -> list[str]:
         """Revokes the tokens of a subject that are alive, and returns their ids."""
         rows = await self._database.fetch(
-            f"UPDATE access_tokens SET revoked_at = $2 WHERE subject = $1 AND {_LIVE} RETURNING id",  # noqa: S608
+            f"UPDATE access_tokens SET revoked_at = $2 WHERE subject = $1 AND {_LIVE} RETURNING id",  # noqa: S608 - a constant
             subject,
             at,
         )

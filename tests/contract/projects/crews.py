@@ -24,9 +24,9 @@ from acme.contracts.projects.v1 import (
     ProjectsStub,
 )
 from acme.contracts.users.v1 import AddTeamMemberRequest, CreateRoleRequest, CreateTeamRequest
+from acme.drivers.mailbox import KeptMail
 from acme.errors import NotFound
 from acme.ids import new_id
-from acme.ports import Mail
 from acme.testing import Platform, User
 from tests.offices import Office, narrowed
 
@@ -163,7 +163,7 @@ class Crew:
             while not await condition():
                 pass  # it asks a service, and gives way to others while it waits
 
-    async def mails(self, email: str, number: int) -> list[Mail]:
+    async def mails(self, email: str, number: int) -> list[KeptMail]:
         """All mails to an address, once there are so many."""
         await self.platform.mailbox.wait(email, number=number)
         return self.platform.mailbox.list(email)

@@ -144,15 +144,20 @@ async def test_only_some_fields_can_be_sorted_by(projects: ProjectsStub, order_b
 
 
 async def test_a_page_token_belongs_to_its_list(projects: ProjectsStub, four: list[Project]) -> None:
-    lists = ({}, {"order_by": "name"}, {"filter": "archived = false"}, {"query": "beta"}, {"show_deleted": True})
+    lists: tuple[dict[str, Any], ...] = (
+        {},
+        {"order_by": "name"},
+        {"filter": "archived = false"},
+        {"query": "beta"},
+        {"show_deleted": True},
+    )
     tokens = [
-        (await projects.list_projects(ListProjectsRequest(page_size=1, **asked))).next_page_token  # type: ignore[arg-type]
-        for asked in lists
+        (await projects.list_projects(ListProjectsRequest(page_size=1, **asked))).next_page_token for asked in lists
     ]
     for (asked, _), (_, token) in itertools.permutations(zip(lists, tokens, strict=True), 2):
         assert token
         with pytest.raises(Malformed):
-            await projects.list_projects(ListProjectsRequest(page_token=token, **asked))  # type: ignore[arg-type]
+            await projects.list_projects(ListProjectsRequest(page_token=token, **asked))
 
 
 async def test_deleted_projects_are_listed_where_they_stand_when_asked_for(

@@ -13,6 +13,7 @@ from acme.contracts.projects.v1 import (
     DeclareSettingsRequest,
     GetProjectSettingsRequest,
     ProjectSettingsStub,
+    ProjectSettingsUpdated,
     UpdateProjectSettingsRequest,
 )
 from acme.errors import NotFound, Unconditional
@@ -113,6 +114,7 @@ async def test_a_service_that_calls_without_a_version_is_refused_too(
 async def test_versions_are_listed_youngest_first_and_page_by_page(kept: Settings, client: Client) -> None:
     for number in range(1, 4):
         await kept.patch({"number": number})
+
     first = (await client.get(f"{kept.path}/history", page_size=2)).expect(200)
     rest = (await client.get(f"{kept.path}/history", page_size=2, page_token=first["next_page_token"])).expect(200)
     versions = first["versions"] + rest["versions"]
@@ -122,6 +124,13 @@ async def test_versions_are_listed_youngest_first_and_page_by_page(kept: Setting
         (1, {"number": 1}),
     ]
     assert rest["next_page_token"] == ""
+
+
+async def test_each_change_is_told(kept: Settings, platform: Platform) -> None:
+    await kept.patch({"theme": "dark"})
+    await kept.patch({"theme": "dark"})
+    told = [event for event in await platform.outbox("projects") if isinstance(event, ProjectSettingsUpdated)]
+    assert [(event.project_id, event.version) for event in told] == [(kept.project, 1)]
 
 
 async def test_settings_of_a_project_that_is_none_of_the_callers_do_not_exist(

@@ -50,7 +50,6 @@ def test_or_binds_closer_than_and() -> None:
     ("text", "meant"),
     [
         ("name = abc", Comparison("name", "=", "abc")),
-        ("name='it''s'", None),
         (r"name='it\'s'", Comparison("name", "=", "it's")),
         (r'name="a\"b\\c"', Comparison("name", "=", 'a"b\\c')),
         ('name != "50%_*"', Comparison("name", "!=", "50%_*")),
@@ -62,18 +61,14 @@ def test_or_binds_closer_than_and() -> None:
         ("labels.env:*", Present("labels", "env")),
         ('labels."a-b" = x', Comparison("labels", "=", "x", "a-b")),
         ("name=AND", Comparison("name", "=", "AND")),
-        ("created_at<'2026-01-01T00:00:00.5+02:00'", None),
+        (
+            "created_at<'2026-01-01T00:00:00.5+02:00'",
+            Comparison("created_at", "<", datetime(2026, 1, 1, 0, 0, 0, 500_000, timezone(timedelta(hours=2)))),
+        ),
     ],
 )
-def test_conditions(text: str, meant: Filter | None) -> None:
-    if meant is not None:
-        assert read(text) == meant
-    elif "created_at" in text:
-        zone = timezone(timedelta(hours=2))
-        assert read(text) == Comparison("created_at", "<", datetime(2026, 1, 1, 0, 0, 0, 500_000, zone))
-    else:
-        with pytest.raises(Invalid):
-            read(text)
+def test_a_condition_is_read_as_it_was_meant(text: str, meant: Filter) -> None:
+    assert read(text) == meant
 
 
 @pytest.mark.parametrize(
@@ -86,6 +81,7 @@ def test_conditions(text: str, meant: Filter | None) -> None:
         ("name : a", 1, "= !="),
         ("name.x = a", 1, "no parts"),
         ("name = a name = b", 10, "AND, OR or the end"),
+        ("name = 'it''s'", 12, "AND, OR or the end"),
         ("(name = a", 10, "AND, OR or )"),
         ("name = a)", 9, "the end"),
         ("archived = yes", 12, "true or false"),

@@ -10,6 +10,7 @@ import pytest
 from acme_users import PURGE_BATCH, Settings
 from acme_users import plugin as users_plugin
 from acme_users.signing import LONGEST_LIFE, SPAN
+from acme_users.throttles import KEPT, MAIL_WINDOW, WINDOW
 
 from acme import Pages, Plugin, Resources, TokenProfile
 from acme.drivers.clock import SystemClock
@@ -89,6 +90,28 @@ async def test_the_purge_deletes_what_has_expired_however_much_it_is_and_nothing
         now - timedelta(seconds=1),
         now + timedelta(hours=1),
     )
+    await database.execute(
+        """
+        WITH tokens AS (
+            INSERT INTO mail_tokens (digest, purpose, email, email_key, expires_at)
+            VALUES ('old', 'reset_password', 'a', 'a', $1), ('new', 'reset_password', 'a', 'a', $2)
+        ), attempts AS (
+            INSERT INTO account_attempts (account, attempts, attempted_at)
+            VALUES ('old', 1, $1::timestamptz - $3::interval), ('new', 1, $2::timestamptz - $3::interval)
+        ), failures AS (
+            INSERT INTO address_failures (address, account, failed_at)
+            VALUES ('old', 'a', $1::timestamptz - $4::interval), ('new', 'a', $2::timestamptz - $4::interval)
+        )
+        INSERT INTO mail_quotas (recipient, sent_at)
+        VALUES ('old', ARRAY[$1::timestamptz - $5::interval]),
+               ('new', ARRAY[$2::timestamptz - $5::interval, $1::timestamptz - $5::interval])
+        """,
+        now - timedelta(seconds=1),
+        now + timedelta(hours=1),
+        KEPT,
+        WINDOW,
+        MAIL_WINDOW,
+    )
     resources = Resources(
         name="users",
         settings=Settings(),
@@ -106,7 +129,15 @@ async def test_the_purge_deletes_what_has_expired_however_much_it_is_and_nothing
     await purge.run(resources)
     left = await database.fetch("SELECT sequence FROM authority_changes ORDER BY sequence")
     assert [row[0] for row in left] == [2 * PURGE_BATCH + 5 + number for number in (1, 2, 3)]
-    assert [row[0] for row in await database.fetch("SELECT digest FROM email_verifications")] == [b"new"]
+    for table, name in (
+        ("email_verifications", "digest"),
+        ("mail_tokens", "digest"),
+        ("account_attempts", "account"),
+        ("address_failures", "address"),
+        ("mail_quotas", "recipient"),
+    ):
+        kept = await database.fetch(f"SELECT {name} FROM {table}")  # noqa: S608 - of the list above
+        assert [row[0] for row in kept] == [b"new"], table
 
 
 class _Nobody:

@@ -173,6 +173,9 @@ class IntrospectReply(betterproto2.Message):
     """
 
     scopes: "list[str]" = betterproto2.field(4, betterproto2.TYPE_STRING, repeated=True)
+    """
+    As they were asked for: permissions, "*" or "read".
+    """
 
     organization_id: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
     """
@@ -191,6 +194,9 @@ class IntrospectReply(betterproto2.Message):
     grants: "GrantsReply | None" = betterproto2.field(
         8, betterproto2.TYPE_MESSAGE, optional=True
     )
+    """
+    What the subject may do where, as of the same call.
+    """
 
 
 default_message_pool.register_message(
@@ -322,7 +328,7 @@ default_message_pool.register_message("acme.authority.v1", "Membership", Members
 class AuthorityStub(betterproto2_grpclib.ServiceStub):
     """
     The internal contract between the service that issues access tokens and every process that verifies them
-    (acme/tokens.py): verifiers poll Changes every 250 ms and fetch Keys when key_version moves.
+    (acme/tokens): verifiers poll Changes every 250 ms and fetch Keys when key_version moves.
     """
 
     async def keys(
@@ -420,7 +426,7 @@ from acme.contracts.google import protobuf as ___google__protobuf__
 class AuthorityBase(betterproto2_grpclib.ServiceBase):
     """
     The internal contract between the service that issues access tokens and every process that verifies them
-    (acme/tokens.py): verifiers poll Changes every 250 ms and fetch Keys when key_version moves.
+    (acme/tokens): verifiers poll Changes every 250 ms and fetch Keys when key_version moves.
     """
 
     async def keys(self, message: "KeysRequest") -> "KeysReply":

@@ -446,6 +446,9 @@ class ListProjectSettingsHistoryReply(betterproto2.Message):
     versions: "list[Settings]" = betterproto2.field(
         1, betterproto2.TYPE_MESSAGE, repeated=True
     )
+    """
+    Newest first.
+    """
 
     next_page_token: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
     """
@@ -976,6 +979,9 @@ class Settings(betterproto2.Message):
     settings: "___google__protobuf__.Struct | None" = betterproto2.field(
         1, betterproto2.TYPE_MESSAGE, optional=True
     )
+    """
+    Any JSON object that keeps to what was declared.
+    """
 
     version: "int" = betterproto2.field(2, betterproto2.TYPE_INT64)
     """

@@ -255,6 +255,9 @@ default_message_pool.register_message(
 @dataclass(eq=False, repr=False)
 class ChangeEmailRequest(betterproto2.Message):
     new_email: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Where the account is to move, once a token that is sent there was used.
+    """
 
 
 default_message_pool.register_message(
@@ -275,6 +278,9 @@ default_message_pool.register_message(
 @dataclass(eq=False, repr=False)
 class ChangePasswordRequest(betterproto2.Message):
     current_password: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The one in use: a wrong one is answered 403 `invalid_credentials`, and counts as a failed log-in.
+    """
 
     new_password: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
     """
@@ -558,6 +564,9 @@ class DeleteServiceAccountTokenRequest(betterproto2.Message):
     id: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
 
     token_id: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    The token's, as in the list of them.
+    """
 
 
 default_message_pool.register_message(
@@ -1000,6 +1009,9 @@ class ListServiceAccountsReply(betterproto2.Message):
     service_accounts: "list[ServiceAccount]" = betterproto2.field(
         1, betterproto2.TYPE_MESSAGE, repeated=True
     )
+    """
+    Oldest first.
+    """
 
     next_page_token: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
     """
@@ -1168,6 +1180,9 @@ class ListTokensReply(betterproto2.Message):
     tokens: "list[Token]" = betterproto2.field(
         1, betterproto2.TYPE_MESSAGE, repeated=True
     )
+    """
+    Those that are alive, newest first.
+    """
 
     next_page_token: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
     """
@@ -1783,6 +1798,9 @@ class ServiceAccountChanged(betterproto2.Message):
     organization_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
 
     service_account_id: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    "sva_…".
+    """
 
     change: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
     """
@@ -1795,6 +1813,9 @@ class ServiceAccountChanged(betterproto2.Message):
         unwrap=lambda: ___google__protobuf__.Timestamp,
         optional=True,
     )
+    """
+    When it was made or deleted.
+    """
 
 
 default_message_pool.register_message(
@@ -2122,6 +2143,9 @@ class TokenCreated(betterproto2.Message):
     """
 
     token_id: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    "pat_…"; the token itself is in no event.
+    """
 
     created_at: "datetime.datetime | None" = betterproto2.field(
         3,
@@ -2146,6 +2170,9 @@ class TokenRevoked(betterproto2.Message):
     """
 
     token_id: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    "pat_…"; the token itself is in no event.
+    """
 
     revoked_at: "datetime.datetime | None" = betterproto2.field(
         3,
@@ -2577,7 +2604,7 @@ class InvitationsStub(betterproto2_grpclib.ServiceStub):
     ) -> "Invitation":
         """
         Invites an address. Who the address belongs to, if anybody, makes no difference to the answer. A second invitation of an
-        address voids the first.
+        address voids the first. The caller has to have proved its own (403).
         """
 
         return await self._unary_unary(
@@ -2662,7 +2689,7 @@ class InvitationsStub(betterproto2_grpclib.ServiceStub):
     ) -> "AcceptInvitationReply":
         """
         Accepts an invitation: the caller's proved address has to be the one that was invited (403), and who invited must still
-        be allowed to (409).
+        be allowed to (409). A member who accepts keeps its role, unless the invited one includes it.
         """
 
         return await self._unary_unary(
@@ -3040,7 +3067,7 @@ class RolesStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "DeleteRoleReply":
         """
-        Deletes a custom role that nobody has (409 otherwise).
+        Deletes a custom role that nobody has, or is invited to (409 otherwise).
         """
 
         return await self._unary_unary(
@@ -3305,7 +3332,7 @@ class SessionsStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "StepUpReply":
         """
-        Proves again who is there: gives an access token that methods accept which ask for a fresh log-in (403
+        Proves again who is there: gives an access token that methods accept which ask for a fresh log-in (401
         `step_up_required`). The session goes on with its refresh token.
         """
 
@@ -3665,7 +3692,8 @@ class UsersStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "ChangePasswordReply":
         """
-        Sets another password. Every other session of the caller ends, and every token in a mail becomes void.
+        Sets another password. Every other session of the caller ends, and every token in a mail becomes void that could change
+        password or address, but for those that undo a change of the address.
         """
 
         return await self._unary_unary(
@@ -3686,7 +3714,8 @@ class UsersStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "RequestPasswordResetReply":
         """
-        Sends a mail with a token to set another password. The answer is the same whether the address is known or not.
+        Sends a mail with a token to set another password, to an address that an account has proved; to any other, a mail that
+        says so. The answer is the same.
         """
 
         return await self._unary_unary(
@@ -3708,7 +3737,8 @@ class UsersStub(betterproto2_grpclib.ServiceStub):
     ) -> "ResetPasswordReply":
         """
         Sets another password with the token from the mail, which works once, for one hour. Every session and every personal
-        access token of the account ends, and every other token in a mail becomes void.
+        access token of the account ends, and every other token in a mail becomes void, but for those that undo a change of the
+        address. Failed attempts are forgotten.
         """
 
         return await self._unary_unary(
@@ -3751,8 +3781,8 @@ class UsersStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "User":
         """
-        Moves the account to the new address with the token that was sent there. The old address is told, with a link that
-        undoes it for seven days; other tokens in mails become void.
+        Moves the account to the new address with the token that was sent there. The old address, if it was proved, is told,
+        with a link that undoes it for seven days, in which nobody else gets it; other tokens in mails become void.
         """
 
         return await self._unary_unary(
@@ -3801,7 +3831,7 @@ class InvitationsBase(betterproto2_grpclib.ServiceBase):
     ) -> "Invitation":
         """
         Invites an address. Who the address belongs to, if anybody, makes no difference to the answer. A second invitation of an
-        address voids the first.
+        address voids the first. The caller has to have proved its own (403).
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
@@ -3838,7 +3868,7 @@ class InvitationsBase(betterproto2_grpclib.ServiceBase):
     ) -> "AcceptInvitationReply":
         """
         Accepts an invitation: the caller's proved address has to be the one that was invited (403), and who invited must still
-        be allowed to (409).
+        be allowed to (409). A member who accepts keeps its role, unless the invited one includes it.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
@@ -4272,7 +4302,7 @@ class RolesBase(betterproto2_grpclib.ServiceBase):
 
     async def delete_role(self, message: "DeleteRoleRequest") -> "DeleteRoleReply":
         """
-        Deletes a custom role that nobody has (409 otherwise).
+        Deletes a custom role that nobody has, or is invited to (409 otherwise).
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
@@ -4543,7 +4573,7 @@ class SessionsBase(betterproto2_grpclib.ServiceBase):
 
     async def step_up(self, message: "StepUpRequest") -> "StepUpReply":
         """
-        Proves again who is there: gives an access token that methods accept which ask for a fresh log-in (403
+        Proves again who is there: gives an access token that methods accept which ask for a fresh log-in (401
         `step_up_required`). The session goes on with its refresh token.
         """
 
@@ -4935,7 +4965,8 @@ class UsersBase(betterproto2_grpclib.ServiceBase):
         self, message: "ChangePasswordRequest"
     ) -> "ChangePasswordReply":
         """
-        Sets another password. Every other session of the caller ends, and every token in a mail becomes void.
+        Sets another password. Every other session of the caller ends, and every token in a mail becomes void that could change
+        password or address, but for those that undo a change of the address.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
@@ -4944,7 +4975,8 @@ class UsersBase(betterproto2_grpclib.ServiceBase):
         self, message: "RequestPasswordResetRequest"
     ) -> "RequestPasswordResetReply":
         """
-        Sends a mail with a token to set another password. The answer is the same whether the address is known or not.
+        Sends a mail with a token to set another password, to an address that an account has proved; to any other, a mail that
+        says so. The answer is the same.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
@@ -4954,7 +4986,8 @@ class UsersBase(betterproto2_grpclib.ServiceBase):
     ) -> "ResetPasswordReply":
         """
         Sets another password with the token from the mail, which works once, for one hour. Every session and every personal
-        access token of the account ends, and every other token in a mail becomes void.
+        access token of the account ends, and every other token in a mail becomes void, but for those that undo a change of the
+        address. Failed attempts are forgotten.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
@@ -4971,8 +5004,8 @@ class UsersBase(betterproto2_grpclib.ServiceBase):
         self, message: "ConfirmEmailChangeRequest"
     ) -> "User":
         """
-        Moves the account to the new address with the token that was sent there. The old address is told, with a link that
-        undoes it for seven days; other tokens in mails become void.
+        Moves the account to the new address with the token that was sent there. The old address, if it was proved, is told,
+        with a link that undoes it for seven days, in which nobody else gets it; other tokens in mails become void.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)

@@ -41,6 +41,19 @@ def test_comments_do_not_count(trial: Contracts, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
+        ("string string = 14;", "string string = 14 [(acme.options.v1.example) = '\"a\"'];"),
+        ("max_length: 4}]", "max_length: 4}, (acme.options.v1.example) = '\"a\"']"),
+        ("string name = 1;", "string name = 1 [(acme.options.v1.example) = '\"a\"'];"),
+    ],
+)
+def test_examples_do_not_count(trial: Contracts, tmp_path: Path, old: str, new: str) -> None:
+    same = changed(tmp_path, old, new)
+    assert same == digest(trial.services["trial.v1.Trials"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
         ("string note = 3", "string note = 33"),
         ("int32 number = 8", "int64 number = 8"),
         ("max_length: 4", "max_length: 5"),

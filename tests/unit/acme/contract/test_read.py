@@ -126,5 +126,6 @@ def test_personal_data_secrets_headers_and_events_are_marked() -> None:
     assert (request["password"].pii, request["password"].secret) == (False, True)
     version = {f.name: f for f in OURS.messages["acme.projects.v1.Project"].fields}["version"]
     assert version.header == "ETag"
+    assert (request["password"].example, request["email"].example) == ('"correct horse battery staple"', "")
     assert OURS.messages["acme.projects.v1.ProjectCreated"].event == Event("acme.projects.events", "project_id")
     assert OURS.messages["acme.projects.v1.Project"].event is None

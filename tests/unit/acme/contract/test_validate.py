@@ -120,6 +120,10 @@ def test_two_methods_on_one_route_are_refused_whatever_their_variables_are_calle
         ('{repeated string a = 1 [(acme.options.v1.header) = "X"];}', "a: a header holds a single scalar"),
         ('{M a = 1 [(acme.options.v1.header) = "X"];}', "a: a header holds a single scalar"),
         ('{bytes a = 1 [(acme.options.v1.header) = "X"];}', "a: a header holds a single scalar"),
+        (
+            '{string a = 1 [(acme.options.v1.example) = "Ada"];}',
+            "a: the example 'Ada' is no JSON; text has quotation marks of its own",
+        ),
     ],
 )
 def test_a_wrong_message_is_refused(tmp_path: Path, message: str, fault: str) -> None:

@@ -308,4 +308,4 @@ async def test_with_a_version_it_goes_on(rig: Rig) -> None:
 
 
 async def test_a_wrong_body_is_told_before_the_lack_of_a_version(rig: Rig) -> None:
-    (await rig.ask("PATCH", SETTINGS, b"{")).problem(400, "malformed")
+    (await rig.ask("PATCH", SETTINGS, b"{")).problem(400, "malformed_json")

@@ -86,6 +86,15 @@ async def test_an_address_is_limited_where_nobody_is_known(few: Rig) -> None:
     assert (await few.ask("GET", ONE)).status == 200, "classes do not share"
 
 
+async def test_sessions_go_on_where_an_address_has_no_log_in_left(few: Rig) -> None:
+    """Many people share an address, and each of them refreshes every few minutes."""
+    for _ in range(3):
+        await few.ask("POST", "/v1/sessions", LOG_IN, bearer=None)
+    answer = await few.ask("POST", "/v1/sessions:refresh", {"refresh_token": "r"}, bearer=None)
+    assert answer.status != 429
+    assert told(answer)[0] == "refresh-address"
+
+
 async def test_the_address_is_asked_before_the_token_is_looked_at() -> None:
     stranger = replace_class(MUCH, address_rate=1, address_burst=2)
     async with running(limits=LimitSettings(default=stranger)) as rig:

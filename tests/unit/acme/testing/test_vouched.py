@@ -6,7 +6,7 @@ import pytest
 
 from acme.codec.rules import Checks
 from acme.codec.wire import Wire
-from acme.context import ANONYMOUS, Kind, Principal
+from acme.context import ANONYMOUS, Kind, Membership, Principal
 from acme.contracts.authority.v1 import AuthorityStub
 from acme.dispatch import Directory, Pipeline
 from acme.drivers.clock import SystemClock
@@ -32,7 +32,13 @@ def test_a_principal_comes_out_of_its_token_as_it_went_in(vouched: Vouched) -> N
     assert vouched.cached(vouch(ANN, CIPHER)) == ANN
 
 
-def test_only_users_have_tokens() -> None:
+def test_memberships_and_programs_go_along_too(vouched: Vouched) -> None:
+    held = Membership("rol_1", frozenset({"projects.read"}), "", ("tem_1",))
+    robot = Principal(Kind.SERVICE_ACCOUNT, "sva_1", "pat_1", frozenset({"*"}), "org_1", {"org_1": held})
+    assert vouched.cached(vouch(robot, CIPHER)) == robot
+
+
+def test_only_users_and_programs_have_tokens() -> None:
     assert vouch(ANONYMOUS, CIPHER) == vouch(Principal(Kind.SERVICE, "users"), CIPHER) == ""
 
 

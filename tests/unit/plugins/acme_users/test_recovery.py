@@ -26,17 +26,6 @@ async def test_asking_for_a_reset_costs_no_computation_whoever_it_is_for(
     assert passwords.computations == before
 
 
-async def test_asking_for_a_reset_writes_as_much_whoever_it_is_for(
-    people: People, observed: Database, ann: Caller
-) -> None:
-    await people.sign_up(unproved := new_email())
-    for email in (new_email(), unproved, ann.email):
-        async with observed.connection() as connection:
-            before = await connection.fetchval("SELECT count(*) FROM mail_tokens")
-            await request_reset(people, email)
-            assert await connection.fetchval("SELECT count(*) FROM mail_tokens") == before + 1
-
-
 async def test_no_token_is_kept_as_it_is(people: People, observed: Database, ann: Caller) -> None:
     token = await reset_token(people, ann.email)
     async with observed.connection() as connection:

@@ -1,4 +1,4 @@
-"""SQL of accounts, tokens that prove addresses, and memberships."""
+"""SQL of accounts, and of tokens that prove addresses."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from acme_users import plugin as users_plugin
 from acme_users.addresses import Address
-from acme_users.store import EARLIEST, AccountStore, Identity, Membership, NewAccount, Verification
+from acme_users.store import (
+    EARLIEST,
+    AccountStore,
+    Identity,
+    NewAccount,
+    Organization,
+    OrganizationStore,
+    Verification,
+)
 
-from acme import Plugin, Statements, new_id
+from acme import Plugin, new_id
 from acme.drivers.clock import SystemClock
 from acme.testing.databases import FreshDatabase
 from tests.people import new_email
@@ -39,31 +47,16 @@ async def created(store: AccountStore) -> NewAccount:
     return account
 
 
-async def join(database: Statements, user_id: str, at: datetime) -> str:
-    """Makes an organisation and the user a member of it, which no method does yet."""
-    organization = new_id("org", CLOCK)
-    await database.execute(
-        "INSERT INTO organizations (id, name, personal, region, created_at) VALUES ($1, 'Team', false, 'eu', $2)",
-        organization,
-        at,
-    )
-    await database.execute(
-        "INSERT INTO memberships (user_id, organization_id, role, joined_at) VALUES ($1, $2, 'owner', $3)",
-        user_id,
-        organization,
-        at,
-    )
-    return organization
-
-
-async def test_an_account_comes_with_its_organisation_and_membership(store: AccountStore) -> None:
+async def test_an_account_comes_with_its_organisation_and_membership(
+    store: AccountStore, database: FreshDatabase
+) -> None:
     account = await created(store)
     row = await store.account(account.id)
     assert row is not None
     assert (row.email, row.email_verified, row.region, row.version) == (account.address.text, False, "eu", 1)
-    assert await store.memberships(account.id, after=EARLIEST, limit=9) == [
-        Membership(account.organization_id, "Ann", "owner", True, "eu", NOW, 1, NOW)
-    ]
+    [joined] = await OrganizationStore(database).joined(account.id, after=EARLIEST, at=NOW, limit=9)
+    made = Organization(account.organization_id, "Ann", True, "eu", NOW, 1, "viewer", NOW)
+    assert (joined.organization, joined.role, joined.joined_at) == (made, "owner", NOW)
 
 
 async def test_an_address_has_one_holder_and_a_second_account_leaves_nothing_behind(
@@ -145,25 +138,6 @@ async def test_expired_tokens_are_purged_in_batches(store: AccountStore) -> None
         await store.add_verification(token, expires_at=past + timedelta(seconds=number))
     at = past + timedelta(seconds=3)
     assert [await store.purge_verifications(expired_by=at, limit=3) for _ in range(3)] == [3, 1, 0]
-
-
-async def test_memberships_come_in_the_order_of_joining_on_pages_without_gaps_or_repeats(
-    store: AccountStore, database: FreshDatabase
-) -> None:
-    account = await created(store)
-    joined = [account.organization_id]
-    for number in range(6):  # three pairs that joined in the same instant
-        joined.append(await join(database, account.id, NOW + timedelta(seconds=number // 2 + 1)))
-    found: list[str] = []
-    after = EARLIEST
-    while rows := await store.memberships(account.id, after=after, limit=2):
-        found += [row.id for row in rows]
-        after = rows[-1].joined_at, rows[-1].id
-    assert found[0] == joined[0]
-    assert [set(found[start : start + 2]) for start in (1, 3, 5)] == [
-        set(joined[start : start + 2]) for start in (1, 3, 5)
-    ]
-    assert len(found) == 7
 
 
 async def test_an_identity_is_what_a_token_says_of_an_account(store: AccountStore) -> None:

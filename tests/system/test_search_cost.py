@@ -41,6 +41,7 @@ QUERIES: Final = {
     "apollo telemetry": "both words, each in another field",
     "zanzibar": "in three names",
     "zansibar": "the same, misspelt",
+    "telemetri": "misspelt, and only in descriptions",
     "xyzzyq": "nowhere",
 }
 """What is looked for, and where it is."""

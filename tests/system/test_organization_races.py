@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 import asyncpg
 import pytest
+from acme_projects import plugin as projects_plugin
+from acme_users import plugin as users_plugin
 from acme_users.store import Invitation, InvitationStore
 
 from acme.contracts.google.protobuf import FieldMask
@@ -33,6 +35,7 @@ from acme.contracts.users.v1 import (
 )
 from acme.errors import Conflict, NotFound
 from acme.ids import new_id
+from acme.plugin import Plugin
 from acme.testing import Platform
 from acme.testing import User as Caller
 from tests.offices import Office
@@ -48,6 +51,18 @@ _WAITING = """
 @pytest.fixture(scope="module")
 def placement() -> Literal["local"]:
     return "local"
+
+
+@pytest.fixture(scope="module")
+def plugins() -> list[Plugin]:
+    """The projects service is told of everybody who leaves."""
+    return [users_plugin, projects_plugin]
+
+
+@pytest.fixture
+async def office(platform: Platform) -> AsyncIterator[Office]:
+    async with Office.opened(platform) as office:
+        yield office
 
 
 @pytest.fixture
@@ -106,6 +121,16 @@ def role_of(office: Office, by: Caller, whom: Caller, role: str) -> Callable[[],
 def accepting(office: Office, who: Caller, token: str) -> Callable[[], Awaitable[Any]]:
     stub = office.invitations(who)
     return lambda: stub.accept_invitation(AcceptInvitationRequest(token=token))
+
+
+def taking(office: Office, who: Caller) -> Callable[[], Awaitable[Any]]:
+    stub = office.organizations(who)
+    return lambda: stub.accept_organization_transfer(AcceptOrganizationTransferRequest(id=office.id))
+
+
+def cancelling(office: Office, who: Caller) -> Callable[[], Awaitable[Any]]:
+    stub = office.organizations(who)
+    return lambda: stub.cancel_organization_transfer(CancelOrganizationTransferRequest(id=office.id))
 
 
 async def invited(office: Office, who: Caller, inviter: Caller, number: int, role: str = "viewer") -> str:
@@ -205,11 +230,7 @@ async def test_an_offer_that_is_accepted_and_cancelled_at_once_comes_to_one_of_t
         await office.organizations(owner).transfer_organization(
             TransferOrganizationRequest(id=office.id, user_id=other.id)
         )
-        taker, giver = office.organizations(other), office.organizations(owner)
-        calls: list[Callable[[], Awaitable[Any]]] = [
-            lambda stub=taker: stub.accept_organization_transfer(AcceptOrganizationTransferRequest(id=office.id)),  # type: ignore[misc]
-            lambda stub=giver: stub.cancel_organization_transfer(CancelOrganizationTransferRequest(id=office.id)),  # type: ignore[misc]
-        ]
+        calls = taking(office, other), cancelling(office, owner)
         results = await race(office, holder, *(calls if number % 2 == 0 else calls[::-1]))
         if number % 2 == 0:
             assert await office.members() == {owner.id: "admin", other.id: "owner"}
