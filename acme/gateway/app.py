@@ -131,7 +131,8 @@ class Gateway:
             for method in service.methods:
                 for route in method.routes:
                     self._add(method, route, client)
-        fixed = endpoints(self._info.title, self._info.version, self._readiness, metrics, self._verifier, self._openapi)
+        info, docs = self._info, self._settings.docs
+        fixed = endpoints(info.title, info.version, self._readiness, metrics, self._verifier, self._openapi, docs=docs)
         for path, endpoint in fixed.items():
             self._routes.add("GET", path, endpoint)
 
@@ -168,7 +169,7 @@ class Gateway:
         if isinstance(target, Fixed):
             if has_body:
                 check_size(headers, settings.max_body)
-            return self._reply(exchange, *target.answer())
+            return self._reply(exchange, *target.answer(), target.lines)
         exchange.bound = bound = target.bound or target.bind()
         gate: Gate = target.gate
         exchange.charge(gate.address, network(exchange.address))

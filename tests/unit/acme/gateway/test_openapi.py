@@ -84,6 +84,48 @@ def test_an_etag_is_a_header_of_the_answer(spec: dict[str, Any]) -> None:
     assert "content" not in spec["paths"]["/v1/sessions/{id}"]["delete"]["responses"]["204"]
 
 
+def test_who_may_name_a_version_it_has_is_told_of_304(spec: dict[str, Any]) -> None:
+    one, many = spec["paths"]["/v1/projects/{id}"], spec["paths"]["/v1/projects"]
+    assert "304" in one["get"]["responses"]
+    assert "If-None-Match" in str(one["get"]["parameters"])
+    assert [verb["responses"].get("304") for verb in (one["patch"], many["get"], many["post"])] == [None] * 3
+    pattern = spec["components"]["parameters"]["If-None-Match"]["schema"]["pattern"]
+    assert [bool(re.fullmatch(pattern, text)) for text in ('"7"', 'W/"7", "8"', "*", "7")] == [True, True, True, False]
+    assert spec["components"]["responses"]["304"].keys() == {"description", "headers"}
+
+
+def test_a_version_that_is_demanded_is_required_and_its_lack_a_428(spec: dict[str, Any]) -> None:
+    settings = spec["paths"]["/v1/projects/{project_id}/settings"]["patch"]
+    (given,) = (parameter for parameter in settings["parameters"] if parameter.get("name") == "If-Match")
+    assert given["required"]
+    assert not re.fullmatch(given["schema"]["pattern"], "*")
+    assert {"412", "428"} <= settings["responses"].keys()
+    assert "428" not in spec["paths"]["/v1/projects/{id}"]["patch"]["responses"]
+
+
+def test_what_openapi_has_no_word_for_is_told_too(spec: dict[str, Any]) -> None:
+    def told(path: str, verb: str) -> dict[str, Any]:
+        return {name: value for name, value in spec["paths"][path][verb].items() if name.startswith("x-")}
+
+    assert told("/v1/projects/{id}:transfer", "post") == {
+        "x-role": "owner",
+        "x-rate-class": "default",
+        "x-step-up": True,
+    }
+    assert told("/v1/projects/{id}", "get") == {"x-role": "viewer", "x-rate-class": "default", "x-idempotent": True}
+    assert told("/v1/sessions", "post") == {"x-rate-class": "credentials", "x-secret-reply": True}
+
+
+def test_every_answer_of_an_operation_and_429_tell_of_limits(spec: dict[str, Any]) -> None:
+    limits = {"RateLimit", "RateLimit-Policy"}
+    for item in spec["paths"].values():
+        for operation in item.values():
+            (success,) = (answer for status, answer in operation["responses"].items() if "headers" in answer)
+            assert limits <= success["headers"].keys()
+            assert "429" in operation["responses"]
+    assert limits | {"Retry-After"} <= spec["components"]["responses"]["429"]["headers"].keys()
+
+
 async def test_the_gateway_serves_the_routes_it_has(rig: Rig) -> None:
     answer = await rig.ask("GET", "/v1/openapi.json", bearer=None)
     assert answer.status == 200
