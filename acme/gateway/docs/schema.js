@@ -47,6 +47,8 @@ export function rules(schema) {
   if (prefix) said.push(`an id that begins with ${prefix}_`);
   else if (pattern.includes("\\u2028")) said.push("one line");
   else if (pattern && !pattern.includes("\\u0000")) said.push(el("code", { title: "pattern" }, pattern));
+  const keys = s.propertyNames?.pattern;
+  if (keys) said.push(["keys ", el("code", { title: "pattern" }, keys)]);
   return said;
 }
 
