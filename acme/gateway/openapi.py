@@ -93,7 +93,6 @@ _LIMITS: Final[dict[str, Any]] = {
         "schema": {"type": "string", "examples": ['"default";r=499;t=1']},
     },
 }
-_TAG: Final = r'(W/)?"[^"]*"'
 _HEADERS: Final[dict[int, dict[str, Any]]] = {401: _CHALLENGE, 403: _CHALLENGE, 429: _RETRY | _LIMITS, 503: _RETRY}
 
 
@@ -172,15 +171,21 @@ def _shared(spec: APISpec, settings: GatewaySettings) -> None:
     for name, schema, example, description in (
         (
             "X-Request-Timeout",
-            {"type": "number", "exclusiveMinimum": 0, "default": settings.timeout},
-            2.5,
+            {
+                # As a number it might be written with an exponent, which is refused.
+                "type": "string",
+                "pattern": r"^(?!0+([.]0+)?$)[0-9]{1,6}([.][0-9]{1,6})?$",
+                "default": f"{settings.timeout:g}",
+            },
+            "2.5",
             f"Seconds the client waits; more than {settings.max_timeout:g} means {settings.max_timeout:g}.",
         ),
         (
             "X-Request-Id",
-            {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+            {"type": "string"},
             REQUEST_ID,
-            "Name of the request in logs; made up when left out. The answer repeats it.",
+            "Name of the request in logs: 1 to 64 of A-Z, a-z, 0-9, ., _ and -. Another one, or none, is replaced by one"
+            " that is made up. The answer has it.",
         ),
         (
             "Idempotency-Key",
@@ -190,9 +195,10 @@ def _shared(spec: APISpec, settings: GatewaySettings) -> None:
         ),
         (
             "If-None-Match",
-            {"type": "string", "pattern": rf"^(\*|{_TAG}(\s*,\s*{_TAG})*)$"},
+            {"type": "string"},
             f'"{VERSION}"',
-            "The ETag of the version the client has: 304 and no body while it is the current one.",
+            "The ETag of the version the client has, or several with commas: 304 and no body while one of them is the current"
+            " one. What is no ETag matches none.",
         ),
     ):
         parameter: dict[str, Any] = {"name": name, "in": "header", "description": description, "schema": schema}
