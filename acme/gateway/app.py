@@ -204,6 +204,7 @@ class Gateway:
                     trace(headers),
                     idempotency(headers, bound, message),
                     credentials=token,
+                    seen=self._verifier.seen,
                 )
             )
             if bound.uploads:
@@ -220,6 +221,8 @@ class Gateway:
             alarm.stop()
             if outside is not None:
                 CALL.reset(outside)  # the task may serve the connection's next request too
+        if bound.changes_access:
+            await self._verifier.catch_up()
         if bound.tagged and _IF_NONE_MATCH in headers and bound.unchanged(reply, headers):
             return self._reply(exchange, 304, "", b"", bound.lines(reply))
         content, lines = bound.reply(reply)

@@ -64,6 +64,7 @@ class Bound:
     ) -> None:
         self.method, self._client = method, client
         self.permission, self.step_up = method.permission, method.step_up
+        self.changes_access = method.changes_access
         self.status = method.success_status
         self.uploads, self.downloads = method.client_streaming, method.server_streaming
         """Whether the body, and the answer, come in pieces."""
@@ -71,7 +72,7 @@ class Bound:
         self.raw = self._raw_in is not None
         """Whether the body is bytes as they are."""
         self._raw_out = given(method)
-        self.keyed = route.verb in ("POST", "PATCH", "DELETE") and not (self.uploads or self.downloads)
+        self.keyed = route.verb != "GET" and not (self.uploads or self.downloads)
         """Whether an Idempotency-Key means anything."""
         self.wire = wire.encoder(method.request)
         fields = {field.name: field for field in method.request.fields}
