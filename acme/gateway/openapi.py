@@ -72,10 +72,12 @@ _WHEN: Final = {
     409: "The state of the thing forbids it, or a request with the same Idempotency-Key is in flight.",
     412: "The version in If-Match is not the current one.",
     413: "The body is too large.",
+    414: "The request line is too long.",
     415: "The body is compressed, or is not JSON where it has to be.",
     422: "Fields or parameters break rules; `errors` says which.",
     428: "If-Match is missing, or names no version.",
     429: "Too many requests.",
+    431: "A header is too long, or there are too many.",
     500: "A fault of ours.",
     503: "Not now: try again.",
     504: "Time ran out. Whether it was done is not known.",
@@ -227,7 +229,7 @@ def _operation(method: Method, route: Route, schemas: Schemas, examples: Example
         _parameter(method, f, "header", schemas, examples) for f in headers if f.header.lower() not in _UNLISTED
     ]
     streams = method.client_streaming or method.server_streaming
-    keyed = route.verb != "GET" and not (method.public or method.secret_reply or streams)
+    keyed = route.verb in ("POST", "PATCH", "DELETE") and not (method.public or method.secret_reply or streams)
     # apispec makes references of names.
     tagged = is_tagged(method, route)
     parameters += ["X-Request-Timeout", "X-Request-Id", *(["Idempotency-Key"] if keyed else [])]
@@ -277,7 +279,6 @@ def _traits(method: Method) -> dict[str, Any]:
         "x-role": method.role if method.permission else "",
         "x-rate-class": method.rate_class,
         "x-step-up": method.step_up,
-        "x-changes-access": method.changes_access,
         "x-idempotent": method.idempotent,
         "x-secret-reply": method.secret_reply,
     }
@@ -317,7 +318,7 @@ def _success(method: Method, schemas: Schemas, examples: Examples) -> dict[str, 
 
 def _refusals(method: Method, route: Route, inputs: bool) -> list[int]:
     """The statuses a method may refuse with."""
-    statuses = {400, 401, 404, 413, 429, 500, 503, 504}
+    statuses = {400, 401, 404, 413, 414, 429, 431, 500, 503, 504}
     if method.permission:
         statuses.add(403)
     if inputs:

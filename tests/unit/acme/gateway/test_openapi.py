@@ -103,6 +103,11 @@ def test_a_request_timeout_has_no_exponent_and_is_not_nothing(spec: dict[str, An
     assert [text for text in given if re.fullmatch(pattern, text)] == ["2.5", "10", "0.000001"]
 
 
+def test_every_operation_tells_of_what_is_too_long(spec: dict[str, Any]) -> None:
+    answers = [operation["responses"].keys() for path in spec["paths"].values() for operation in path.values()]
+    assert all({"413", "414", "431"} <= found for found in answers)
+
+
 def test_what_cannot_be_left_out_is_required(spec: dict[str, Any]) -> None:
     def body(path: str, verb: str) -> dict[str, Any]:
         schema: dict[str, Any] = spec["paths"][path][verb]["requestBody"]["content"]["application/json"]["schema"]
