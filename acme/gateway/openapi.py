@@ -229,7 +229,7 @@ def _operation(method: Method, route: Route, schemas: Schemas, examples: Example
         _parameter(method, f, "header", schemas, examples) for f in headers if f.header.lower() not in _UNLISTED
     ]
     streams = method.client_streaming or method.server_streaming
-    keyed = route.verb in ("POST", "PATCH", "DELETE") and not (method.public or method.secret_reply or streams)
+    keyed = route.verb != "GET" and not (method.public or method.secret_reply or streams)
     # apispec makes references of names.
     tagged = is_tagged(method, route)
     parameters += ["X-Request-Timeout", "X-Request-Id", *(["Idempotency-Key"] if keyed else [])]
@@ -279,6 +279,7 @@ def _traits(method: Method) -> dict[str, Any]:
         "x-role": method.role if method.permission else "",
         "x-rate-class": method.rate_class,
         "x-step-up": method.step_up,
+        "x-changes-access": method.changes_access,
         "x-idempotent": method.idempotent,
         "x-secret-reply": method.secret_reply,
     }
