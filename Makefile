@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test check proto bench soak lock reset install FORCE
+.PHONY: help run test check proto bench soak fuzz lock reset install FORCE
 
 ARGS ?=
 VENV := .venv
@@ -40,6 +40,9 @@ bench: $(STAMP) ## Measures the hot paths; prints medians and spread (several mi
 
 soak: $(STAMP) ## Runs the property tests with 10,000 examples each (several minutes).
 	$(BIN)/pytest -n 2 --dist loadfile --hypothesis-profile=soak -m soak $(ARGS)
+
+fuzz: $(STAMP) ## Sends what the OpenAPI document allows, and what it does not: 50 examples an operation (minutes).
+	FUZZ_EXAMPLES=50 $(BIN)/pytest -q tests/system/test_schemathesis.py $(ARGS)
 
 lock: $(STAMP) ## Pins every dependency, with hashes, into requirements.lock.
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \

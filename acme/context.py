@@ -98,6 +98,9 @@ class Call:
     """Permission that the contract demands; "" for public and internal methods."""
     decided: bool = False
     """Whether `authorise` was asked. A method with a permission that returns undecided fails closed."""
+    seen: int = 0
+    """Number of the authority's last change when the caller was let in: who serves the call knows it too before it decides
+    (`acme.tokens`). 0 where nobody was let in with a token."""
     roles: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Permission → the least built-in role that includes it, of all contracts that this process knows."""
     credentials: str = field(default="", repr=False)

@@ -102,7 +102,7 @@ class Operation:
 
 def is_keyed(method: Method) -> bool:
     """Whether the platform keeps the reply of a call for its Idempotency-Key."""
-    return method.routes[0].verb in ("POST", "PATCH", "DELETE") and not (method.public or method.secret_reply)
+    return method.routes[0].verb != "GET" and not (method.public or method.secret_reply)
 
 
 def _struct(field: Field, value: Any) -> Any:

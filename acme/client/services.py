@@ -211,6 +211,7 @@ class ProjectSettings:
         *,
         schema: Mapping[str, Any],
         if_match: int | Unset = UNSET,
+        idempotency_key: str = "",
     ) -> SettingsSchema:
         """Declares the JSON Schema for the settings of an organisation's projects, outside of what plugins have
         declared.
@@ -221,7 +222,7 @@ class ProjectSettings:
             "if_match": if_match,
         }
         path = "/acme.projects.v1.ProjectSettings/SetSettingsSchema"
-        reply: SettingsSchema = await self._invoke(path, given, "")
+        reply: SettingsSchema = await self._invoke(path, given, idempotency_key)
         return reply
 
 

@@ -255,6 +255,8 @@ class Method:
     """The least built-in role that includes `permission`: one of `ROLES`."""
     step_up: bool
     """The caller must have logged in within the last `acme.authorise.STEP_UP` seconds."""
+    changes_access: bool
+    """It changes what verifiers of access tokens know, and announces so."""
     client_streaming: bool
     server_streaming: bool
     comment: str

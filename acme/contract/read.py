@@ -49,6 +49,7 @@ _EXTENSIONS: Final = {
         "acme.options.v1.secret_reply",
         "acme.options.v1.role",
         "acme.options.v1.step_up",
+        "acme.options.v1.changes_access",
     ),
     "google.protobuf.FieldOptions": (
         "acme.options.v1.rules",
@@ -145,6 +146,7 @@ class Reader:
             secret_reply=says.get("secret_reply", False),
             role=says.get("role", "") or ("viewer" if reads else "member"),
             step_up=says.get("step_up", False),
+            changes_access=says.get("changes_access", False),
             client_streaming=method.client_streaming,
             server_streaming=method.server_streaming,
             comment=self._comment(method),

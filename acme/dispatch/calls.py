@@ -122,6 +122,7 @@ def _deriver(method: Method, service: str, clock: Clock) -> Callable[[float | No
             key,
             permission,
             credentials=source.credentials,
+            seen=source.seen,
         )
         return callee, tighter
 

@@ -5,6 +5,7 @@
     acme-principal                "service", or "service NAME": no user, but a service on its own account
     authorization                 "Bearer …": the user's token, which the callee verifies again
     x-request-id, traceparent     names of the request
+    acme-seen                     number of the last change of the authority's that the caller knows
     acme-address                  IP address of the client at the edge
     acme-idempotency-key, acme-idempotency-fingerprint      the latter in base64
     grpc-timeout                  the time that is left
@@ -13,6 +14,7 @@ All processes of a deployment share the master key, and a proof is made with it:
 which service it is. Whoever has not may call, as anybody may call the gateway: its token is verified, it is no service, and
 neither its address nor a key is believed. A proof holds for one method, one token and the metadata above, for 30 seconds;
 against those who read along and send it again, the connection is protected by TLS or by the folder its socket lies in.
+No proof covers `acme-seen`: all that a false one brings about is a look at the authority, of which there is one at a time.
 """
 
 from __future__ import annotations
@@ -45,8 +47,11 @@ _SEALED: Final = (
 )
 """What a proof covers beside service, path and token."""
 _STARTS: Final = {
-    name: start(name) for name in (b"acme-service", b"acme-identity", b"authorization", b"traceparent", *_SEALED)
+    name: start(name)
+    for name in (b"acme-service", b"acme-identity", b"authorization", b"traceparent", b"acme-seen", *_SEALED)
 }
+_DIGITS: Final = 19
+"""Of the greatest number of a change."""
 _UNITS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _PRINTABLE: Final = "".join(map(chr, range(0x21, 0x25))) + "".join(map(chr, range(0x26, 0x7F)))
 
@@ -93,6 +98,8 @@ def metadata(call: Call) -> dict[bytes, bytes]:
         headers[b"acme-principal"] = b"service " + principal.id.encode() if named else b"service"
     elif call.credentials:
         headers[b"authorization"] = b"Bearer " + call.credentials.encode()
+        if call.seen:
+            headers[b"acme-seen"] = b"%d" % call.seen
     if call.address:
         headers[b"acme-address"] = _written(call.address)
     if call.traceparent:
@@ -120,6 +127,12 @@ def bearer(headers: Mapping[bytes, bytes]) -> str:
     """The user's token, "" without one."""
     scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
     return token.strip(" ") if scheme.lower() == "bearer" else ""
+
+
+def seen(headers: Mapping[bytes, bytes]) -> int:
+    """Number of the change that the caller knows; 0 when it does not say."""
+    given = headers.get(b"acme-seen", b"")
+    return int(given) if len(given) <= _DIGITS and given.isdigit() else 0
 
 
 def idempotency(headers: Mapping[bytes, bytes]) -> IdempotencyKey | None:

@@ -30,7 +30,7 @@ from acme.dispatch.exchange import Exchange
 from acme.dispatch.headers import Header, written
 from acme.dispatch.health import Health
 from acme.dispatch.http2 import WINDOW, Link
-from acme.dispatch.identity import Identity, bearer, deadline, idempotency, service_principal, text
+from acme.dispatch.identity import Identity, bearer, deadline, idempotency, seen, service_principal, text
 from acme.dispatch.inbox import TooLong
 from acme.dispatch.messages import Messages
 from acme.dispatch.serve import Host, Pipeline, Serve, check_hostable, serve, too_large
@@ -58,6 +58,9 @@ class Tokens(Protocol):
 
     @property
     def fresh(self) -> bool: ...
+    @property
+    def seen(self) -> int: ...
+    async def catch_up(self, seen: int = 0) -> None: ...
     def cached(self, token: str) -> Principal | None: ...
     async def verify(self, token: str) -> Principal: ...
 
@@ -280,9 +283,10 @@ class Server:
             raise Malformed(f"{error}.") from None
         service = self._identity.caller(path, headers)
         token = bearer(headers)
+        known = seen(headers) if service else 0
         principal: Principal = ANONYMOUS
         if token:
-            principal = await within(when, self._verify(token))
+            principal = await within(when, self._verify(token, known))
         elif acting := service_principal(service, headers):
             principal = acting
         request_id = text(headers.get(b"x-request-id", b"")) if service else ""
@@ -297,13 +301,17 @@ class Server:
             idempotency(headers) if service else None,
             method.permission,
             credentials=token,
+            seen=known,
         )
 
-    async def _verify(self, token: str) -> Principal:
+    async def _verify(self, token: str, known: int) -> Principal:
+        """The principal of a token, as of the change `known` at least."""
         verifier = self._verifier
-        if verifier is None or not verifier.fresh:
+        if verifier is None:
             raise Unavailable("Access tokens cannot be checked right now: try again.", reason="tokens_unavailable")
-        return verifier.cached(token) or await verifier.verify(token)
+        if known > verifier.seen:
+            await verifier.catch_up(known)
+        return (verifier.cached(token) if verifier.fresh else None) or await verifier.verify(token)
 
     async def _other(self, link: Accepted, exchange: Exchange, headers: Mapping[bytes, bytes], path: bytes) -> None:
         """Health, and everything that is nothing of ours."""

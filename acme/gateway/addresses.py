@@ -37,7 +37,8 @@ class Addresses:
     def of(self, peer: str, headers: Headers) -> str:
         """The client's IP address, as far as it is known for sure; "" when the connection has none."""
         read = self._read
-        if read is None or (found := read(peer)) is None or not found[1]:
+        # aiohttp gives what it could not read as a request no headers at all, in a plain dict.
+        if read is None or not headers or (found := read(peer)) is None or not found[1]:
             return peer
         client = peer
         for text in reversed(",".join(headers.getall(_FORWARDED_FOR, ())).split(",")):

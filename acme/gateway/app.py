@@ -134,7 +134,8 @@ class Gateway:
             for method in service.methods:
                 for route in method.routes:
                     self._add(method, route, client)
-        fixed = endpoints(self._info.title, self._info.version, self.readiness, metrics, self._verifier, self._openapi)
+        info, docs = self._info, self._settings.docs
+        fixed = endpoints(info.title, info.version, self.readiness, metrics, self._verifier, self._openapi, docs=docs)
         for path, endpoint in fixed.items():
             self._routes.add("GET", path, endpoint)
 
@@ -171,7 +172,7 @@ class Gateway:
         if isinstance(target, Fixed):
             if has_body:
                 check_size(headers, settings.max_body)
-            return self._reply(exchange, *target.answer())
+            return self._reply(exchange, *target.answer(), target.lines)
         exchange.bound = bound = target.bound or target.bind()
         gate: Gate = target.gate
         exchange.charge(gate.address, network(exchange.address))
@@ -206,6 +207,7 @@ class Gateway:
                     trace(headers),
                     idempotency(headers, bound, message),
                     credentials=token,
+                    seen=self._verifier.seen,
                 )
             )
             if bound.uploads:
@@ -222,6 +224,8 @@ class Gateway:
             alarm.stop()
             if outside is not None:
                 CALL.reset(outside)  # the task may serve the connection's next request too
+        if bound.changes_access:
+            await self._verifier.catch_up()
         if bound.tagged and _IF_NONE_MATCH in headers and bound.unchanged(reply, headers):
             return self._reply(exchange, 304, "", b"", bound.lines(reply))
         content, lines = bound.reply(reply)

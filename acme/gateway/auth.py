@@ -11,7 +11,7 @@ from typing import Final
 from multidict import istr
 
 from acme.context import Principal
-from acme.errors import Denied, Unauthenticated, Unavailable
+from acme.errors import Denied, Unauthenticated
 from acme.gateway.problems import Rejected
 from acme.gateway.server import Headers
 from acme.tokens import Verifier
@@ -51,9 +51,7 @@ async def authenticate(token: str, verifier: Verifier, permission: str) -> Princ
         Denied: the scope is too small (403, `insufficient_scope`).
         Unavailable: revocations are not known right now (503): never 401, for the client would throw its token away.
     """
-    if not verifier.fresh:
-        raise Unavailable("Access tokens cannot be checked right now: try again.", reason="tokens_unavailable")
-    principal = verifier.cached(token) or await verifier.verify(token)
+    principal = (verifier.cached(token) if verifier.fresh else None) or await verifier.verify(token)
     if not principal.covers(permission):
         raise Denied(f"The access token's scope does not cover {permission}.", reason="insufficient_scope")
     return principal

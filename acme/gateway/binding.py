@@ -64,6 +64,7 @@ class Bound:
     ) -> None:
         self.method, self._client = method, client
         self.permission, self.step_up = method.permission, method.step_up
+        self.changes_access = method.changes_access
         self.status = method.success_status
         self.uploads, self.downloads = method.client_streaming, method.server_streaming
         """Whether the body, and the answer, come in pieces."""
@@ -72,7 +73,7 @@ class Bound:
         """Whether the body is bytes as they are."""
         self._raw_out = given(method)
         streams = self.uploads or self.downloads
-        self.keyed = route.verb in ("POST", "PATCH", "DELETE") and not streams
+        self.keyed = route.verb != "GET" and not streams
         """Whether an Idempotency-Key means anything."""
         self.unkeyed = route.verb != "GET" and streams
         """Whether an Idempotency-Key promises what cannot be kept: no stream is kept to be repeated."""

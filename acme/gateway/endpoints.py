@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 
+from acme.gateway import docs_page
 from acme.gateway.server import JSON
 from acme.telemetry import Metrics
 from acme.tokens import Verifier
@@ -22,10 +24,11 @@ there, answers 503 wherever the request goes. Any other state, such as "starting
 class Fixed:
     """An endpoint of the gateway itself, beside the routes of contracts in the same trie. Public; takes no input."""
 
-    __slots__ = ("answer",)
+    __slots__ = ("answer", "lines")
 
-    def __init__(self, answer: Callable[[], Answer]) -> None:
-        self.answer = answer
+    def __init__(self, answer: Callable[[], Answer], lines: bytes = b"") -> None:
+        """`lines` are headers beyond the constant ones."""
+        self.answer, self.lines = answer, lines
 
 
 def alive(version: str) -> Callable[[], Answer]:
@@ -78,13 +81,16 @@ def endpoints(
     metrics: Metrics,
     verifier: Verifier,
     openapi: Callable[[], bytes],
+    *,
+    docs: bool,
 ) -> Mapping[str, Fixed]:
-    """All of them, by path."""
+    """All of them, by path; with `docs` the page that shows the OpenAPI document too."""
     index = msgspec.json.encode(
         {
             "service": name,
             "version": version,
             "links": {
+                **({"docs": "/docs"} if docs else {}),
                 "openapi": "/v1/openapi.json",
                 "health": "/healthz",
                 "readiness": "/readyz",
@@ -102,4 +108,5 @@ def endpoints(
         "/.well-known/jwks.json": Fixed(
             lambda: (200, "application/jwk-set+json", msgspec.json.encode(verifier.jwks()))
         ),
+        **({path: Fixed(partial(docs_page.page, path), docs_page.HEADERS) for path in docs_page.PATHS} if docs else {}),
     }

@@ -73,10 +73,12 @@ _WHEN: Final = {
     409: "The state of the thing forbids it, or a request with the same Idempotency-Key is in flight.",
     412: "The version in If-Match is not the current one.",
     413: "The body is too large.",
+    414: "The request line is too long.",
     415: "The body is compressed, or is not JSON where it has to be.",
     422: "Fields or parameters break rules; `errors` says which.",
     428: "If-Match is missing, or names no version.",
     429: "Too many requests.",
+    431: "A header is too long, or there are too many.",
     500: "A fault of ours.",
     503: "Not now: try again.",
     504: "Time ran out. Whether it was done is not known.",
@@ -94,7 +96,6 @@ _LIMITS: Final[dict[str, Any]] = {
         "schema": {"type": "string", "examples": ['"default";r=499;t=1']},
     },
 }
-_TAG: Final = r'(W/)?"[^"]*"'
 _HEADERS: Final[dict[int, dict[str, Any]]] = {401: _CHALLENGE, 403: _CHALLENGE, 429: _RETRY | _LIMITS, 503: _RETRY}
 
 
@@ -173,15 +174,21 @@ def _shared(spec: APISpec, settings: GatewaySettings) -> None:
     for name, schema, example, description in (
         (
             "X-Request-Timeout",
-            {"type": "number", "exclusiveMinimum": 0, "default": settings.timeout},
-            2.5,
+            {
+                # As a number it might be written with an exponent, which is refused.
+                "type": "string",
+                "pattern": r"^(?!0+([.]0+)?$)[0-9]{1,6}([.][0-9]{1,6})?$",
+                "default": f"{settings.timeout:g}",
+            },
+            "2.5",
             f"Seconds the client waits; more than {settings.max_timeout:g} means {settings.max_timeout:g}.",
         ),
         (
             "X-Request-Id",
-            {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+            {"type": "string"},
             REQUEST_ID,
-            "Name of the request in logs; made up when left out. The answer repeats it.",
+            "Name of the request in logs: 1 to 64 of A-Z, a-z, 0-9, ., _ and -. Another one, or none, is replaced by one"
+            " that is made up. The answer has it.",
         ),
         (
             "Idempotency-Key",
@@ -191,9 +198,10 @@ def _shared(spec: APISpec, settings: GatewaySettings) -> None:
         ),
         (
             "If-None-Match",
-            {"type": "string", "pattern": rf"^(\*|{_TAG}(\s*,\s*{_TAG})*)$"},
+            {"type": "string"},
             f'"{VERSION}"',
-            "The ETag of the version the client has: 304 and no body while it is the current one.",
+            "The ETag of the version the client has, or several with commas: 304 and no body while one of them is the current"
+            " one. What is no ETag matches none.",
         ),
     ):
         parameter: dict[str, Any] = {"name": name, "in": "header", "description": description, "schema": schema}
@@ -222,7 +230,7 @@ def _operation(method: Method, route: Route, schemas: Schemas, examples: Example
         _parameter(method, f, "header", schemas, examples) for f in headers if f.header.lower() not in _UNLISTED
     ]
     streams = method.client_streaming or method.server_streaming
-    keyed = route.verb in ("POST", "PATCH", "DELETE") and not (method.public or method.secret_reply or streams)
+    keyed = route.verb != "GET" and not (method.public or method.secret_reply or streams)
     # apispec makes references of names.
     tagged = is_tagged(method, route)
     parameters += ["X-Request-Timeout", "X-Request-Id", *(["Idempotency-Key"] if keyed else [])]
@@ -272,6 +280,7 @@ def _traits(method: Method) -> dict[str, Any]:
         "x-role": method.role if method.permission else "",
         "x-rate-class": method.rate_class,
         "x-step-up": method.step_up,
+        "x-changes-access": method.changes_access,
         "x-idempotent": method.idempotent,
         "x-secret-reply": method.secret_reply,
     }
@@ -311,7 +320,7 @@ def _success(method: Method, schemas: Schemas, examples: Examples) -> dict[str, 
 
 def _refusals(method: Method, route: Route, inputs: bool) -> list[int]:
     """The statuses a method may refuse with."""
-    statuses = {400, 401, 404, 413, 429, 500, 503, 504}
+    statuses = {400, 401, 404, 413, 414, 429, 431, 500, 503, 504}
     if method.permission:
         statuses.add(403)
     if inputs:

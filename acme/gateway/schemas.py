@@ -74,7 +74,7 @@ class Schemas:
         if message.comment:
             schema["description"] = message.comment
         if taken:
-            required = [field.name for field in fields if field.rules is not None and field.rules.required]
+            required = [field.name for field in fields if _needed(field, patch=bool(message.mask))]
             schema["additionalProperties"] = False
         else:
             required = [field.name for field in fields if not field.optional]
@@ -128,6 +128,20 @@ class Schemas:
         name = short if short not in self._taken else full + suffix
         self._taken.add(name)
         return name
+
+
+def _needed(field: Field, *, patch: bool) -> bool:
+    """Whether leaving a field out breaks its rules: an absent one without presence counts as 0 or empty, except in a PATCH."""
+    rules = field.rules
+    if rules is None or rules.required:
+        return rules is not None
+    if patch or field.optional:
+        return False
+    if field.repeated or field.is_map:
+        return bool(rules.min_items)
+    if field.kind is Kind.INT:
+        return (rules.minimum or 0) > 0 or (rules.maximum is not None and rules.maximum < 0)
+    return bool(rules.min_length)
 
 
 def _ruled(schema: Schema, rules: Rules) -> Schema:

@@ -99,6 +99,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One JSON line a request on stderr."""
     proxies: tuple[str, ...] = ()
     """Networks whose X-Forwarded-For is believed, such as "10.0.0.0/8": of the balancers in front, and of nobody else."""
+    docs: bool = True
+    """Whether /docs shows the API in a browser, to read and to try."""
     limits: LimitSettings = LimitSettings()
     """How often anybody may ask."""
     cors: CorsSettings = CorsSettings()

@@ -80,6 +80,7 @@ class Following:
         self._verifier, self._nudges, self._every = verifier, nudges, every
         self._wake = asyncio.Event()
         self._committed = False
+        self._known = verifier.position
 
     def start(self, tasks: Tasks) -> None:
         """Polls until `tasks` stop."""
@@ -98,7 +99,8 @@ class Following:
                 await self._wake.wait()
         self._wake.clear()
         ours, self._committed = self._committed, False
-        before = self._verifier.position
         await self._verifier.poll()
-        if ours and self._verifier.position != before:
+        # Compared with the last turn: the gateway may have polled since, and has nobody to nudge.
+        before, self._known = self._known, self._verifier.position
+        if ours and self._known != before:
             self._nudges.send(AUTHORITY)

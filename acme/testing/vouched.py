@@ -41,6 +41,15 @@ class Vouched:
         """The kit's tokens are never revoked; of the others the verifier says so itself."""
         return True
 
+    @property
+    def seen(self) -> int:
+        """As the verifier says."""
+        return self._verifier.seen
+
+    async def catch_up(self, seen: int = 0) -> None:
+        """As the verifier does."""
+        await self._verifier.catch_up(seen)
+
     def cached(self, token: str) -> Principal | None:
         """The principal that a token of the kit's holds, or one that was verified before."""
         if not token.startswith(_PREFIX):

@@ -27,6 +27,10 @@ change on its way is thrown away: it bears the number of the last change that it
 more than a second old, nobody knows what has been revoked: `fresh` is false, requests that bear a token get 503, never 401,
 and the process is not ready. So whatever is taken from somebody is gone everywhere within a second or so.
 
+Who made a change need not wait for that. A method that announces one says so in its contract (`changes_access`), and the
+gateway polls before it answers. A call to another process says how far its caller has followed the authority (`Call.seen`),
+and a verifier that is behind polls once before it judges the token. Nothing of this costs a request that nothing precedes.
+
 What is kept is bounded: principals and memberships by `TokenSettings.cache`, a JWT's by its end, an opaque token's for a
 minute (which is how exact its `last_used_at` is). A token that the authority does not know is remembered for a few seconds,
 and only so many that are new are asked about at a time: a flood of made-up tokens costs the authority little, and those

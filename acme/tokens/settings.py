@@ -10,6 +10,8 @@ POLL_EVERY: Final = 0.25
 """Seconds between two polls of the authority."""
 POLL_TIMEOUT: Final = 0.2
 """Seconds an answer about changes, or keys, may take."""
+PATIENCE: Final = 2 * POLL_TIMEOUT
+"""Seconds a request waits for changes at most: for the poll that is on its way, and for one more."""
 FRESH: Final = 1.0
 """Seconds after which the last successful poll is too old to trust."""
 ASK_TIMEOUT: Final = 2.0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from typing import Any, Final
 
 from acme.context import Kind, Principal
@@ -18,7 +20,7 @@ from acme.tokens.introspection import Introspection, is_opaque
 from acme.tokens.keys import Keys
 from acme.tokens.principals import Principals
 from acme.tokens.revocations import Revocations
-from acme.tokens.settings import FRESH, POLL_TIMEOUT, TokenSettings
+from acme.tokens.settings import FRESH, PATIENCE, POLL_TIMEOUT, TokenSettings
 
 log: Final = logger(__name__)
 
@@ -49,6 +51,9 @@ class Verifier:
         )
         self._kept = self._principals.get
         self._since = 0
+        self._asking = asyncio.Lock()
+        self._begun = 0
+        """How many polls have begun, but for those that were cancelled."""
         self._polled = float("-inf")
         self._failing = False
         self._results = metrics.counter(
@@ -73,6 +78,11 @@ class Verifier:
         return time.monotonic() - self._polled <= FRESH
 
     @property
+    def seen(self) -> int:
+        """Number of the last change of the authority's that is known here; 0 for none."""
+        return self._since
+
+    @property
     def position(self) -> tuple[int, int | None]:
         """How far it has followed the authority: its last change, and the version of its keys."""
         return self._since, self._keys.version
@@ -90,10 +100,13 @@ class Verifier:
 
         Raises:
             Unauthenticated: reasons `invalid_token`, `token_expired`, `token_revoked`.
-            Unavailable: revocations are not known (see `fresh`), or the authority did not answer in time.
+            Unavailable: revocations are not known (see `fresh`), nor after one poll more; or the authority did not answer
+                in time. Never 401, for a client would throw its token away.
         """
         if not self.fresh:
-            raise Unavailable("Access tokens cannot be checked right now: try again.", reason="tokens_unavailable")
+            await self.catch_up()  # this process may have stood still for a second, and all be well
+            if not self.fresh:
+                raise Unavailable("Access tokens cannot be checked right now: try again.", reason="tokens_unavailable")
         try:
             opaque = is_opaque(token)
             principal = await (self._introspection.principal(token) if opaque else self._of_jwt(token))
@@ -131,8 +144,33 @@ class Verifier:
     # ---- following the authority --------------------------------------------------------------------------------
 
     async def poll(self) -> None:
-        """Learns what changed. Called every `POLL_EVERY` seconds; an authority that does not answer is no error here,
-        since the next poll must not wait longer for it."""
+        """Learns what changed until now. Called every `POLL_EVERY` seconds, and by whoever cannot wait for that; all who
+        come while a poll is on its way share the next one. An authority that does not answer is no error here, since the
+        next poll must not wait longer for it."""
+        begun = self._begun
+        async with self._asking:
+            if self._begun > begun:
+                return
+            self._begun += 1
+            try:
+                await self._ask()
+            except asyncio.CancelledError:
+                self._begun -= 1  # those who wait for it ask themselves
+                raise
+
+    async def catch_up(self, seen: int = 0) -> None:
+        """Polls, unless the change `seen` is known here, for `PATIENCE` seconds at most; 0 is any change until now.
+
+        Whoever was told of a change, or waited for the reply of a method that makes one, finds it known afterwards, or
+        an authority that does not answer: then the polls that follow bring it within a second, or nobody is `fresh`.
+        """
+        if seen and seen <= self._since:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await self.poll()
+
+    async def _ask(self) -> None:
         started = time.monotonic()
         try:
             while True:

@@ -18,6 +18,11 @@ METHODS: Final = {
 }
 """Those with a route, by "users.v1.Users/GetMe"."""
 
+LISTS: Final = tuple(
+    path for path, method in METHODS.items() if any(field.name == "page_token" for field in method.request.fields)
+)
+"""Methods that answer in pages."""
+
 LEAST: Final = least_roles(SERVICES)
 """Permission → the least built-in role that includes it."""
 READING: Final = reading(SERVICES)

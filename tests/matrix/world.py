@@ -98,9 +98,9 @@ class World:
                 self.tokens[caller.name] = refreshed["access_token"]
             elif caller.proves == "never" and not caller.program:
                 scope = "*" if caller.scopes == EVERYTHING else "read"
-                _, self.tokens[caller.name] = await self._access_token(self.people[caller.person].id, scope)
+                _, self.tokens[caller.name] = await self.access_token(self.people[caller.person].id, scope)
 
-    async def _access_token(self, subject: str, scope: str = "*", prefix: str = "acp_") -> tuple[str, str]:
+    async def access_token(self, subject: str, scope: str = "*", prefix: str = "acp_") -> tuple[str, str]:
         """Its id and the token."""
         made, secret, now = self._id("pat"), prefix + secrets.token_urlsafe(32), self._now()
         digest = hashlib.sha256(secret.encode()).digest()
@@ -135,7 +135,7 @@ class World:
                 elif role:
                     await self._member(organization, self.people[caller.person].id, role)
             program = await self._program(organization, "admin")
-            _, token = await self._access_token(program, prefix="acs_")
+            _, token = await self.access_token(program, prefix="acs_")
             direct = self._direct(row.direct, program)
             self.rooms[path] = Room(
                 permission, row.direct, await self._targets(organization, row.direct, direct), program, token
@@ -195,8 +195,8 @@ class World:
             "usr": spare,
             "new": new,
             "keeper": keeper,
-            "pat": (await self._access_token(program, prefix="acs_"))[0],
-            "own pat": (await self._access_token(keeper))[0],
+            "pat": (await self.access_token(program, prefix="acs_"))[0],
+            "own pat": (await self.access_token(keeper))[0],
             "ses": session,
             "email": new_email(),
             "known": self.known,
@@ -289,7 +289,7 @@ class World:
                 email = self.people[caller.person].email
                 targets["token"] = await self._invitation(organization, keeper, self._id("inv"), email)
             case "own token":
-                targets["own pat"], _ = await self._access_token(user)
+                targets["own pat"], _ = await self.access_token(user)
             case "own session":
                 await self._session(made := self._id("ses"), user)
                 targets["ses"] = made

@@ -45,7 +45,7 @@ async def race(client: aiohttp.ClientSession, one: Platform, users: asyncpg.Conn
     person.tokens = replies[0][1]
 
 
-async def test_fifty_refreshes_of_one_token_have_one_successor_and_the_family_lives(
+async def test_keycloak_46054_fifty_refreshes_of_one_token_have_one_successor_and_the_family_lives(
     running: Platform, users: asyncpg.Connection
 ) -> None:
     person = await asyncio.to_thread(running.join, "race@example.com")
@@ -57,7 +57,7 @@ async def test_fifty_refreshes_of_one_token_have_one_successor_and_the_family_li
     assert [session["id"] for session in listed.json["sessions"]] == [person.tokens["session_id"]]
 
 
-def test_an_older_token_that_comes_back_ends_the_family_within_a_second_and_for_good(
+def test_keycloak_50999_and_django_oauth_toolkit_1617_an_older_token_ends_the_family_within_a_second_and_for_good(
     running: Platform, measured: Callable[[str, object], None]
 ) -> None:
     person = running.join("replay@example.com")

@@ -20,6 +20,7 @@ from acme.dispatch.identity import (
     deadline,
     idempotency,
     metadata,
+    seen,
     service_principal,
     text,
     timeout_text,
@@ -108,6 +109,17 @@ def test_a_token_goes_along_and_only_a_users() -> None:
     assert bearer(metadata(call(Principal(Kind.SERVICE, "gateway")))) == ""
     assert bearer(metadata(call(ANONYMOUS, credentials=""))) == ""
     assert bearer({b"authorization": b"Basic abc"}) == ""
+
+
+def test_what_the_caller_knows_goes_along_with_a_token() -> None:
+    assert seen(metadata(call(seen=12))) == 12
+    assert seen(metadata(call())) == 0
+    assert seen(metadata(call(ANONYMOUS, credentials="", seen=12))) == 0
+
+
+@pytest.mark.parametrize("said", [b"", b"-1", b"1.5", b"x", b"\xb2", b"9" * 20])
+def test_what_is_no_number_of_a_change_is_none(said: bytes) -> None:
+    assert seen({b"acme-seen": said}) == 0
 
 
 def test_a_service_says_for_whom_it_calls() -> None:

@@ -134,6 +134,29 @@ async def test_internal_methods_are_closed_to_outsiders(outsider: Outsider, meta
     assert (await outsider.fails(CHANGES, bytes(ASK), metadata)).status is Status.PERMISSION_DENIED
 
 
+async def test_what_the_caller_knows_is_known_here_before_a_token_is_judged(town: Town, worker: Worker) -> None:
+    seen = []
+
+    async def script(message: GetProjectRequest) -> Project:
+        seen.append(current().seen)
+        current().decided = True
+        return Project(id=message.id)
+
+    worker.projects.script = script
+    client = town.client(ProjectsStub, town.remote(worker.address), "gateway")
+    for known in (0, 3, 4, 4):
+        with asking() as source:
+            source.seen = known
+            await client.get_project(GET)
+    assert town.tokens.caught_up == [4]
+    assert seen == [0, 3, 4, 4]  # for calls that follow from this one
+
+
+async def test_what_a_stranger_says_it_knows_is_not_looked_for(town: Town, outsider: Outsider) -> None:
+    await outsider.fails(GET_PATH, bytes(GET), {"authorization": "Bearer other", "acme-seen": "99"})
+    assert town.tokens.caught_up == []
+
+
 async def test_a_token_that_proves_nothing_is_refused_and_one_that_cannot_be_checked_is_not(
     town: Town, worker: Worker, outsider: Outsider
 ) -> None:

@@ -29,7 +29,7 @@ from acme.dispatch.exchange import framed
 from acme.dispatch.place import Settings
 from acme.drivers.clock import SystemClock
 from acme.drivers.vault import Vault
-from acme.errors import Unauthenticated
+from acme.errors import Unauthenticated, Unavailable
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
 from tests.services import ANN, CONTRACTS, Authority, Projects
@@ -61,12 +61,21 @@ class Believing:
         self.fresh = True
         self.known = {TOKEN: ANN}
         self.verified = 0
+        self.seen = 3
+        self.caught_up: list[int] = []
+        """Changes that it was asked to know."""
+
+    async def catch_up(self, seen: int = 0) -> None:
+        self.caught_up.append(seen)
+        self.seen = max(self.seen, seen)
 
     def cached(self, token: str) -> Principal | None:
         return None
 
     async def verify(self, token: str) -> Principal:
         self.verified += 1
+        if not self.fresh:
+            raise Unavailable("Not now.", reason="tokens_unavailable")
         if token not in self.known:
             raise Unauthenticated("No.", reason="invalid_token")
         return self.known[token]

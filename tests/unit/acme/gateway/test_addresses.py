@@ -77,3 +77,9 @@ async def test_a_named_balancer_says_where_a_request_comes_from() -> None:
 async def test_the_header_means_nothing_when_it_comes_from_elsewhere(rig: Rig) -> None:
     await rig.ask("GET", ONE, X_Forwarded_For="198.51.100.1")
     assert rig.projects.calls[-1].address == "127.0.0.1"
+
+
+async def test_behind_a_balancer_a_broken_request_is_answered_too() -> None:
+    async with running(proxies=("127.0.0.0/8",)) as rig:
+        (await rig.raw(b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")).problem(414, "uri_too_long")
+        (await rig.raw(b"nonsense\r\n\r\n")).problem(400, "malformed_request")

@@ -165,3 +165,21 @@ async def test_while_revocations_are_unknown_tokens_get_503_and_others_are_serve
         body = {"email": "a@b.example", "password": "right"}
         assert (await rig.ask("POST", "/v1/sessions", body, bearer=None)).status == 201
         assert (await rig.ask("GET", "/readyz")).json["checks"]["tokens"] != "ok"
+
+
+async def test_a_method_that_ends_access_is_answered_when_the_gateway_knows(rig: Rig) -> None:
+    token, known = rig.authority.token(sid="ses_10"), rig.verifier.seen
+    assert (await rig.ask("GET", f"/v1/projects/{ID}", bearer=token)).status == 200
+    rig.authority.revoke_session("ses_10")  # as the method does
+    assert (await rig.ask("DELETE", f"/v1/sessions/{SESSION}")).status == 204
+    (await rig.ask("GET", f"/v1/projects/{ID}", bearer=token)).problem(401, "token_revoked")
+    assert rig.projects.calls[-1].seen == known
+    assert (await rig.ask("GET", f"/v1/projects/{ID}")).status == 200
+    assert rig.projects.calls[-1].seen == known + 1
+
+
+async def test_an_authority_that_is_gone_spoils_no_answer(rig: Rig) -> None:
+    token = rig.authority.token()
+    assert (await rig.ask("GET", f"/v1/projects/{ID}", bearer=token)).status == 200
+    rig.authority.up = False
+    assert (await rig.ask("DELETE", f"/v1/sessions/{SESSION}", bearer=token)).status == 204

@@ -84,6 +84,72 @@ def test_an_etag_is_a_header_of_the_answer(spec: dict[str, Any]) -> None:
     assert "content" not in spec["paths"]["/v1/sessions/{id}"]["delete"]["responses"]["204"]
 
 
+def test_who_may_name_a_version_it_has_is_told_of_304(spec: dict[str, Any]) -> None:
+    one, many = spec["paths"]["/v1/projects/{id}"], spec["paths"]["/v1/projects"]
+    assert "304" in one["get"]["responses"]
+    assert "If-None-Match" in str(one["get"]["parameters"])
+    assert [verb["responses"].get("304") for verb in (one["patch"], many["get"], many["post"])] == [None] * 3
+    assert spec["components"]["responses"]["304"].keys() == {"description", "headers"}
+
+
+def test_headers_that_are_ignored_when_they_say_nothing_may_say_anything(spec: dict[str, Any]) -> None:
+    for name in ("If-None-Match", "X-Request-Id"):
+        assert spec["components"]["parameters"][name]["schema"] == {"type": "string"}
+
+
+def test_a_request_timeout_has_no_exponent_and_is_not_nothing(spec: dict[str, Any]) -> None:
+    pattern = spec["components"]["parameters"]["X-Request-Timeout"]["schema"]["pattern"]
+    given = ("2.5", "10", "0.000001", "5e-324", "0", "0.00", "-1", "1.")
+    assert [text for text in given if re.fullmatch(pattern, text)] == ["2.5", "10", "0.000001"]
+
+
+def test_every_operation_tells_of_what_is_too_long(spec: dict[str, Any]) -> None:
+    answers = [operation["responses"].keys() for path in spec["paths"].values() for operation in path.values()]
+    assert all({"413", "414", "431"} <= found for found in answers)
+
+
+def test_what_cannot_be_left_out_is_required(spec: dict[str, Any]) -> None:
+    def body(path: str, verb: str) -> dict[str, Any]:
+        schema: dict[str, Any] = spec["paths"][path][verb]["requestBody"]["content"]["application/json"]["schema"]
+        return schema
+
+    assert set(body("/v1/tokens", "post")["required"]) == {"name", "scopes", "expires_in_days"}
+    assert body("/v1/projects:batchGet", "post")["required"] == ["ids"]
+    assert "required" not in body("/v1/projects/{id}", "patch")
+
+
+def test_a_version_that_is_demanded_is_required_and_its_lack_a_428(spec: dict[str, Any]) -> None:
+    settings = spec["paths"]["/v1/projects/{project_id}/settings"]["patch"]
+    (given,) = (parameter for parameter in settings["parameters"] if parameter.get("name") == "If-Match")
+    assert given["required"]
+    assert not re.fullmatch(given["schema"]["pattern"], "*")
+    assert {"412", "428"} <= settings["responses"].keys()
+    assert "428" not in spec["paths"]["/v1/projects/{id}"]["patch"]["responses"]
+
+
+def test_what_openapi_has_no_word_for_is_told_too(spec: dict[str, Any]) -> None:
+    def told(path: str, verb: str) -> dict[str, Any]:
+        return {name: value for name, value in spec["paths"][path][verb].items() if name.startswith("x-")}
+
+    assert told("/v1/projects/{id}:transfer", "post") == {
+        "x-role": "owner",
+        "x-rate-class": "default",
+        "x-step-up": True,
+    }
+    assert told("/v1/projects/{id}", "get") == {"x-role": "viewer", "x-rate-class": "default", "x-idempotent": True}
+    assert told("/v1/sessions", "post") == {"x-rate-class": "credentials", "x-secret-reply": True}
+
+
+def test_every_answer_of_an_operation_and_429_tell_of_limits(spec: dict[str, Any]) -> None:
+    limits = {"RateLimit", "RateLimit-Policy"}
+    for item in spec["paths"].values():
+        for operation in item.values():
+            (success,) = (answer for status, answer in operation["responses"].items() if "headers" in answer)
+            assert limits <= success["headers"].keys()
+            assert "429" in operation["responses"]
+    assert limits | {"Retry-After"} <= spec["components"]["responses"]["429"]["headers"].keys()
+
+
 async def test_the_gateway_serves_the_routes_it_has(rig: Rig) -> None:
     answer = await rig.ask("GET", "/v1/openapi.json", bearer=None)
     assert answer.status == 200

@@ -117,6 +117,23 @@ async def test_a_revocation_committed_here_is_known_there_without_waiting_for_a_
     assert rig.said() == 1
 
 
+async def test_news_that_somebody_else_here_asked_for_are_told_as_well(rig: Rig, authority: Authority) -> None:
+    here, there = await verifier(authority), asyncio.Event()
+    hosting = Following(here, rig.one, every=NEVER)
+    rig.two.on(AUTHORITY, there.set)
+    await stands(there)
+    authority.revoke_session("ses_1")
+    await here.catch_up()  # as the gateway does before it answers
+    hosting.committed()
+    await hosting.turn()
+    assert here.position[0] == 1
+
+    async def told() -> bool:
+        return rig.said() == 1
+
+    await until(told)
+
+
 async def test_commits_that_bring_no_news_are_not_told(rig: Rig, authority: Authority) -> None:
     hosting = Following(await verifier(authority), rig.one, every=NEVER)
     for _ in range(3):
