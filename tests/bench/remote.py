@@ -53,6 +53,9 @@ class Believing:
     """A verifier whose cache holds the one token."""
 
     fresh = True
+    seen = 0
+
+    async def catch_up(self, seen: int = 0) -> None: ...
 
     def cached(self, token: str) -> Principal | None:
         return ANN if token == TOKEN else None

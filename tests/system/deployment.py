@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from acme.testing import Server
-from tests.system.running import ACME, PASSWORD, Person, Reply, call
+from tests.system.running import ACME, PASSWORD, PLENTY, Person, Reply, call
 
 PLUGINS: Final = ("users", "projects")
 READY: Final = 60.0
@@ -87,6 +87,7 @@ class Deployment:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ACME_")},
+            **PLENTY,
             "NO_COLOR": "1",
             "ACME_PLATFORM__DATA": str(folder / "data"),
             "ACME_PLATFORM__PUBLIC_URL": "http://acme.test",

@@ -102,7 +102,8 @@ def test_topology_tells_what_runs_where(running: Platform) -> None:
         "supervisor": running.ready["pid"],
     }
     assert {process["health"] for process in seen.values()} == {"up"}
-    (projects,) = [service for service in seen["projects"]["services"] if service["placement"] == "local"]
+    own = [service for service in seen["projects"]["services"] if service["placement"] == "local"]
+    (projects,) = [service for service in own if service["calls"]]
     assert (projects["name"], projects["plugin"], projects["version"]) == (
         "acme.projects.v1.Projects",
         "projects",

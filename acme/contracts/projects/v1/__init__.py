@@ -333,6 +333,9 @@ class JoinProjectRequest(betterproto2.Message):
     user_id: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
 
     role: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    The role on the project.
+    """
 
     invitation_id: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
     """
@@ -710,6 +713,9 @@ class ProjectMemberAdded(betterproto2.Message):
     subject_id: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
 
     role: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    "owner", "admin", "member" or "viewer".
+    """
 
     joined_at: "datetime.datetime | None" = betterproto2.field(
         4,
@@ -763,6 +769,9 @@ class ProjectMemberUpdated(betterproto2.Message):
     subject_id: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
 
     role: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    "owner", "admin", "member" or "viewer".
+    """
 
     updated_at: "datetime.datetime | None" = betterproto2.field(
         4,

@@ -710,6 +710,9 @@ class Invitation(betterproto2.Message):
     """
 
     project_role: "str" = betterproto2.field(6, betterproto2.TYPE_STRING)
+    """
+    A built-in role on the project; empty without one.
+    """
 
     inviter_id: "str" = betterproto2.field(7, betterproto2.TYPE_STRING)
     """
@@ -782,6 +785,9 @@ class InvitationCreated(betterproto2.Message):
     inviter_id: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
 
     role: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    As in Member.
+    """
 
     created_at: "datetime.datetime | None" = betterproto2.field(
         5,
@@ -826,6 +832,9 @@ class InviteToProjectRequest(betterproto2.Message):
     project_id: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
 
     project_name: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    For the mail.
+    """
 
     project_role: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
     """
@@ -1396,6 +1405,9 @@ class OrganizationMemberAdded(betterproto2.Message):
     user_id: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
 
     role: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    As in Member.
+    """
 
     joined_at: "datetime.datetime | None" = betterproto2.field(
         4,
@@ -1449,6 +1461,9 @@ class OrganizationMemberUpdated(betterproto2.Message):
     user_id: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
 
     role: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    As in Member.
+    """
 
     updated_at: "datetime.datetime | None" = betterproto2.field(
         4,

@@ -74,4 +74,4 @@ def test_a_contract_that_is_no_longer_kept_is_named(made: Made, plugin: Plugin) 
 
 def test_contracts_of_the_platform_are_not_a_plugins_to_release() -> None:
     assert last(projects) is None
-    assert list(current(projects).migrations) == ["0001_projects.sql"]
+    assert list(current(projects).migrations) == ["0001_projects.sql", "0002_members.sql", "0003_settings.sql"]

@@ -37,8 +37,9 @@ async def test_what_the_scaffold_writes_has_no_findings(made: Made) -> None:
     assert await review(made.point) == []
 
 
-async def test_our_own_projects_have_no_findings() -> None:
-    (point,) = entry_points(group="acme.plugins", name="projects")
+@pytest.mark.parametrize("name", ["projects", "users"])
+async def test_our_own_plugins_have_no_findings(name: str) -> None:
+    (point,) = entry_points(group="acme.plugins", name=name)
     assert await review(point) == []
 
 

@@ -17,6 +17,7 @@ from acme.testing import Server
 from tests.unit.acme.runtime.plugins import configured
 
 SERVICE = "acme.projects.v1.Projects"
+OTHERS = ("ProjectMembers", "ProjectSettings")
 
 
 def test_a_quantile_is_interpolated_over_methods_and_outcomes() -> None:
@@ -63,7 +64,8 @@ async def test_a_node_tells_what_it_hosts(postgres: Server, tmp_path: Path) -> N
         "not ready",
         (node.url,),
     )  # nobody keeps the authority
-    (service,) = told.services
+    service = next(service for service in told.services if service.name == SERVICE)
+    assert {service.name for service in told.services} == {SERVICE, *(f"acme.projects.v1.{name}" for name in OTHERS)}
     assert (service.name, service.plugin, service.version) == (SERVICE, "projects", projects.version)
     assert (service.placement, service.health, service.calls, service.p99_seconds) == ("local", "up", 0, None)
     assert (seen.pid, seen.services) == (told.pid, told.services)
