@@ -18,6 +18,7 @@ import pytest
 from acme_projects import plugin as projects_plugin
 from acme_projects.store import ListStore, Wanted
 from acme_projects.store.lists import CANDIDATES
+from hypothesis import settings
 
 from acme import Scope, filters
 from acme.contract import ROLES
@@ -207,16 +208,13 @@ async def measured(database: FreshDatabase) -> dict[tuple[str, str], tuple[int, 
     return found
 
 
-@pytest.mark.parametrize(
-    ("few", "organizations"),
-    [
-        pytest.param(1_000, 100, id="a tenth"),
-        pytest.param(10_000, 1_000, id="whole", marks=pytest.mark.soak),
-    ],
-)
+@pytest.mark.soak
 async def test_ten_times_as_many_projects_take_three_times_the_pages_at_most(
-    postgres: Server, few: int, organizations: int, capsys: pytest.CaptureFixture[str]
+    postgres: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """1,000 and 10,000 projects; with the profile of `make soak` ten times as many, and of organisations."""
+    soak = settings.default is not None and settings.default.max_examples >= 10_000
+    few, organizations = (10_000, 1_000) if soak else (1_000, 100)
     async with filled(postgres, few, organizations) as database:
         before = await measured(database)
     async with filled(postgres, 10 * few, organizations) as database:
