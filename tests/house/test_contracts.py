@@ -53,6 +53,24 @@ def test_settings_of_a_project_are_changed_for_one_version_only() -> None:
     assert demanding == ["UpdateProjectSettings"]
 
 
+@pytest.mark.parametrize(
+    "method", [method for method in METHODS if method.name.startswith("List")], ids=lambda method: str(method.path)
+)
+def test_every_list_comes_in_pages(method: Method) -> None:
+    """AIP-158: a list without pages cannot get them later without a break."""
+    asked = {field.name: field.kind for field in method.request.fields}
+    assert (asked.get("page_size"), asked.get("page_token")) == (Kind.INT, Kind.STRING)
+    told = {field.name: field for field in method.reply.fields}
+    assert told["next_page_token"].kind is Kind.STRING
+    assert [field.kind for field in method.reply.fields if field.repeated] == [Kind.MESSAGE]
+
+
+def test_only_lists_come_in_pages() -> None:
+    paged = [method.name for method in METHODS if any(field.name == "page_token" for field in method.request.fields)]
+    assert [name for name in paged if not name.startswith("List")] == []
+    assert len(paged) > 10
+
+
 def test_there_are_methods_to_look_at() -> None:
     assert len(METHODS) > 50
     assert len(READING) >= 5
