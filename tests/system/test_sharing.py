@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import pytest
@@ -28,6 +29,10 @@ class Side:
 
     def send(self, verb: str, path: str, body: object = None) -> Reply:
         return call(self.api, verb, path, body, token=self.person.token)
+
+    def answered(self, status: int, path: str) -> bool:
+        """Whether a GET has this status."""
+        return self.send("GET", path).status == status
 
     def did(self, verb: str, path: str, body: object = None) -> Any:
         """The JSON of a reply that says that it went well."""
@@ -100,7 +105,7 @@ def test_a_project_is_shared_its_roles_change_at_once_and_it_changes_hands(
     for role, status in (("admin", 200), ("guest", 403)):
         ada.did("PATCH", f"{belongs}/members/{bob.id}", {"role": role})
         began = time.monotonic()
-        wait_for(role, lambda wanted=status: bob.send("GET", f"{belongs}/invitations").status == wanted, AT_ONCE)
+        wait_for(role, partial(bob.answered, status, f"{belongs}/invitations"), AT_ONCE)
         measured(f"seconds until the other gateway knew the role {role}", round(time.monotonic() - began, 3))
 
     # The ownership is offered and accepted; who gave it away stays, as an admin.
