@@ -131,7 +131,7 @@ class Schemas:
 
 
 def _needed(field: Field, *, patch: bool) -> bool:
-    """Whether leaving a field out breaks its rules: an absent one without presence counts as 0 or empty, except in a PATCH."""
+    """Whether leaving a field out breaks its rules: without presence it counts as 0 or empty then, except in a PATCH."""
     rules = field.rules
     if rules is None or rules.required:
         return rules is not None
