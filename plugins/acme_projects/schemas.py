@@ -24,9 +24,12 @@ Json: TypeAlias = Any
 LARGEST: Final = 64 * 1024
 """Bytes of JSON of a schema, and of settings."""
 MOST: Final = 2_000
-"""Subschemas of a schema, with every reference written out."""
+"""Subschemas of a schema and values it names, with every reference written out."""
 PATTERN: Final = 20
 """Subschemas that a regular expression counts for: compiled, it takes hundreds of kilobytes."""
+AGAIN: Final = 3
+"""What `unevaluatedProperties` and `unevaluatedItems` multiply by: they look at what stands beside them once more, and so do
+those inside of that."""
 COSTLIEST: Final = 2_000_000
 """Subschemas times values that one validation looks at, at most."""
 FAULTS: Final = 50
@@ -38,6 +41,7 @@ _PATTERNS: Final = jsonschema_rs.RegexOptions(size_limit=1 << 20, dfa_size_limit
 _HERE: Final = "#/$defs/"
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
 """A definition that can be referred to. Others could be read as a path of several steps, or decoded to another name."""
+_AGAIN: Final = frozenset({"unevaluatedProperties", "unevaluatedItems"})
 _MAPS: Final = frozenset(
     {"properties", "patternProperties", "dependentSchemas", "$defs", "definitions", "dependencies"}
 )
@@ -148,7 +152,10 @@ def _measure(schema: Mapping[str, Json]) -> int:
                 continue
             if name in ("$dynamicRef", "$dynamicAnchor", "$anchor", "$id", "$recursiveRef"):
                 _refuse(where, f"{name} is not supported: refer to definitions with $ref.")
-            if name in ("const", "enum", "default", "examples"):
+            if name in ("default", "examples"):
+                continue
+            if name in ("const", "enum"):
+                total += _values(item)
                 continue
             if name == "$ref" and isinstance(item, str):
                 total += referred(item, where)
@@ -156,6 +163,8 @@ def _measure(schema: Mapping[str, Json]) -> int:
                 total += PATTERN
             elif not (name == "$defs" and not pointer):
                 total += size(item, where, named=name in _MAPS)
+        if not named and not part.keys().isdisjoint(_AGAIN):
+            total *= AGAIN
         if total > MOST:
             _refuse(pointer, f"The schema has more than {MOST} subschemas when every reference is written out.")
         return total

@@ -116,6 +116,21 @@ def test_what_many_values_break_many_times_is_said_once_and_costs_little() -> No
     assert time.process_time() - begun < 2, "finding all million faults takes gigabytes and a minute"
 
 
+def test_what_is_looked_at_again_on_every_level_cannot_be_many_levels() -> None:
+    schema: dict[str, Any] = {"properties": {"a": {}}, "unevaluatedProperties": True}
+    compiled({"allOf": [{"allOf": [schema], "unevaluatedProperties": False}], "unevaluatedProperties": False})
+    for _ in range(20):
+        schema = {"allOf": [schema], "unevaluatedProperties": False}
+    with pytest.raises(Invalid):
+        compiled(schema)
+
+
+def test_values_that_a_schema_names_count() -> None:
+    compiled({"enum": list(range(600))})
+    with pytest.raises(Invalid):
+        compiled({"additionalProperties": {"enum": list(range(MOST))}})
+
+
 def test_what_could_cost_too_much_together_is_refused_before_it_is_looked_at() -> None:
     schema = compiled({"additionalProperties": {"allOf": [{}] * (MOST // 2)}})
     found = list(faults(schema, {str(number): 1 for number in range(COSTLIEST // (MOST // 2) + 1)}, "/patch"))
