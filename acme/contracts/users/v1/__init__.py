@@ -2668,6 +2668,8 @@ class InvitationsStub(betterproto2_grpclib.ServiceStub):
     ) -> "DeleteInvitationReply":
         """
         Withdraws an invitation.
+        One that is not there, or not any more, is answered 404: send an Idempotency-Key, and a request
+        that is sent again gets its first answer.
         """
 
         return await self._unary_unary(
@@ -2978,6 +2980,8 @@ class OrganizationsStub(betterproto2_grpclib.ServiceStub):
     ) -> "RemoveMemberReply":
         """
         Removes a member, from the teams and projects of the organisation too. The last owner stays (409).
+        One that is not there, or not any more, is answered 404: send an Idempotency-Key, and a request
+        that is sent again gets its first answer.
         """
 
         return await self._unary_unary(
@@ -3068,6 +3072,8 @@ class RolesStub(betterproto2_grpclib.ServiceStub):
     ) -> "DeleteRoleReply":
         """
         Deletes a custom role that nobody has, or is invited to (409 otherwise).
+        One that is not there, or not any more, is answered 404: send an Idempotency-Key, and a request
+        that is sent again gets its first answer.
         """
 
         return await self._unary_unary(
@@ -3445,6 +3451,8 @@ class TeamsStub(betterproto2_grpclib.ServiceStub):
     ) -> "DeleteTeamReply":
         """
         Deletes a team; what it was given on projects goes with it.
+        One that is not there, or not any more, is answered 404: send an Idempotency-Key, and a request
+        that is sent again gets its first answer.
         """
 
         return await self._unary_unary(
@@ -3508,6 +3516,8 @@ class TeamsStub(betterproto2_grpclib.ServiceStub):
     ) -> "RemoveTeamMemberReply":
         """
         Takes a member out of a team.
+        One that is not there, or not any more, is answered 404: send an Idempotency-Key, and a request
+        that is sent again gets its first answer.
         """
 
         return await self._unary_unary(
@@ -3859,6 +3869,8 @@ class InvitationsBase(betterproto2_grpclib.ServiceBase):
     ) -> "DeleteInvitationReply":
         """
         Withdraws an invitation.
+        One that is not there, or not any more, is answered 404: send an Idempotency-Key, and a request
+        that is sent again gets its first answer.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
@@ -4106,6 +4118,8 @@ class OrganizationsBase(betterproto2_grpclib.ServiceBase):
     ) -> "RemoveMemberReply":
         """
         Removes a member, from the teams and projects of the organisation too. The last owner stays (409).
+        One that is not there, or not any more, is answered 404: send an Idempotency-Key, and a request
+        that is sent again gets its first answer.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
@@ -4303,6 +4317,8 @@ class RolesBase(betterproto2_grpclib.ServiceBase):
     async def delete_role(self, message: "DeleteRoleRequest") -> "DeleteRoleReply":
         """
         Deletes a custom role that nobody has, or is invited to (409 otherwise).
+        One that is not there, or not any more, is answered 404: send an Idempotency-Key, and a request
+        that is sent again gets its first answer.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
@@ -4705,6 +4721,8 @@ class TeamsBase(betterproto2_grpclib.ServiceBase):
     async def delete_team(self, message: "DeleteTeamRequest") -> "DeleteTeamReply":
         """
         Deletes a team; what it was given on projects goes with it.
+        One that is not there, or not any more, is answered 404: send an Idempotency-Key, and a request
+        that is sent again gets its first answer.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
@@ -4730,6 +4748,8 @@ class TeamsBase(betterproto2_grpclib.ServiceBase):
     ) -> "RemoveTeamMemberReply":
         """
         Takes a member out of a team.
+        One that is not there, or not any more, is answered 404: send an Idempotency-Key, and a request
+        that is sent again gets its first answer.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
