@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Final, NoReturn, TypeAlias
 
@@ -235,8 +235,7 @@ class _Reader:
             return int(text)
         if kind is Type.TIME and _TIME.fullmatch(text):
             try:
-                moment = datetime.fromisoformat(text.upper())
-                moment.timestamp()
+                moment = datetime.fromisoformat(text.upper()).astimezone(UTC)  # at either end of time there is none
             except (ValueError, OverflowError):
                 pass
             else:

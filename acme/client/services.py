@@ -129,7 +129,9 @@ class ProjectMembers:
         *,
         idempotency_key: str = "",
     ) -> None:
-        """Removes a direct member. The owner stays (409)."""
+        """Removes a direct member. The owner stays (409). One that is not there, or not any more, is answered 404:
+        send an Idempotency-Key, and a request that is sent again gets its first answer.
+        """
         given: dict[str, Any] = {
             "project_id": project_id,
             "subject_id": subject_id,
@@ -519,7 +521,9 @@ class Invitations:
         *,
         idempotency_key: str = "",
     ) -> None:
-        """Withdraws an invitation."""
+        """Withdraws an invitation. One that is not there, or not any more, is answered 404: send an Idempotency-Key,
+        and a request that is sent again gets its first answer.
+        """
         given: dict[str, Any] = {
             "organization_id": organization_id,
             "id": id,
@@ -720,7 +724,10 @@ class Organizations:
         *,
         idempotency_key: str = "",
     ) -> None:
-        """Removes a member, from the teams and projects of the organisation too. The last owner stays (409)."""
+        """Removes a member, from the teams and projects of the organisation too. The last owner stays (409). One that
+        is not there, or not any more, is answered 404: send an Idempotency-Key, and a request that is sent again gets
+        its first answer.
+        """
         given: dict[str, Any] = {
             "organization_id": organization_id,
             "user_id": user_id,
@@ -801,7 +808,9 @@ class Roles:
         *,
         idempotency_key: str = "",
     ) -> None:
-        """Deletes a custom role that nobody has, or is invited to (409 otherwise)."""
+        """Deletes a custom role that nobody has, or is invited to (409 otherwise). One that is not there, or not any
+        more, is answered 404: send an Idempotency-Key, and a request that is sent again gets its first answer.
+        """
         given: dict[str, Any] = {
             "organization_id": organization_id,
             "id": id,
@@ -1102,7 +1111,9 @@ class Teams:
         *,
         idempotency_key: str = "",
     ) -> None:
-        """Deletes a team; what it was given on projects goes with it."""
+        """Deletes a team; what it was given on projects goes with it. One that is not there, or not any more, is
+        answered 404: send an Idempotency-Key, and a request that is sent again gets its first answer.
+        """
         given: dict[str, Any] = {
             "organization_id": organization_id,
             "id": id,
@@ -1155,7 +1166,9 @@ class Teams:
         *,
         idempotency_key: str = "",
     ) -> None:
-        """Takes a member out of a team."""
+        """Takes a member out of a team. One that is not there, or not any more, is answered 404: send an
+        Idempotency-Key, and a request that is sent again gets its first answer.
+        """
         given: dict[str, Any] = {
             "organization_id": organization_id,
             "id": id,

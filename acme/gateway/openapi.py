@@ -200,8 +200,8 @@ def _shared(spec: APISpec, settings: GatewaySettings) -> None:
             "If-None-Match",
             {"type": "string"},
             f'"{VERSION}"',
-            "The ETag of the version the client has, or several with commas: 304 and no body while one of them is"
-            " the current one. What is no ETag matches none.",
+            "The ETag of the version the client has, or several with commas: 304 and no body while one of them is the"
+            " current one. What is no ETag matches none.",
         ),
     ):
         parameter: dict[str, Any] = {"name": name, "in": "header", "description": description, "schema": schema}

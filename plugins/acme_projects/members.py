@@ -147,7 +147,7 @@ class ProjectMembers(ProjectMembersBase):
         standing = await self._access.hold(message.project_id, "projects.members.update", archived=not mask)
         member = await self._store.get(message.project_id, message.subject_id)
         if member is None:
-            raise NotFound("The project has no such member.", reason="no_such_member")
+            raise _no_member()
         if mask:
             check_gives(standing, member.role)
             check_gives(standing, message.role)
@@ -161,19 +161,19 @@ class ProjectMembers(ProjectMembersBase):
         return await self._set_role(message.project_id, message.subject_id, message.role)
 
     async def remove_project_member(self, message: RemoveProjectMemberRequest) -> RemoveProjectMemberReply:
-        """Removing one that is no member changes nothing.
-
-        Raises:
-            NotFound, Denied, Conflict: as `Access.hold`; its role includes more than the caller may do; it is the owner.
+        """Raises:
+        NotFound, Denied, Conflict: as `Access.hold`; it is no member; its role includes more than the caller may do; it is
+            the owner.
         """
         standing = await self._access.hold(message.project_id, "projects.members.remove")
         member = await self._store.get(message.project_id, message.subject_id)
-        if member is not None:
-            check_gives(standing, member.role)
-            if member.role == "owner":
-                raise _owner_stays()
-            await self._store.remove(message.project_id, message.subject_id)
-            self._removed(message.project_id, message.subject_id, "removed")
+        if member is None:
+            raise _no_member()
+        check_gives(standing, member.role)
+        if member.role == "owner":
+            raise _owner_stays()
+        await self._store.remove(message.project_id, message.subject_id)
+        self._removed(message.project_id, message.subject_id, "removed")
         return RemoveProjectMemberReply()
 
     async def join_project(self, message: JoinProjectRequest) -> JoinProjectReply:
@@ -272,6 +272,10 @@ class ProjectMembers(ProjectMembersBase):
     def _removed(self, project_id: str, subject_id: str, reason: str) -> None:
         now = self._clock.now()
         events.add(ProjectMemberRemoved(project_id=project_id, subject_id=subject_id, reason=reason, removed_at=now))
+
+
+def _no_member() -> NotFound:
+    return NotFound("The project has no such member.", reason="no_such_member")
 
 
 def _owner_stays() -> Conflict:

@@ -1,8 +1,8 @@
 """Transfers of ownership: offered, accepted within a day, and only as long as the one who offers may.
 
-Whoever offers is the owner, or somebody whose role in the organisation includes `projects.transfer`. When the offer is
-accepted, the owner has to be the one it was about, and who offered must still be allowed to: the users service is asked
-what it is by then.
+Whoever offers is the owner, or somebody whose role in the organisation includes `projects.transfer` and all that an owner
+may do: offered to oneself or a friend, less would become ownership. When the offer is accepted, the owner has to be the one
+it was about, and who offered must still be allowed to: the users service is asked what it is by then.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 from acme import Clock, Conflict, Denied, Directory, Fault, Invalid, authorise, current, events, work
 from acme.contracts.projects.v1 import Project, ProjectTransfer, ProjectTransferred
 from acme.contracts.users.v1 import Found, LookUpMembersRequest, MembershipStub
-from acme_projects.access import Access, check_writable, covered, none, permissions, refused
+from acme_projects.access import Access, check_gives, check_writable, covered, none, permissions, refused
 from acme_projects.store import MemberStore, Offer, Offered, ProjectStore, TransferStore
 
 STANDS: Final = timedelta(hours=24)
@@ -44,16 +44,21 @@ class Transfers:
 
         Raises:
             NotFound, Denied, Conflict: as `Access.hold`.
+            Denied: the caller may not do all that an owner may.
             Invalid: the user does not belong to the organisation.
             Conflict: it owns the project already.
         """
-        project = (await self._access.look(project_id, _OFFER)).project
+        standing = await self._access.look(project_id, _OFFER)
+        check_gives(standing, "owner")
+        project = standing.project
         check_writable(project)
         if await self._find(project.organization_id, user_id) is None:
             message = "It has to be somebody who belongs to the organisation of the project."
             raise Invalid(message, reason="not_a_member", faults=[Fault("/user_id", "not_a_member", message)])
         async with work(last=True):
-            project = (await self._access.hold(project_id, _OFFER)).project
+            standing = await self._access.hold(project_id, _OFFER)
+            check_gives(standing, "owner")
+            project = standing.project
             if project.owner_id == user_id:
                 raise Conflict("The project is theirs already.", reason="already_owner")
             expires_at = self._clock.now() + STANDS
@@ -126,7 +131,8 @@ class Transfers:
         organization = await self._projects.organization(project_id)
         found = None if organization is None else await self._find(organization, user_id)
         membership = None if found is None else found.membership
-        if membership is None or _OFFER not in permissions((), membership.default_role, membership.permissions):
+        may = frozenset() if membership is None else permissions((), membership.default_role, membership.permissions)
+        if not authorise.role("owner") <= may:
             raise _no_offer()
 
     async def _hand_over(self, project: Project, user_id: str) -> Project:

@@ -4,7 +4,8 @@ Whoever sent it last answers for it: at the moment of accepting, its membership 
 all that the invited role includes. (For an invitation to a project the projects service asks the same of the role there.)
 
 Somebody who is a member already loses nothing by accepting: the membership stays as it is, unless the invited role includes
-the present one; then it is the invited one, until the later end of the two.
+the present one; then it is the invited one, until the later end of the two. Nothing changes for a member who invited
+itself: nobody prolongs a membership of its own.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ class Acceptances:
 
     async def _advance(self, invitation: Invitation, granted: frozenset[str], member: Member, now: datetime) -> str:
         """The role of a member who accepts."""
-        if not included(member) <= granted:
+        if invitation.inviter_id == member.user_id or not included(member) <= granted:
             return member.role
         ends = (member.expires_at, invitation.membership_expires_at)
         expires_at = None if None in ends else max(moment for moment in ends if moment is not None)

@@ -192,17 +192,23 @@ class Invitations(InvitationsBase):
         """The address that the mail says it comes from, "" for a service account.
 
         Raises:
-            Denied: it is unproved, so that nobody makes us write to strangers without showing who it is.
+            Denied: it is unproved, so that nobody makes us write to strangers without showing who it is; of a service
+                account, for which the owner of the organisation answers, the owner's is.
         """
-        if not party.subject.startswith("usr_"):
-            return ""
-        address = await self._members.address(party.subject)
+        program = not party.subject.startswith("usr_")
+        answers = await self._members.lasting_owner(party.organization.id) if program else party.subject
+        address = await self._members.address(answers) if answers else ""
         if not address:
-            raise Denied("Confirm your own e-mail address first: the invitation names it.", reason="email_not_verified")
-        return address
+            message = "Confirm your own e-mail address first: the invitation names it."
+            if program:
+                message = "The owner of the organisation has to confirm its own e-mail address first."
+            raise Denied(message, reason="email_not_verified")
+        return "" if program else address
 
     async def _send(self, party: Party, invitation: Invitation, token: str, sender: str) -> InvitationMessage:
-        if not await self._throttles.may_invite(party.subject):
+        # Service accounts count together: whoever makes one makes a hundred.
+        sends = party.subject if sender else party.organization.id
+        if not await self._throttles.may_invite(sends):
             message = f"You have sent {INVITATIONS_BY} invitations within an hour: go on later."
             raise Exhausted(message, reason="too_many_invitations", retry_after=MAIL_WINDOW.total_seconds())
         if await self._throttles.may_be_invited(Address(invitation.email, invitation.email_key)):

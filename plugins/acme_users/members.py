@@ -143,13 +143,22 @@ class Membership(MembershipBase):
         self._store, self._grants, self._clock = store, grants, clock
 
     async def look_up_members(self, message: LookUpMembersRequest) -> LookUpMembersReply:
-        """Those that belong to the organisation, each with what it is there: a statement each, and callers ask for few."""
-        now, found = self._clock.now(), []
-        for subject, name in await self._store.look_up(message.organization_id, message.ids, at=now):
-            grants = (await self._grants.grants(subject, at=now)).grants
-            here = (membership_of(grant) for grant in grants if grant.organization_id == message.organization_id)
-            found.append(FoundMessage(id=subject, display_name=name, membership=next(here, None)))
-        return LookUpMembersReply(found=found)
+        """Those that belong to the organisation, each with what it is there. Teams alone are nothing there
+        themselves; whoever leaves between the two statements is not found."""
+        now, organization = self._clock.now(), message.organization_id
+        names = await self._store.look_up(organization, message.ids, at=now)
+        grants = await self._grants.within(organization, [subject for subject, _ in names], at=now)
+        return LookUpMembersReply(
+            found=[
+                FoundMessage(
+                    id=subject,
+                    display_name=name,
+                    membership=membership_of(grants[subject]) if subject in grants else None,
+                )
+                for subject, name in names
+                if subject in grants or subject.startswith("tem_")
+            ]
+        )
 
 
 async def end(store: MemberStore, organization_id: str, user_id: str, reason: str, *, at: datetime) -> None:

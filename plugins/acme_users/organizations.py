@@ -108,12 +108,15 @@ class Organizations(OrganizationsBase):
         Raises:
             Invalid: the mask names a field that nobody can set.
             Stale: the organisation has another version than `if_match`.
+            Denied: the default role includes what the caller may not do itself: it is given to all members.
         """
         party = await self._parties.enter("organizations.update", message.id)
         organization = party.organization
         wanted = {path: getattr(message, path) for path in named(message.update_mask, MUTABLE)}
         expect(message.if_match, organization.version, "organisation")
         changed = replace(organization, **wanted)
+        if changed.default_role != organization.default_role:
+            party.check_gives(authorise.role(changed.default_role))
         if changed != organization:
             changed = await self._store.change(
                 organization.id, name=changed.name, default_role=changed.default_role, at=party.now

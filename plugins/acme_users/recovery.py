@@ -80,13 +80,13 @@ class Recovery:
             await self._sign_out.announce_sessions(ended, now=now)
 
     async def request_reset(self, message: RequestPasswordResetRequest) -> None:
-        """Does the same for every address, and looks none up; nothing once the address got too many mails.
+        """Does the same for every address, and looks none up; nothing once the address got too many of these.
 
         Raises:
             Invalid: not an address.
         """
         address = parse(message.email, "/email")
-        if await self._throttles.may_mail(address):
+        if await self._throttles.may_reset(address):
             reset_mails.ask(address)
 
     async def reset(self, message: ResetPasswordRequest) -> None:

@@ -12,6 +12,7 @@ typed, and counts the same where nobody has it.
 of stolen passwords: none of its attempts is looked at before fewer failures are that young.
 
 **Mails.** Whoever knows an address can make us send it something: five an hour at most, and nobody is told of the sixth.
+Mails with a token to set another password count by themselves: who is kept from logging in is not kept from these, too.
 
 An attempt that is not looked at is answered 429 whatever the password, after as much hashing as any other. What is kept
 are MACs of the names: the tables tell nobody who tried what.
@@ -50,7 +51,7 @@ MAILS: Final = 5
 """Mails to one address within `MAIL_WINDOW` that anybody may cause."""
 MAIL_WINDOW: Final = timedelta(hours=1)
 INVITATIONS_BY: Final = 100
-"""Invitations that one user or service account may send within `MAIL_WINDOW`."""
+"""Invitations that one user, or all service accounts of an organisation, may send within `MAIL_WINDOW`."""
 INVITATIONS_TO: Final = 20
 """Invitations mailed to one address within `MAIL_WINDOW`, whoever sends them."""
 
@@ -95,6 +96,13 @@ class Throttles:
     async def may_mail(self, recipient: Address) -> bool:
         """Counts a mail that a stranger causes; false: it is not to be sent, and nobody is to be told."""
         return await self._take(self._cipher.mac("mail-quotas", recipient.key.encode()), MAILS)
+
+    async def may_reset(self, recipient: Address) -> bool:
+        """Counts a mail with a token to set another password; false: as `may_mail`.
+
+        Apart from the others: an hour's worth of these leaves the holder a token that is good, of others it does not.
+        """
+        return await self._take(self._cipher.mac("reset-quotas", recipient.key.encode()), MAILS)
 
     async def may_invite(self, sender: str) -> bool:
         """Counts an invitation that somebody sends; false: it is one too many."""

@@ -47,12 +47,13 @@ LANGUAGES: Final[dict[str, tuple[Any, ...]]] = {
     "current_password": (PASSWORD,),
     "new_password": ("twelve purple elephants dancing", "a correct horse ate the battery"),
     "avatar_url": ("", "https://example.com/ada.png"),
+    "locale": ("en-GB", "de-CH"),
     "time_zone": ("Europe/Zurich", "UTC"),
     "expires_at": ("2031-01-01T00:00:00Z", "2099-01-01T00:00:00Z"),
     "membership_expires_at": ("2031-01-01T00:00:00Z", "2099-01-01T00:00:00Z"),
 }
-"""What no schema can say: filters, the names of roles and permissions, good passwords, times to come. (A page token is the
-server's own, and left out.)"""
+"""What no schema can say: filters, the names of roles, permissions, languages and zones, good passwords, times to come.
+(A page token is the server's own, and left out.)"""
 MEANT: Final = {
     "token_invalid": "nobody has such a token",
     "not_a_member": "somebody of another organisation",
@@ -148,7 +149,7 @@ def known(here: Place, value: Any, program: bool) -> Any:
     if sum(value.encode()) % _STAYS == 0:
         return value
     if found[1] == "pat" and program:
-        return here.make_program_token()
+        return here.program_token()
     return here.id(found[1]) or value
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from acme.contract import Kind, Message, Method, load
@@ -51,6 +53,47 @@ def test_every_change_of_a_resource_can_be_meant_for_one_version(method: Method)
 def test_settings_of_a_project_are_changed_for_one_version_only() -> None:
     demanding = [method.name for method in METHODS if any(field.condition for field in method.request.fields)]
     assert demanding == ["UpdateProjectSettings"]
+
+
+@pytest.mark.parametrize(
+    "method", [method for method in METHODS if method.name.startswith("List")], ids=lambda method: str(method.path)
+)
+def test_every_list_comes_in_pages(method: Method) -> None:
+    """AIP-158: a list without pages cannot get them later without a break."""
+    asked = {field.name: field.kind for field in method.request.fields}
+    assert (asked.get("page_size"), asked.get("page_token")) == (Kind.INT, Kind.STRING)
+    told = {field.name: field for field in method.reply.fields}
+    assert told["next_page_token"].kind is Kind.STRING
+    assert [field.kind for field in method.reply.fields if field.repeated] == [Kind.MESSAGE]
+
+
+def test_only_lists_come_in_pages() -> None:
+    paged = [method.name for method in METHODS if any(field.name == "page_token" for field in method.request.fields)]
+    assert [name for name in paged if not name.startswith("List")] == []
+    assert len(paged) > 10
+
+
+PROMISED = """
+GET /v1/organizations; POST /v1/organizations; GET /v1/organizations/{}; PATCH /v1/organizations/{}
+GET /v1/organizations/{}/members; PATCH /v1/organizations/{}/members/{}; DELETE /v1/organizations/{}/members/{}
+GET /v1/organizations/{}/invitations; POST /v1/organizations/{}/invitations; POST /v1/invitations:accept
+POST /v1/organizations/{}:transfer; GET /v1/organizations/{}/teams; POST /v1/organizations/{}/teams
+GET /v1/organizations/{}/roles; POST /v1/organizations/{}/roles
+POST /v1/users/me:changePassword; POST /v1/users/me:changeEmail; POST /v1/users:requestPasswordReset
+POST /v1/users:resetPassword; POST /v1/sessions:revokeAll; GET /v1/tokens; POST /v1/tokens; DELETE /v1/tokens/{}
+GET /v1/projects; DELETE /v1/projects/{}; POST /v1/projects/{}:undelete; POST /v1/projects/{}:transfer
+GET /v1/projects/{}/members; POST /v1/projects/{}/members; PATCH /v1/projects/{}/members/{}
+DELETE /v1/projects/{}/members/{}; GET /v1/projects/{}/settings; PATCH /v1/projects/{}/settings; POST /v1/projects:batchGet
+"""
+"""Routes of people and projects that no change may take away, whatever their variables are called."""
+
+
+def test_every_promised_route_is_in_a_contract_and_so_in_the_document() -> None:
+    routes = [route for method in METHODS for route in method.routes]
+    found = {f"{route.verb} {re.sub('{[^}]*}', '{}', route.template)}" for route in routes}
+    promised = {route.strip() for route in PROMISED.replace("\n", ";").split(";") if route.strip()}
+    assert promised - found == set()
+    assert len(promised) == 34
 
 
 def test_there_are_methods_to_look_at() -> None:

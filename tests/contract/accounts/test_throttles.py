@@ -20,7 +20,7 @@ from acme.errors import Denied, Exhausted, Refused, Unauthenticated
 from acme.testing import Platform
 from acme.testing import User as Caller
 from acme.testing.people import PASSWORD
-from tests.accounts import request_reset, reset, reset_token
+from tests.accounts import request_reset, reset, reset_token, resets
 from tests.people import OTHER, People, new_email
 
 pytestmark = pytest.mark.every_placement
@@ -183,10 +183,8 @@ async def test_a_client_that_fails_on_one_account_is_no_crowd(platform: Platform
 async def test_an_address_gets_five_mails_an_hour_that_anybody_may_cause_and_nobody_is_told(
     platform: Platform, people: People, email: str
 ) -> None:
-    """Sign-up and reset share the quota."""
-    for _ in range(3):
+    for _ in range(6):
         await people.sign_up(email)
-        await request_reset(people, email)
     await platform.mailbox.wait(email, number=5)
     platform.clock.advance(timedelta(minutes=59))
     await people.sign_up(email)
@@ -196,3 +194,24 @@ async def test_an_address_gets_five_mails_an_hour_that_anybody_may_cause_and_nob
     platform.clock.advance(timedelta(minutes=1, seconds=1))
     await people.sign_up(email)
     await platform.mailbox.wait(email, number=6)
+
+
+async def test_nobody_keeps_the_holder_of_an_address_from_resetting_its_password(people: People, ann: Caller) -> None:
+    for _ in range(6):
+        await people.sign_up(ann.email)
+    await reset(people, await reset_token(people, ann.email))
+    assert (await people.log_in(ann.email, OTHER)).session_id
+
+
+async def test_an_address_gets_five_mails_an_hour_that_reset_its_password(
+    platform: Platform, people: People, ann: Caller
+) -> None:
+    for _ in range(6):
+        await request_reset(people, ann.email)
+    await people.sign_up(ann.email)
+    await platform.mailbox.wait(ann.email, number=7)  # the proof, five, and the one of the sign-up
+    platform.clock.advance(timedelta(minutes=59))
+    await request_reset(people, ann.email)
+    await request_reset(people, witness := new_email())
+    await platform.mailbox.wait(witness)
+    assert resets(platform, ann.email) == 5

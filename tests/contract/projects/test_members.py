@@ -247,13 +247,21 @@ async def test_a_mask_of_a_member_names_the_role_alone(crew: Crew) -> None:
     assert (await crew.members().update_project_member(nothing)).role == "viewer"
 
 
-async def test_who_is_no_member_cannot_be_changed_and_is_removed_without_an_effect(crew: Crew) -> None:
+async def test_who_is_no_member_cannot_be_changed_nor_removed(crew: Crew) -> None:
     guest = await crew.office.member("guest")
     before = await crew.everything()
     with pytest.raises(NotFound):
         await crew.members().update_project_member(giving(crew, guest, "admin"))
-    await crew.members().remove_project_member(removing(crew, guest))
+    with pytest.raises(NotFound):
+        await crew.members().remove_project_member(removing(crew, guest))
     assert await crew.everything() == before
+
+
+async def test_a_removal_that_is_sent_again_with_its_key_is_answered_as_before(crew: Crew) -> None:
+    viewer = await crew.direct("viewer")
+    keyed = crew.members(idempotency_key="remove")
+    first = await keyed.remove_project_member(removing(crew, viewer))
+    assert await keyed.remove_project_member(removing(crew, viewer)) == first
 
 
 async def test_the_owner_stays_whoever_tries(crew: Crew) -> None:

@@ -152,6 +152,16 @@ async def test_owners_of_the_organisation_offer_for_others_as_long_as_they_are_o
     assert (await accept(crew, heir)).owner_id == heir.id
 
 
+async def test_who_may_transfer_and_not_all_that_an_owner_may_makes_no_owner(crew: Crew) -> None:
+    friend = await crew.custom("projects.read", "projects.transfer", "projects.accept_transfer")
+    before = await crew.everything()
+    for to in (friend, await crew.office.member("guest")):
+        with pytest.raises(Denied) as caught:
+            await offer(crew, to, by=friend)
+        assert caught.value.reason == "permission_denied"
+    assert await crew.everything() == before
+
+
 async def test_an_offer_of_somebody_who_owns_the_project_no_longer_is_void(crew: Crew) -> None:
     first, second = await crew.direct("viewer"), await crew.direct("viewer")
     await offer(crew, first)

@@ -90,6 +90,8 @@ def test_a_condition_is_read_as_it_was_meant(text: str, meant: Filter) -> None:
         ('created_at > "2026-01-01"', 14, "a time such as"),
         ('created_at > "2026-01-01T00:00:00"', 14, "a time such as"),
         ('created_at > "2026-02-31T00:00:00Z"', 14, "a time such as"),
+        ('created_at > "0001-01-01T00:00:00+14:00"', 14, "a time such as"),
+        ('created_at > "9999-12-31T23:59:59-14:00"', 14, "a time such as"),
         ("labels = a", 1, "labels.KEY = value"),
         ("labels.env > a", 1, "labels.KEY = value"),
         ("labels.env:x", 12, "* is expected"),

@@ -1255,6 +1255,8 @@ class ProjectMembersStub(betterproto2_grpclib.ServiceStub):
     ) -> "RemoveProjectMemberReply":
         """
         Removes a direct member. The owner stays (409).
+        One that is not there, or not any more, is answered 404: send an Idempotency-Key, and a request
+        that is sent again gets its first answer.
         """
 
         return await self._unary_unary(
@@ -1768,6 +1770,8 @@ class ProjectMembersBase(betterproto2_grpclib.ServiceBase):
     ) -> "RemoveProjectMemberReply":
         """
         Removes a direct member. The owner stays (409).
+        One that is not there, or not any more, is answered 404: send an Idempotency-Key, and a request
+        that is sent again gets its first answer.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)

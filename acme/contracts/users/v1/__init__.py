@@ -2683,6 +2683,8 @@ class InvitationsStub(betterproto2_grpclib.ServiceStub):
     ) -> "DeleteInvitationReply":
         """
         Withdraws an invitation.
+        One that is not there, or not any more, is answered 404: send an Idempotency-Key, and a request
+        that is sent again gets its first answer.
         """
 
         return await self._unary_unary(
@@ -2993,6 +2995,8 @@ class OrganizationsStub(betterproto2_grpclib.ServiceStub):
     ) -> "RemoveMemberReply":
         """
         Removes a member, from the teams and projects of the organisation too. The last owner stays (409).
+        One that is not there, or not any more, is answered 404: send an Idempotency-Key, and a request
+        that is sent again gets its first answer.
         """
 
         return await self._unary_unary(
@@ -3083,6 +3087,8 @@ class RolesStub(betterproto2_grpclib.ServiceStub):
     ) -> "DeleteRoleReply":
         """
         Deletes a custom role that nobody has, or is invited to (409 otherwise).
+        One that is not there, or not any more, is answered 404: send an Idempotency-Key, and a request
+        that is sent again gets its first answer.
         """
 
         return await self._unary_unary(
@@ -3460,6 +3466,8 @@ class TeamsStub(betterproto2_grpclib.ServiceStub):
     ) -> "DeleteTeamReply":
         """
         Deletes a team; what it was given on projects goes with it.
+        One that is not there, or not any more, is answered 404: send an Idempotency-Key, and a request
+        that is sent again gets its first answer.
         """
 
         return await self._unary_unary(
@@ -3523,6 +3531,8 @@ class TeamsStub(betterproto2_grpclib.ServiceStub):
     ) -> "RemoveTeamMemberReply":
         """
         Takes a member out of a team.
+        One that is not there, or not any more, is answered 404: send an Idempotency-Key, and a request
+        that is sent again gets its first answer.
         """
 
         return await self._unary_unary(
@@ -3874,6 +3884,8 @@ class InvitationsBase(betterproto2_grpclib.ServiceBase):
     ) -> "DeleteInvitationReply":
         """
         Withdraws an invitation.
+        One that is not there, or not any more, is answered 404: send an Idempotency-Key, and a request
+        that is sent again gets its first answer.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
@@ -4121,6 +4133,8 @@ class OrganizationsBase(betterproto2_grpclib.ServiceBase):
     ) -> "RemoveMemberReply":
         """
         Removes a member, from the teams and projects of the organisation too. The last owner stays (409).
+        One that is not there, or not any more, is answered 404: send an Idempotency-Key, and a request
+        that is sent again gets its first answer.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
@@ -4318,6 +4332,8 @@ class RolesBase(betterproto2_grpclib.ServiceBase):
     async def delete_role(self, message: "DeleteRoleRequest") -> "DeleteRoleReply":
         """
         Deletes a custom role that nobody has, or is invited to (409 otherwise).
+        One that is not there, or not any more, is answered 404: send an Idempotency-Key, and a request
+        that is sent again gets its first answer.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
@@ -4720,6 +4736,8 @@ class TeamsBase(betterproto2_grpclib.ServiceBase):
     async def delete_team(self, message: "DeleteTeamRequest") -> "DeleteTeamReply":
         """
         Deletes a team; what it was given on projects goes with it.
+        One that is not there, or not any more, is answered 404: send an Idempotency-Key, and a request
+        that is sent again gets its first answer.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
@@ -4745,6 +4763,8 @@ class TeamsBase(betterproto2_grpclib.ServiceBase):
     ) -> "RemoveTeamMemberReply":
         """
         Takes a member out of a team.
+        One that is not there, or not any more, is answered 404: send an Idempotency-Key, and a request
+        that is sent again gets its first answer.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)

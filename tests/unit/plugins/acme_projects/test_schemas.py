@@ -7,7 +7,7 @@ import time
 from typing import Any, Final
 
 import pytest
-from acme_projects.schemas import FAULTS, LARGEST, MOST, compiled, faults, merged
+from acme_projects.schemas import COSTLIEST, FAULTS, LARGEST, MOST, PATTERN, compiled, faults, merged
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -77,6 +77,76 @@ def test_a_schema_that_unfolds_without_bounds_is_refused_before_it_costs_anythin
     with pytest.raises(Invalid, match="no JSON Schema") as caught:
         compiled({"$ref": "#/$defs/d0", "$defs": doubling})
     assert f"more than {MOST} subschemas" in caught.value.faults[0].message
+
+
+RECURSIVE: Final = {"$ref": "#/$defs/a"}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$defs": {"properties": {"$ref": "#/$defs/properties"}}, "$ref": "#/$defs/properties"},
+        {"$defs": {"a": {"dependentSchemas": {"properties": RECURSIVE}}}, **RECURSIVE},
+        {"$defs": {"a": {"properties": {"properties": {"allOf": [RECURSIVE, RECURSIVE]}}}}, **RECURSIVE},
+        {"$defs": {"a": {"patternProperties": {"properties": RECURSIVE}}}, **RECURSIVE},
+        {"$defs": {"a": {"properties": {"properties": RECURSIVE, "const": RECURSIVE}}}, **RECURSIVE},
+        {"$defs": {"a": {"properties": {"enum": RECURSIVE}}}, **RECURSIVE},
+        {"$defs": {"a/not": {}, "a": {"not": {"$ref": "#/$defs/a/not"}}}, **RECURSIVE},
+        {"$defs": {"%61": {}, "a": {"$ref": "#/$defs/%61"}}, **RECURSIVE},
+        {"$defs": {"~01": {}, "~1": {"$ref": "#/$defs/~01"}}, "$ref": "#/$defs/~01"},
+    ],
+    ids=str,
+)
+def test_a_schema_hides_behind_no_name_that_it_contains_itself(schema: dict[str, Any]) -> None:
+    with pytest.raises(Invalid) as caught:
+        compiled(schema)
+    assert caught.value.reason == "invalid_schema"
+
+
+def test_properties_with_the_names_of_maps_may_refer() -> None:
+    schema = compiled({"properties": {"properties": {"$ref": "#/$defs/a"}}, "$defs": {"a": {"type": "null"}}})
+    assert [fault.pointer for fault in faults(schema, {"properties": 1}, "")] == ["/properties"]
+
+
+def test_what_many_values_break_many_times_is_said_once_and_costs_little() -> None:
+    schema = compiled({"additionalProperties": {"allOf": [{"type": "string"}] * (MOST // 2)}})
+    begun = time.process_time()
+    found = list(faults(schema, {str(number): number for number in range(1000)}, ""))
+    assert [fault.code for fault in found] == ["settings_schema"]
+    assert time.process_time() - begun < 2, "finding all million faults takes gigabytes and a minute"
+
+
+def test_what_is_looked_at_again_on_every_level_cannot_be_many_levels() -> None:
+    schema: dict[str, Any] = {"properties": {"a": {}}, "unevaluatedProperties": True}
+    compiled({"allOf": [{"allOf": [schema], "unevaluatedProperties": False}], "unevaluatedProperties": False})
+    for _ in range(20):
+        schema = {"allOf": [schema], "unevaluatedProperties": False}
+    with pytest.raises(Invalid):
+        compiled(schema)
+
+
+def test_values_that_a_schema_names_count() -> None:
+    compiled({"enum": list(range(600))})
+    with pytest.raises(Invalid):
+        compiled({"additionalProperties": {"enum": list(range(MOST))}})
+
+
+def test_what_could_cost_too_much_together_is_refused_before_it_is_looked_at() -> None:
+    schema = compiled({"additionalProperties": {"allOf": [{}] * (MOST // 2)}})
+    found = list(faults(schema, {str(number): 1 for number in range(COSTLIEST // (MOST // 2) + 1)}, "/patch"))
+    assert [(fault.pointer, "too large" in fault.message) for fault in found] == [("/patch", True)]
+
+
+@pytest.mark.parametrize(
+    "many",
+    [
+        {"patternProperties": {f"a{n}": {} for n in range(MOST // PATTERN)}},
+        {"allOf": [{"pattern": f"a{n}"} for n in range(MOST // PATTERN)]},
+    ],
+)
+def test_regular_expressions_count_for_what_they_take(many: dict[str, Any]) -> None:
+    with pytest.raises(Invalid):
+        compiled(many)
 
 
 def test_patterns_that_make_others_backtrack_for_ages_are_matched_in_linear_time() -> None:

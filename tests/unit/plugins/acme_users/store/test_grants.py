@@ -142,6 +142,30 @@ async def test_a_service_account_has_one_membership_until_it_is_deleted(
     assert await of(store, account) == []
 
 
+async def test_many_are_asked_about_in_one_organisation_at_once(
+    store: GrantStore, account: NewAccount, database: FreshDatabase
+) -> None:
+    here, there, program = await organization(database), await organization(database), new_id("sva", CLOCK)
+    await join(database, account.id, here, "admin", expires_at=SOON)
+    await join(database, account.id, there, "owner")
+    await database.execute(
+        """
+        INSERT INTO service_accounts (id, organization_id, name, role, created_at) VALUES ($1, $2, 'CI', 'member', $3)
+        """,
+        program,
+        here,
+        NOW,
+    )
+    subjects = [account.id, program, new_id("usr", CLOCK)]
+    assert await store.within(here, subjects, at=NOW) == {
+        account.id: Grant(here, "admin", (), "admin", (), SOON),
+        program: Grant(here, "member", (), "viewer", (), None),
+    }
+    assert list(await store.within(here, subjects, at=SOON)) == [program]
+    assert list(await store.within(there, subjects, at=NOW)) == [account.id]
+    assert await store.within(here, [], at=NOW) == {}
+
+
 async def test_grants_bear_the_number_of_the_last_change(
     store: GrantStore, account: NewAccount, database: FreshDatabase
 ) -> None:
