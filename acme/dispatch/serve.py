@@ -143,8 +143,16 @@ def serve(pipeline: Pipeline, host: Host, method: Method, carriage: Carriage) ->
     keyed = not method.secret_reply
     set_call, set_here = CALL.set, HERE.set
 
+    # Most methods ask for a permission and nothing else: what `admit` asks of the others is settled here.
+    plain = permission if permission and method.internal is None and not method.step_up else ""
+    roles = pipeline.roles
+
     def admitted(call: Call, raw: Any) -> Any:
-        admit(pipeline, method, call)
+        principal = call.principal
+        if plain and principal.kind is Kind.USER and principal.covers(plain):
+            call.roles = roles
+        else:
+            admit(pipeline, method, call)
         try:
             message = receive(raw)
         except ValueError as error:

@@ -173,7 +173,13 @@ class MemoryMeter:
         if tat is None:
             key = self._buckets.place(key, now)
             tat = tats.get(key, 0)
-        tats[key], spare = admit(tat, now, self.limit)
+        limit = self.limit
+        ahead = now + limit.tolerance
+        after = (tat if tat > now else now) + limit.interval
+        if after <= ahead:  # `admit`, in the case that nearly always is: 0.2 µs less a request
+            tats[key] = after
+            return ahead - after
+        tats[key], spare = admit(tat, now, limit)
         return spare
 
 

@@ -26,6 +26,10 @@ DEFAULT: Final = "default"
 """The plan of everybody, and the class of methods that name none."""
 
 
+_MOST_KNOWN: Final = 10_000
+"""Units of a bucket whose lines are all remembered."""
+
+
 def plan(principal: Principal) -> str:
     """The plan a principal is on. There is one, until there is billing to ask."""
     return DEFAULT
@@ -34,7 +38,7 @@ def plan(principal: Principal) -> str:
 class Quota:
     """The buckets of one class, and what answers say of them."""
 
-    __slots__ = ("_interval", "_lines", "_refused", "limit", "name", "take")
+    __slots__ = ("_interval", "_known", "_lines", "_refused", "limit", "name", "take")
 
     def __init__(self, limiter: Limiter, metrics: Metrics, name: str, by: str, limit: Limit, keys: int) -> None:
         """`by` is "address" or the name of a plan."""
@@ -42,6 +46,8 @@ class Quota:
         self.take = limiter.meter(self.name, limit, keys=keys).take
         """Key → what is spare; below zero, the request is refused."""
         self._interval = limit.interval
+        self._known: dict[int, bytes] | None = {} if limit.interval <= SECOND and limit.burst <= _MOST_KNOWN else None
+        """What is left → its lines, where nothing else is in them: less than a second passes until there is more."""
         policy = f'RateLimit-Policy: "{self.name}";q={limit.burst};w={-(-limit.tolerance // SECOND)}\r\n'
         self._lines = f'{policy}RateLimit: "{self.name}";r=%d;t=%d\r\n'.encode()
         self._refused = metrics.counter(
@@ -52,8 +58,14 @@ class Quota:
         """Header lines for an answer."""
         if spare < 0:
             return self._lines % (0, self.wait(spare))
-        interval = self._interval
-        return self._lines % (spare // interval, -(-(interval - spare % interval) // SECOND))
+        interval, known = self._interval, self._known
+        left = spare // interval
+        if known is not None:
+            lines = known.get(left)
+            if lines is None:
+                lines = known[left] = self._lines % (left, 1)
+            return lines
+        return self._lines % (left, -(-(interval - spare % interval) // SECOND))
 
     def wait(self, spare: int) -> int:
         """Whole seconds until a request that was refused may come again."""
