@@ -10,7 +10,9 @@ from acme.runtime.settings import load
 
 def test_our_own_plugins_are_listed_with_what_they_keep() -> None:
     found = {line.name: line for line in installed(load())}
-    assert found["projects"].contracts == ("acme.projects.v1.Projects",)
+    assert found["projects"].contracts == tuple(
+        f"acme.projects.v1.{name}" for name in ("Projects", "ProjectMembers", "ProjectSettings")
+    )
     assert (found["projects"].package, found["projects"].state) == ("acme_projects", "ok")
     assert found["projects"].api == ">=1,<2"
 
