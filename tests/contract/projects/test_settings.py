@@ -129,7 +129,11 @@ async def test_versions_are_listed_youngest_first_and_page_by_page(kept: Setting
 async def test_each_change_is_told(kept: Settings, platform: Platform) -> None:
     await kept.patch({"theme": "dark"})
     await kept.patch({"theme": "dark"})
-    told = [event for event in await platform.outbox("projects") if isinstance(event, ProjectSettingsUpdated)]
+    told = [
+        event
+        for event in await platform.outbox("projects", key=kept.project)
+        if isinstance(event, ProjectSettingsUpdated)
+    ]
     assert [(event.project_id, event.version) for event in told] == [(kept.project, 1)]
 
 
