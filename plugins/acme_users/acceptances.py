@@ -24,7 +24,7 @@ from acme.contracts.users.v1 import (
 )
 from acme_users import projects
 from acme_users.members import INVITE, end
-from acme_users.standing import Parties, included
+from acme_users.standing import Parties, check_room, included
 from acme_users.store import (
     AuthorityStore,
     Invitation,
@@ -56,7 +56,8 @@ class Acceptances:
         Raises:
             Invalid: the token is unknown, used, withdrawn, replaced or expired: one answer for all of them.
             Denied: the caller has not proved the address that was invited.
-            Conflict: whoever sent it may not give this role any more, or the role is gone.
+            Conflict: whoever sent it may not give this role any more, or the role is gone; or the caller belongs to as many
+                organisations as anybody may.
         """
         user_id = authorise.own("invitations.accept")
         hashed = digest(message.token)
@@ -106,6 +107,7 @@ class Acceptances:
         member = await self._members.member(organization_id, user_id, at=now)
         if member is not None:
             return await self._advance(invitation, granted, member, now)
+        await check_room(self._organizations, user_id, now)
         for former in await self._members.expired(organization_id, at=now, limit=1, user_id=user_id):
             await end(self._members, organization_id, former, "expired", at=now)
         expires_at = invitation.membership_expires_at

@@ -33,7 +33,7 @@ from acme.contracts.users.v1 import (
 )
 from acme_users.changes import expect, named
 from acme_users.members import Members
-from acme_users.standing import Parties
+from acme_users.standing import Parties, check_room
 from acme_users.store import EARLIEST, AuthorityStore, OrganizationStore
 from acme_users.store.organizations import Organization as Row
 from acme_users.transfers import Transfers
@@ -76,8 +76,10 @@ class Organizations(OrganizationsBase):
         )
 
     async def create_organization(self, message: CreateOrganizationRequest) -> Organization:
+        """Raises `Conflict` for somebody who belongs to as many as anybody may."""
         owner_id = authorise.own("organizations.create")
         now = self._clock.now()
+        await check_room(self._store, owner_id, now)
         made = Row(
             id=new_id("org", self._clock),
             name=message.name,

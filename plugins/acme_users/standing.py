@@ -22,6 +22,9 @@ from acme_users.store.roles import RoleStore
 
 BUILT_IN: Final = ("owner", "admin", "member", "viewer", "guest")
 """Roles that every organisation has, each of which includes those after it."""
+MOST: Final = 250
+"""Organisations that a user belongs to; one more is refused (409). Lists and searches look into each of them. Whoever joins
+several at the very same moment may get a few more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,17 @@ def included(standing: Standing | Member) -> frozenset[str]:
     if standing.role in BUILT_IN:
         return authorise.role(standing.role)
     return authorise.role("guest").union(standing.permissions)
+
+
+async def check_room(organizations: OrganizationStore, user_id: str, now: datetime) -> None:
+    """Returns when a user may belong to one organisation more.
+
+    Raises:
+        Conflict: it belongs to `MOST`.
+    """
+    if await organizations.count(user_id, at=now) >= MOST:
+        message = f"You belong to {MOST} organisations: leave one first."
+        raise Conflict(message, reason="too_many_organizations")
 
 
 def future(moment: datetime | None, field: str, now: datetime) -> datetime | None:

@@ -72,6 +72,15 @@ class OrganizationStore:
             owner_id,
         )
 
+    async def count(self, user_id: str, *, at: datetime) -> int:
+        """How many a user belongs to."""
+        number: int = await self._database.fetchval(
+            f"SELECT count(*) FROM memberships AS m WHERE m.user_id = $1 AND {_LIVE}",  # noqa: S608
+            user_id,
+            at,
+        )
+        return number
+
     async def lock(self, organization_id: str) -> Organization | None:
         """The organisation, in which nobody else changes anything before this transaction ends.
 

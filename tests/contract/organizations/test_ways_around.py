@@ -6,21 +6,23 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from acme_users.standing import MOST
 from acme_users.throttles import INVITATIONS_BY
 
 from acme.context import Kind, Membership
 from acme.contracts.google.protobuf import FieldMask
 from acme.contracts.users.v1 import (
+    CreateOrganizationRequest,
     CreateRoleRequest,
     CreateServiceAccountRequest,
     ResendInvitationRequest,
     ServiceAccountsStub,
     UpdateOrganizationRequest,
 )
-from acme.errors import Denied, Exhausted
+from acme.errors import Conflict, Denied, Exhausted
 from acme.testing import Platform
 from acme.testing import User as Caller
-from tests.contract.organizations.calls import accept
+from tests.contract.organizations.calls import accept, why_not
 from tests.offices import Office, narrowed
 from tests.people import new_email
 
@@ -87,3 +89,16 @@ async def test_many_service_accounts_send_no_more_invitations_than_one(office: O
     for program in programs:
         with pytest.raises(Exhausted):
             await office.invitations(program).resend_invitation(again)
+
+
+async def test_nobody_makes_lists_and_searches_dear_by_belonging_to_ever_more_organisations(office: Office) -> None:
+    ann = await office.stranger()
+    own = await office.database.fetchval("SELECT count(*) FROM memberships WHERE user_id = $1", ann.id)
+    organizations = office.organizations(ann)
+    for _ in range(MOST - own):
+        await organizations.create_organization(CreateOrganizationRequest(name="Sprawl"))
+    with pytest.raises(Conflict) as caught:
+        await organizations.create_organization(CreateOrganizationRequest(name="Sprawl"))
+    assert caught.value.reason == "too_many_organizations"
+    await office.invite(ann.email)
+    assert await why_not(office, ann, await office.token(ann.email)) == (Conflict, "too_many_organizations")

@@ -71,6 +71,25 @@ async def test_a_call_reaches_its_service_with_all_that_belongs_to_it(town: Town
     assert source.deadline - 0.5 < call.deadline <= source.deadline + 0.1  # the way there, however busy the machine is
 
 
+async def test_what_the_caller_knows_is_known_there_before_a_token_is_judged(town: Town) -> None:
+    worker = await town.worker()
+    seen = []
+
+    async def script(message: GetProjectRequest) -> Project:
+        seen.append(current().seen)
+        current().decided = True
+        return Project(id=message.id)
+
+    worker.projects.script = script
+    client = town.client(ProjectsStub, town.remote(worker.address), "gateway")
+    for known in (0, 3, 4, 4):
+        with asking() as source:
+            source.seen = known
+            await client.get_project(GET)
+    assert town.tokens.caught_up == [4]
+    assert seen == [0, 3, 4, 4]  # for calls that follow from this one
+
+
 async def test_a_refusal_arrives_as_it_was_raised(town: Town) -> None:
     worker = await town.worker()
 

@@ -134,24 +134,6 @@ async def test_internal_methods_are_closed_to_outsiders(outsider: Outsider, meta
     assert (await outsider.fails(CHANGES, bytes(ASK), metadata)).status is Status.PERMISSION_DENIED
 
 
-async def test_what_the_caller_knows_is_known_here_before_a_token_is_judged(town: Town, worker: Worker) -> None:
-    seen = []
-
-    async def script(message: GetProjectRequest) -> Project:
-        seen.append(current().seen)
-        current().decided = True
-        return Project(id=message.id)
-
-    worker.projects.script = script
-    client = town.client(ProjectsStub, town.remote(worker.address), "gateway")
-    for known in (0, 3, 4, 4):
-        with asking() as source:
-            source.seen = known
-            await client.get_project(GET)
-    assert town.tokens.caught_up == [4]
-    assert seen == [0, 3, 4, 4]  # for calls that follow from this one
-
-
 async def test_what_a_stranger_says_it_knows_is_not_looked_for(town: Town, outsider: Outsider) -> None:
     await outsider.fails(GET_PATH, bytes(GET), {"authorization": "Bearer other", "acme-seen": "99"})
     assert town.tokens.caught_up == []

@@ -91,3 +91,13 @@ async def test_offers_that_have_expired_are_purged(store: OrganizationStore, dat
     assert await store.purge_offers(expired_by=NOW + timedelta(days=1), limit=1) == 1
     assert await store.purge_offers(expired_by=NOW + timedelta(days=1), limit=9) == 1
     assert await store.offered(offers[2].organization_id, at=NOW) == offers[2]
+
+
+async def test_those_that_somebody_belongs_to_are_counted_without_expired_ones(
+    store: OrganizationStore, database: FreshDatabase
+) -> None:
+    ann, bob = await account(database, NOW), await account(database, NOW)
+    other = await founded(database, bob.id, NOW)
+    end = NOW + timedelta(hours=1)
+    await MemberStore(database).add(other.id, ann.id, "member", expires_at=end, at=NOW)
+    assert [await store.count(ann.id, at=at) for at in (NOW, end)] == [2, 1]
