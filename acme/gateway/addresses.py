@@ -33,6 +33,8 @@ class Addresses:
             return None if address is None else (str(address), any(address in network for network in networks))
 
         self._read = read if networks else None
+        self.believes = bool(networks)
+        """Whether anybody is believed: otherwise every client is the peer of its connection."""
 
     def of(self, peer: str, headers: Headers) -> str:
         """The client's IP address, as far as it is known for sure; "" when the connection has none."""

@@ -183,7 +183,7 @@ class Gateway:
             token = bearer(headers)
             principal = known(token, self._verifier, bound.permission)
             exchange.principal = principal = principal or await authenticate(token, self._verifier, bound.permission)
-            exchange.charge(gate.principal(principal), principal.id)
+            exchange.charge(gate.only or gate.principal(principal), principal.id)
             if bound.step_up:
                 require_step_up(principal, self._verifier.now())
         seconds = timeout(headers, settings, transfer=bound.uploads or bound.downloads)
@@ -289,7 +289,8 @@ class Gateway:
 
     def _reply(self, exchange: Exchange, status: int, content_type: str, body: bytes, lines: bytes = b"") -> Reply:
         keep, wait = not self.readiness.draining, self._settings.write_timeout
-        lines = self._lines(exchange, lines)
+        if exchange.quota is not None or self._cors is not None:
+            lines = self._lines(exchange, lines)
         return Reply(exchange.request, exchange.request_id, status, content_type, body, lines, keep, wait)
 
     def _lines(self, exchange: Exchange, lines: bytes) -> bytes:

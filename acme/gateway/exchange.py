@@ -42,7 +42,8 @@ class Exchange:
         self.headers = headers = message.headers
         self.request_id = ids.of(headers)
         connection: Any = request.protocol  # a Connection, which server.py makes
-        self.address = addresses.of(connection.address, headers)
+        peer = connection.address
+        self.address: str = addresses.of(peer, headers) if addresses.believes else peer
         self.task: Any = task_of(request)
         self.route = ""
         self.download: Download | None = None

@@ -82,14 +82,16 @@ class Quota:
 class Gate:
     """The quotas of one class."""
 
-    __slots__ = ("_plans", "_principal", "address")
+    __slots__ = ("_plans", "_principal", "address", "only")
 
     def __init__(self, address: Quota, principal: Quota, plans: dict[str, Quota]) -> None:
         self.address, self._principal, self._plans = address, principal, plans
+        self.only = None if plans else principal
+        """The quota of every principal, where no plan says otherwise."""
 
     def principal(self, who: Principal) -> Quota:
         """The one that a principal's plan says."""
-        return self._plans.get(plan(who), self._principal) if self._plans else self._principal
+        return self._plans.get(plan(who), self._principal)
 
 
 class Limits:

@@ -50,7 +50,8 @@ class Verifier:
             authority, clock.time, self._grants, self._revocations, before=self._principals, reading=reading
         )
         self._kept = self._principals.get
-        self._since = 0
+        self.seen = 0
+        """Number of the last change of the authority's that is known here; 0 for none."""
         self._asking = asyncio.Lock()
         self._begun = 0
         """How many polls have begun, but for those that were cancelled."""
@@ -78,14 +79,9 @@ class Verifier:
         return time.monotonic() - self._polled <= FRESH
 
     @property
-    def seen(self) -> int:
-        """Number of the last change of the authority's that is known here; 0 for none."""
-        return self._since
-
-    @property
     def position(self) -> tuple[int, int | None]:
         """How far it has followed the authority: its last change, and the version of its keys."""
-        return self._since, self._keys.version
+        return self.seen, self._keys.version
 
     def cached(self, token: str) -> Principal | None:
         """The principal of a token that was verified before; `None` when it was not, or has to be asked about again."""
@@ -164,7 +160,7 @@ class Verifier:
         Whoever was told of a change, or waited for the reply of a method that makes one, finds it known afterwards, or
         an authority that does not answer: then the polls that follow bring it within a second, or nobody is `fresh`.
         """
-        if seen and seen <= self._since:
+        if seen and seen <= self.seen:
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
@@ -174,13 +170,13 @@ class Verifier:
         started = time.monotonic()
         try:
             while True:
-                reply = await self._authority.changes(ChangesRequest(since=self._since), timeout=POLL_TIMEOUT)
-                if reply.latest < self._since:
+                reply = await self._authority.changes(ChangesRequest(since=self.seen), timeout=POLL_TIMEOUT)
+                if reply.latest < self.seen:
                     log.warning("the authority has gone back: its database was restored", latest=reply.latest)
                     self._principals.clear()
                     self._grants.clear()
                 self._follow(reply.changes)
-                self._since = reply.latest
+                self.seen = reply.latest
                 if reply.key_version != self._keys.version:
                     await self._keys.fetch()
                 if not reply.more:
