@@ -196,6 +196,8 @@ class _Reader:
         if found is None or kind is None:
             self.fail(f"one of the fields {', '.join(sorted(self._fields))} is expected")
         field, key = found[1], _unquoted(found[2] or "")
+        if "\0" in key:
+            self.fail("a key without NUL characters is expected")
         self._forward(found.end())
         operator = _OPERATOR.match(self._text, self._at)
         if operator is None:

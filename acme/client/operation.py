@@ -49,11 +49,11 @@ class Operation:
         """The request for these arguments, by the names of the contract; those that are `UNSET` are left out.
 
         Raises:
-            ValueError: one that JSON cannot say.
+            ValueError: one that JSON cannot say, or that would be the path of another method: "", "." and "..".
         """
         given = {name: value for name, value in given.items() if value is not UNSET}
         values = self._values(given)
-        path = _VARIABLE.sub(lambda found: quote(_text(values.pop(found[1])), safe=""), self._route.template)
+        path = _VARIABLE.sub(lambda found: _segment(found[1], _text(values.pop(found[1]))), self._route.template)
         headers = {"Accept": "application/json"}
         for name in [name for name in values if self._fields[name].header]:
             header, text = self._fields[name].header, _text(values.pop(name))
@@ -115,6 +115,13 @@ def _text(raw: msgspec.Raw) -> str:
     """A JSON scalar as it stands in a path, a query or a header."""
     value = msgspec.json.decode(raw)
     return value if isinstance(value, str) else bytes(raw).decode()
+
+
+def _segment(name: str, text: str) -> str:
+    """A part of a path. Escaped or not, dots alone go up in it (RFC 3986, section 5.2.4)."""
+    if text in ("", ".", ".."):
+        raise ValueError(f"{name} cannot be {text!r}")
+    return quote(text, safe="")
 
 
 def _pairs(name: str, raw: msgspec.Raw) -> list[tuple[str, str]]:

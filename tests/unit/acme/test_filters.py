@@ -97,6 +97,8 @@ def test_a_condition_is_read_as_it_was_meant(text: str, meant: Filter) -> None:
         ("labels.env:x", 12, "* is expected"),
         ('name = "open', 8, "a value"),
         ('name = "a\0b"', 8, "NUL"),
+        ('labels."a\0b" = c', 1, "NUL"),
+        ('labels:"a\0b"', 8, "NUL"),
         ("name = a AND", 13, "one of the fields"),
         ("name = a; DROP TABLE projects", 9, "the end"),
         ("regex(name, a)", 1, "one of the fields"),

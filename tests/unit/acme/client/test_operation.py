@@ -34,6 +34,13 @@ def test_path_variables_are_escaped_and_the_rest_is_the_body() -> None:
     assert (request.headers["If-Match"], request.headers["Idempotency-Key"]) == ('"7"', "key")
 
 
+@pytest.mark.parametrize("user_id", ["", ".", ".."])
+def test_no_argument_leads_to_the_path_of_another_method(user_id: str) -> None:
+    remove = operation("users.v1.Organizations", "RemoveMember")
+    with pytest.raises(ValueError, match="user_id cannot be"):
+        remove.request({"organization_id": "org_1", "user_id": user_id})
+
+
 def test_what_is_left_out_is_not_sent_and_none_is_null() -> None:
     request = operation("users.v1.Organizations", "UpdateMember").request(
         {"organization_id": "org_1", "user_id": "usr_1", "expires_at": None, "role": UNSET}
