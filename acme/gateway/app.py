@@ -215,6 +215,12 @@ class Gateway:
             if bound.downloads:
                 return await self._download(exchange, bound, message)
             reply = await bound.call(message)
+        except Refused:
+            if (
+                bound.changes_access
+            ):  # a refusal may have ended something: a refresh token that came back ends its session
+                await self._verifier.catch_up()
+            raise
         except asyncio.CancelledError:
             if alarm.caused():
                 message = f"There was no answer within {seconds:g} seconds. Whether it was done is not known."

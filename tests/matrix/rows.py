@@ -64,7 +64,7 @@ _PROJECTS: Final = {
     "DeleteProject": _READ,
     "UndeleteProject": Row({}, archived=0, prepare="deleted"),
     "BatchGetProjects": Row({}, batch=True),
-    "TransferProject": Row({}, foreign={"user_id": 422}),
+    "TransferProject": Row({}, gives="owner", foreign={"user_id": 422}),
     "AcceptProjectTransfer": Row({}, program=409, prepare="project offered"),
     "CancelProjectTransfer": Row({}, prepare="project offered"),
     "LeaveProject": Row({}, direct="viewer", archived=0),
