@@ -398,7 +398,8 @@ class Projects:
         idempotency_key: str = "",
     ) -> ProjectTransfer:
         """Offers the ownership to another member of the organisation, who has 24 hours to accept; the owner of before
-        becomes an admin then. A second offer replaces the first.
+        becomes an admin then. A second offer replaces the first. It takes all that an owner may do on the project
+        (403).
         """
         given: dict[str, Any] = {
             "id": id,
@@ -539,7 +540,7 @@ class Invitations:
     ) -> AcceptInvitationReply:
         """Accepts an invitation: the caller's proved address has to be the one that was invited (403), and who
         invited must still be allowed to (409). A member who accepts keeps its role, unless the invited one includes
-        it.
+        it. Somebody belongs to 250 organisations at most (409).
         """
         given: dict[str, Any] = {
             "token": token,
@@ -579,7 +580,7 @@ class Organizations:
         default_role: str | Unset = UNSET,
         idempotency_key: str = "",
     ) -> Organization:
-        """Makes an organisation that the caller owns."""
+        """Makes an organisation that the caller owns. Somebody belongs to 250 at most (409)."""
         given: dict[str, Any] = {
             "name": name,
             "default_role": default_role,
@@ -609,7 +610,9 @@ class Organizations:
         if_match: int | Unset = UNSET,
         idempotency_key: str = "",
     ) -> Organization:
-        """Changes an organisation. Fields left out stay as they are."""
+        """Changes an organisation. Fields left out stay as they are. Nobody sets a default role that includes what it
+        may not do itself (403).
+        """
         given: dict[str, Any] = {
             "id": id,
             "name": name,

@@ -13,6 +13,7 @@ window `w` (seconds in which it comes back whole), `RateLimit` with what is left
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from acme.context import Principal
@@ -30,9 +31,12 @@ _MOST_KNOWN: Final = 10_000
 """Units of a bucket whose lines are all remembered."""
 
 
-def plan(principal: Principal) -> str:
-    """The plan a principal is on. There is one, until there is billing to ask."""
-    return DEFAULT
+def plan(principal: Principal, organizations: Mapping[str, str]) -> str:
+    """The plan a principal is on, by those of organisations."""
+    if not organizations:
+        return DEFAULT
+    own = (principal.organization, *principal.memberships)
+    return next((organizations[name] for name in own if name in organizations), DEFAULT)
 
 
 class Quota:
@@ -82,16 +86,18 @@ class Quota:
 class Gate:
     """The quotas of one class."""
 
-    __slots__ = ("_plans", "_principal", "address", "only")
+    __slots__ = ("_organizations", "_plans", "_principal", "address", "only")
 
-    def __init__(self, address: Quota, principal: Quota, plans: dict[str, Quota]) -> None:
-        self.address, self._principal, self._plans = address, principal, plans
+    def __init__(
+        self, address: Quota, principal: Quota, plans: Mapping[str, Quota], organizations: Mapping[str, str]
+    ) -> None:
+        self.address, self._principal, self._plans, self._organizations = address, principal, plans, organizations
         self.only = None if plans else principal
         """The quota of every principal, where no plan says otherwise."""
 
     def principal(self, who: Principal) -> Quota:
         """The one that a principal's plan says."""
-        return self._plans.get(plan(who), self._principal)
+        return self._plans.get(plan(who, self._organizations), self._principal)
 
 
 class Limits:
@@ -114,6 +120,7 @@ class Limits:
                     for name, classes in settings.plans.items()
                     if (own := classes.get(rate_class)) is not None
                 },
+                settings.organizations,
             )
         return gate
 

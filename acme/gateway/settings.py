@@ -53,6 +53,14 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Other classes that contracts name; one that is not here has the numbers of `default`, and is counted apart."""
     plans: dict[str, dict[str, Allowance]] = msgspec.field(default_factory=dict)
     """By plan and class, what stands in the place of the class's `rate` and `burst`."""
+    organizations: dict[str, str] = msgspec.field(default_factory=dict)
+    """Organisation → plan. A principal is on the plan of the first of its organisations that has one, its home before the
+    others; on "default" without one."""
+
+    def __post_init__(self) -> None:
+        for organization, plan in self.organizations.items():
+            if plan not in self.plans:
+                raise ValueError(f"organizations.{organization}: there is no plan {plan!r} in [gateway.limits.plans]")
 
 
 class CorsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -192,6 +192,13 @@ async def test_a_schema_is_changed_by_version(client: Client, ada: User) -> None
     assert (await client.put(path, {}, headers={"If-Match": '"1"'})).expect(200)["version"] == 2
 
 
+async def test_a_schema_that_is_put_twice_with_one_key_is_put_once(client: Client, ada: User) -> None:
+    path = f"/v1/organizations/{ada.organization}/projectSettingsSchema"
+    first, second = [await client.put(path, THEME, headers={"Idempotency-Key": "one"}) for _ in range(2)]
+    assert first.expect(200) == second.expect(200)
+    assert (await client.get(path)).expect(200)["version"] == 1
+
+
 async def test_what_is_no_schema_is_refused_with_its_place(client: Client, ada: User) -> None:
     path = f"/v1/organizations/{ada.organization}/projectSettingsSchema"
     problem = (await client.put(path, {"properties": {"a": {"type": "nope"}}})).expect(422)

@@ -1519,7 +1519,7 @@ class ProjectsStub(betterproto2_grpclib.ServiceStub):
     ) -> "ProjectTransfer":
         """
         Offers the ownership to another member of the organisation, who has 24 hours to accept; the owner of before becomes an
-        admin then. A second offer replaces the first.
+        admin then. A second offer replaces the first. It takes all that an owner may do on the project (403).
         """
 
         return await self._unary_unary(
@@ -1967,7 +1967,7 @@ class ProjectsBase(betterproto2_grpclib.ServiceBase):
     ) -> "ProjectTransfer":
         """
         Offers the ownership to another member of the organisation, who has 24 hours to accept; the owner of before becomes an
-        admin then. A second offer replaces the first.
+        admin then. A second offer replaces the first. It takes all that an owner may do on the project (403).
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)

@@ -2706,7 +2706,8 @@ class InvitationsStub(betterproto2_grpclib.ServiceStub):
     ) -> "AcceptInvitationReply":
         """
         Accepts an invitation: the caller's proved address has to be the one that was invited (403), and who invited must still
-        be allowed to (409). A member who accepts keeps its role, unless the invited one includes it.
+        be allowed to (409). A member who accepts keeps its role, unless the invited one includes it. Somebody belongs to 250
+        organisations at most (409).
         """
 
         return await self._unary_unary(
@@ -2804,7 +2805,7 @@ class OrganizationsStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "Organization":
         """
-        Makes an organisation that the caller owns.
+        Makes an organisation that the caller owns. Somebody belongs to 250 at most (409).
         """
 
         return await self._unary_unary(
@@ -2846,7 +2847,8 @@ class OrganizationsStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "Organization":
         """
-        Changes an organisation. Fields left out stay as they are.
+        Changes an organisation. Fields left out stay as they are. Nobody sets a default role that includes what it may not do
+        itself (403).
         """
 
         return await self._unary_unary(
@@ -3895,7 +3897,8 @@ class InvitationsBase(betterproto2_grpclib.ServiceBase):
     ) -> "AcceptInvitationReply":
         """
         Accepts an invitation: the caller's proved address has to be the one that was invited (403), and who invited must still
-        be allowed to (409). A member who accepts keeps its role, unless the invited one includes it.
+        be allowed to (409). A member who accepts keeps its role, unless the invited one includes it. Somebody belongs to 250
+        organisations at most (409).
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
@@ -4054,7 +4057,7 @@ class OrganizationsBase(betterproto2_grpclib.ServiceBase):
         self, message: "CreateOrganizationRequest"
     ) -> "Organization":
         """
-        Makes an organisation that the caller owns.
+        Makes an organisation that the caller owns. Somebody belongs to 250 at most (409).
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
@@ -4072,7 +4075,8 @@ class OrganizationsBase(betterproto2_grpclib.ServiceBase):
         self, message: "UpdateOrganizationRequest"
     ) -> "Organization":
         """
-        Changes an organisation. Fields left out stay as they are.
+        Changes an organisation. Fields left out stay as they are. Nobody sets a default role that includes what it may not do
+        itself (403).
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from acme import drivers
-from acme.context import ANONYMOUS, Kind, Principal
+from acme.context import ANONYMOUS, Kind, Membership, Principal
 from acme.drivers.clock import MovableClock
-from acme.gateway import limits
 from acme.gateway.limits import Limits, Quota, plan
 from acme.gateway.settings import Allowance, ClassSettings, LimitSettings
 from acme.gcra import SECOND, Limit
@@ -159,20 +158,29 @@ def test_a_class_nobody_has_set_has_the_default_s_numbers_and_buckets_of_its_own
 
 
 def test_everybody_is_on_the_plan_default_and_settings_may_say_what_that_is(tmp_path: Path) -> None:
-    assert plan(USER) == plan(ANONYMOUS) == "default"
+    assert plan(USER, {}) == plan(ANONYMOUS, {"org_1": "gold"}) == "default"
     gates, _ = made(LimitSettings(default=FEW, plans={"default": {"default": Allowance(120, 7)}}), tmp_path)
     quota = gates.gate("default").principal(USER)
     assert (quota.limit, quota.name) == (Limit(2, 7), "default")
     assert gates.gate("credentials").principal(USER).limit.burst == 20, "a plan that says nothing of a class leaves it"
 
 
-def test_a_plan_has_buckets_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "plan", lambda principal: "gold" if principal.id == "usr_2" else "default")
-    gates, _ = made(LimitSettings(default=FEW, plans={"gold": {"default": Allowance(60, 50)}}), tmp_path)
+def test_a_plan_has_buckets_of_its_own_for_those_whose_organisation_is_on_it(tmp_path: Path) -> None:
+    plans = {"gold": {"default": Allowance(60, 50)}}
+    gates, _ = made(LimitSettings(default=FEW, plans=plans, organizations={"org_2": "gold"}), tmp_path)
     gate = gates.gate("default")
-    assert gate.principal(USER).name == "default"
-    gold = gate.principal(replace(USER, id="usr_2"))
-    assert (gold.name, gold.limit.burst) == ("default-gold", 50)
+    assert gate.principal(replace(USER, organization="org_1")).name == "default"
+    for golden in (
+        replace(USER, organization="org_2"),
+        replace(USER, organization="org_1", memberships={"org_1": Membership("owner"), "org_2": Membership("viewer")}),
+    ):
+        quota = gate.principal(golden)
+        assert (quota.name, quota.limit.burst) == ("default-gold", 50)
+
+
+def test_a_plan_that_nobody_has_described_is_told_at_the_start() -> None:
+    with pytest.raises(ValueError, match=r"organizations\.org_2: there is no plan 'gold'"):
+        LimitSettings(organizations={"org_2": "gold"})
 
 
 @pytest.mark.parametrize(
