@@ -8,7 +8,7 @@ beside it. This module is the whole vocabulary of a plugin author; everything be
 
 The floors, imports only downward; rooms on one floor are strangers (import-linter keeps it so, in `make check`):
 
-    cli | testing                         arguments → runtime; the test kit
+    cli | testing | client                arguments → runtime; the test kit; the REST API from Python
     runtime                               entry points, assembly, migrations: the only one that sees drivers
     gateway | dispatch | bus | drivers    HTTP edge · contract calls · events · one file a technology
     plugin                                what a plugin declares

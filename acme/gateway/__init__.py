@@ -15,7 +15,11 @@ bodies, permissions and documentation are projections of the contracts, compiled
 - `auth.py`: Bearer token → principal, and the scope of the matched method.
 - `problems.py`: refusals → RFC 9457 problems; the table of error codes.
 - `endpoints.py`: /healthz, /readyz, /metrics, /v1/openapi.json, /.well-known/jwks.json.
-- `openapi.py`: contracts → OpenAPI 3.1.
+- `openapi.py`, `schemas.py`, `examples.py`: contracts → OpenAPI 3.1, with an example of everything.
+- `docs_page.py`, `docs/`: the page that shows it, at /docs.
+- `transfers.py`: bodies in pieces, up and down.
+- `headers.py`, `deadlines.py`: what every request may say, and until when it is worth an answer.
+- `monitor.py`: the same health and metrics on a port for operators, in every process.
 - `access.py`: the access log.
 - `settings.py`: `[gateway]`.
 
