@@ -9,7 +9,6 @@ import os
 import secrets
 import selectors
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,18 +16,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from acme.testing import Server
+from tests.redis_server import free_port as free_port
 from tests.system.running import ACME, PASSWORD, PLENTY, Person, Reply, call
 
 PLUGINS: Final = ("users", "projects")
 READY: Final = 60.0
 """Seconds for a process to be ready."""
-
-
-def free_port() -> int:
-    """A port of this machine that nobody has at the moment."""
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

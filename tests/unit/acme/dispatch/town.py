@@ -32,6 +32,7 @@ from acme.drivers.vault import Vault
 from acme.errors import Unauthenticated, Unavailable
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
+from tests.redis_server import free_port
 from tests.services import ANN, CONTRACTS, Authority, Projects
 
 T = TypeVar("T")
@@ -359,9 +360,7 @@ async def _listening(
 
 def vacant() -> str:
     """An address where nobody listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"grpc://127.0.0.1:{free.getsockname()[1]}"
+    return f"grpc://127.0.0.1:{free_port()}"
 
 
 def service_named(name: str) -> Service:
