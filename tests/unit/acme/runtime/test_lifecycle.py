@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,12 @@ def without_plugins(server: Server, data: Path) -> Config:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_and_everything_is_given_back(
-    postgres: Server, tmp_path: Path, number: signal.Signals
+    request: pytest.FixtureRequest, postgres: Server, tmp_path: Path, number: signal.Signals
 ) -> None:
-    config, before = without_plugins(postgres, tmp_path), signal.getsignal(number)
+    config = without_plugins(postgres, tmp_path)
+    # As in a process that a terminal started: a shell lets those in the background ignore Ctrl-C, and asyncio does not.
+    before = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    request.addfinalizer(partial(signal.signal, number, signal.signal(number, before)))
     for _ in range(2):  # the second time the data folder and the port are free again
         reports: list[Report] = []
 
