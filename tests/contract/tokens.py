@@ -33,10 +33,10 @@ def problem(reply: Reply, status: int, code: str = "") -> None:
 
 
 async def soon(met: Callable[[], Awaitable[bool]]) -> float:
-    """Waits until something is so, and returns the seconds that it took."""
+    """Waits until something is so, and returns after how many seconds the last look at it began."""
     began = time.monotonic()
-    while not await met():
-        if time.monotonic() - began > 10 * AT_ONCE:
-            raise AssertionError("it has not come true")
+    while (looked := time.monotonic() - began) < 10 * AT_ONCE:
+        if await met():
+            return looked
         await asyncio.sleep(0.01)
-    return time.monotonic() - began
+    raise AssertionError("it has not come true")

@@ -57,6 +57,22 @@ def wait_for(what: str, condition: Callable[[], Any], limit: float = 10.0) -> fl
     return time.monotonic() - start
 
 
+def out_within(limit: float, ask: Callable[[], int], busy: float = 10.0) -> float:
+    """After how many seconds the question began that was the first to be answered with 401. None later than `limit` is let
+    in: a machine that has much else to do may say 503 for a while, as long as the platform has not heard who is out.
+
+    Raises:
+        AssertionError: one was, or it was not 401 for `busy` seconds more.
+    """
+    start = time.monotonic()
+    while True:
+        begun = time.monotonic() - start
+        if (status := ask()) == 401:
+            return begun
+        assert begun < limit or (status == 503 and begun < limit + busy), f"{status} after {begun:.2f} s"
+        time.sleep(0.01)
+
+
 @dataclass(frozen=True)
 class Reply:
     """One HTTP reply."""
