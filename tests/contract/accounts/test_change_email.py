@@ -111,8 +111,7 @@ async def test_the_old_address_is_told_with_a_link_that_undoes_it(
     platform: Platform, account: Account, people: People, new: str
 ) -> None:
     await account.move(new)
-    mail = await platform.mailbox.wait(account.caller.email, number=3)
-    assert mail.subject == "Your account was moved to another address"
+    mail = await told(platform, account.caller.email, "Your account was moved to another address")
     assert mail.links == (
         f"https://acme.test/undo-email-change?token={await mailed(people, account.caller.email, 'undo-email-change')}",
     )

@@ -35,6 +35,9 @@ async def mails(platform: Platform, people: People) -> list[KeptMail]:
     await told(platform, new, "Your account went back to its former address")
     await told(platform, taken, "This address belongs to an account")
     await told(platform, email, "Set another password", number=2)
+    for subject in ("was changed", "was set anew"):
+        await told(platform, email, f"Your password {subject}")
+    await told(platform, email, "Your account is about to move to another address")
     await told(platform, nobody, "There is no account with this address")
     return [mail for address in (email, new, nobody, taken) for mail in platform.mailbox.list(address)]
 
