@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from acme.telemetry import Metrics
+
+BUSY: Final = 5.0
+"""Seconds that a machine with much else to do may add to anything: what has to be quick is compared with so much more, and
+what would be wrong takes longer still."""
 
 
 async def until(true: Callable[[], Awaitable[bool]], limit: float = 5.0) -> float:

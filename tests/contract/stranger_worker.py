@@ -44,7 +44,8 @@ class Trials:
         elif request.string == "deadline":
             reply.double = context.time_remaining()
         elif request.string == "sleep":
-            context.add_callback(self.cancelled.set)
+            if not context.add_callback(self.cancelled.set):
+                self.cancelled.set()  # it was over before we came here
             time.sleep(0.5)  # blocking work, as a worker with threads does it
         elif request.string == "was cancelled":
             reply.bool = self.cancelled.wait(5)

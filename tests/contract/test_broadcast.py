@@ -17,7 +17,7 @@ from acme.ports import LOST, Broadcast, Heard
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
 from tests.redis_server import RedisServer
-from tests.waiting import sample, until
+from tests.waiting import BUSY, sample, until
 
 TURN = 5.0
 """Seconds that anything may take to be heard."""
@@ -177,18 +177,18 @@ async def test_after_redis_was_killed_the_gap_is_told_and_later_messages_are_hea
         async def known() -> bool:
             return sample(metrics, "acme_broadcast_up") == 0
 
-        await until(known, 1.0)
+        await until(known, 1.0 + BUSY)
         assert broadcast.state.startswith("it does not answer for ")
         assert sample(metrics, "acme_broadcast_failures_total") == 1
         await asyncio.to_thread(server.start)
         started = time.monotonic()
         assert (await heard(listening), await heard(others)) == (LOST, LOST)
-        assert time.monotonic() - started < 2.0
+        assert time.monotonic() - started < 2.0 + BUSY
 
         async def well() -> bool:
             return broadcast.state == "ok"
 
-        await until(well, 2.0)
+        await until(well, 2.0 + BUSY)
         await broadcast.publish("things", b"after")
         assert await heard(listening) == b"after"
         assert sample(metrics, 'acme_broadcast_gaps_total{cause="connection"}') == 2
@@ -203,9 +203,9 @@ async def test_a_redis_that_hangs_is_a_gap_too(mortal: tuple[RedisServer, Broadc
         async def known() -> bool:
             return sample(metrics, 'acme_broadcast_gaps_total{cause="connection"}') == 1
 
-        await until(known, 2.0)
+        await until(known, 2.0 + BUSY)
         server.thaw()
-        assert await heard(listening, 2.0) is LOST
+        assert await heard(listening, 2.0 + BUSY) is LOST
 
 
 async def test_a_connection_that_redis_closes_is_a_gap_of_moments(
@@ -216,7 +216,7 @@ async def test_a_connection_that_redis_closes_is_a_gap_of_moments(
         assert await heard(listening) is LOST
         for _ in range(3):
             server.ask("CLIENT", "KILL", "TYPE", "pubsub")
-            assert await heard(listening, 1.0) is LOST
+            assert await heard(listening, 1.0 + BUSY) is LOST
 
 
 async def test_a_redis_that_comes_later_is_found(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ async def test_a_redis_that_comes_later_is_found(tmp_path: Path) -> None:
             await broadcast.publish("things", b"into the void")
             assert broadcast.state != "ok"
             await asyncio.to_thread(server.start)
-            assert await heard(listening, 2.0) is LOST
+            assert await heard(listening, 2.0 + BUSY) is LOST
         await broadcast.close()
     server.kill()
 

@@ -16,10 +16,10 @@ from acme.ports import CacheStore
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
 from tests.redis_server import RedisServer
-from tests.waiting import sample, until
+from tests.waiting import BUSY, sample, until
 
 LONG = 60.0
-TIMEOUT = 0.5
+TIMEOUT = 1.0
 """Seconds an operation may take."""
 
 
@@ -61,7 +61,7 @@ async def test_a_killed_redis_is_a_miss_and_a_metric_and_comes_back_by_itself(
         await cache.set("a", b"4", ttl=LONG)
         return await cache.get("a") == b"4"
 
-    assert await until(back) < 2.0
+    await until(back, 2.0 + BUSY)
     assert (store.state, sample(metrics, "acme_cache_up")) == ("ok", 1)
     assert await cache.increment("n", ttl=LONG) == 1
 
@@ -85,7 +85,7 @@ async def test_commands_under_way_when_redis_is_killed_end_without_errors(
 
     await until(busy)
     server.kill()
-    await asyncio.wait_for(reading, 2.0)
+    await asyncio.wait_for(reading, 2.0 + BUSY)
     assert set(found) == {b"1", None}
 
 
@@ -115,13 +115,13 @@ async def test_a_redis_that_hangs_costs_one_timeout_and_not_one_for_every_caller
     started = time.monotonic()
     assert await asyncio.gather(*(cache.get("a") for _ in range(100))) == [None] * 100
     assert [await cache.get("a") for _ in range(100)] == [None] * 100
-    assert time.monotonic() - started < 3 * TIMEOUT
+    assert time.monotonic() - started < TIMEOUT + BUSY, "two hundred would be minutes"
     server.thaw()
 
     async def back() -> bool:
         return await cache.get("a") == b"1"
 
-    assert await until(back) < 2.0
+    await until(back, 2.0 + BUSY)
 
 
 async def test_a_failure_is_found_without_anybody_asking(mortal: tuple[RedisServer, CacheStore, Metrics]) -> None:
@@ -131,7 +131,7 @@ async def test_a_failure_is_found_without_anybody_asking(mortal: tuple[RedisServ
     async def known() -> bool:
         return store.state != "ok" and sample(metrics, "acme_cache_up") == 0
 
-    await until(known, 2.5)
+    await until(known, 2.5 + BUSY)
 
 
 async def test_more_callers_than_connections_wait_and_do_not_open_more(

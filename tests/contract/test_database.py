@@ -170,7 +170,7 @@ async def test_cancelling_the_task_cancels_the_statement_in_the_server(opened: O
         asleep = group.create_task(run(database, "SELECT pg_sleep(1001)"))
         await until(active)
         asleep.cancel()
-        await until(gone, 1.0)
+        await until(gone)
     assert await run(database, "SELECT 1") == 1
 
 

@@ -20,7 +20,7 @@ from acme.telemetry import Metrics
 from tests.redis_server import RedisServer
 from tests.waiting import sample, until
 
-TIMEOUT = 0.5
+TIMEOUT = 1.0
 """Seconds Redis may take."""
 SLOW = Limit(rate=0.001, burst=40)
 """So slow that nothing comes back while a test runs."""

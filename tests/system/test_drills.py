@@ -37,7 +37,7 @@ NORMAL: Final = 1.0
 """that is in fewer seconds than this: a hundred times what it takes, since the machine has others to serve."""
 STOOD: Final = 0.4
 """Seconds of standing still from which on a drill says nothing of the platform, and is done again,"""
-ATTEMPTS: Final = 3
+ATTEMPTS: Final = 6
 """so many times in all."""
 WATCHED: Final = 4.0
 """Seconds after a fault for which requests are looked at."""

@@ -124,7 +124,7 @@ def address(process: Process) -> tuple[str, int]:
 async def until_all_know_each_other(front: Balancer, all_of: Fleet) -> None:
     """What whoever rolls a deployment waits for (`minReadySeconds`): a new one is ready, and the others have found it."""
     front.places = [address(all_of.running[f"gateway-{number}"]) for number in (1, 2)]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             if front.ready.issuperset(front.places) and await found(all_of.one):
                 return

@@ -123,7 +123,7 @@ async def test_a_worker_that_is_told_to_end_finishes_its_calls_first(own: Deploy
 
 async def test_a_gateway_gives_notice_before_it_takes_no_more(own: Deployment) -> None:
     gateway, *_ = await asyncio.to_thread(three, own)
-    own.environ["ACME_GATEWAY__NOTICE"] = "2.0"
+    own.environ["ACME_GATEWAY__NOTICE"] = "4.0"
     second = await asyncio.to_thread(
         own.start,
         "second",
@@ -133,7 +133,7 @@ async def test_a_gateway_gives_notice_before_it_takes_no_more(own: Deployment) -
         environ=services(users=own.processes[1].listen, projects=own.processes[2].listen),
     )
     second.running.send_signal(signal.SIGTERM)
-    await asyncio.to_thread(wait_for, "not ready", lambda: call(second.api, "GET", "/readyz").status == 503, limit=1.5)
+    await asyncio.to_thread(wait_for, "not ready", lambda: call(second.api, "GET", "/readyz").status == 503, limit=3.5)
     assert call(second.api, "GET", "/healthz").headers["Connection"] == "close"
     assert await asyncio.to_thread(second.wait) == 0
     assert call(gateway.api, "GET", "/readyz").status == 200

@@ -34,6 +34,7 @@ from tests.unit.acme.dispatch.town import (
     until,
     vacant,
 )
+from tests.waiting import BUSY
 
 ASK = ChangesRequest(since=1)
 GET = GetProjectRequest(id=PROJECT)
@@ -61,7 +62,7 @@ async def test_nobody_there_is_unreachable_at_once(town: Town) -> None:
     for _ in range(2):
         caught = await fails(client.changes(ASK))
         assert (type(caught), caught.reason, caught.retry_after) == (Unavailable, UNREACHABLE, 1.0)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < BUSY
 
 
 async def test_a_name_that_is_not_found_is_unreachable(town: Town) -> None:
@@ -213,7 +214,7 @@ async def test_a_drained_worker_finishes_and_its_callers_go_elsewhere(town: Town
     assert not draining.done()
     go.set()
     assert {(await call).latest for call in calls} == {1, 2}
-    await asyncio.wait_for(draining, 2)
+    await asyncio.wait_for(draining, BUSY)
     assert town.counted("acme_remote_failures_total") == 0
 
 
@@ -232,7 +233,7 @@ async def test_a_worker_that_stops_answering_is_passed_over_then_given_up(town: 
         started = time.monotonic()
         replies = await asyncio.gather(*[client.changes(ASK) for _ in range(8)])
         assert {reply.latest for reply in replies} == {1}
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < BUSY
         assert met
         assert town.counted("acme_remote_retries_total") >= 1
 

@@ -28,6 +28,7 @@ from tests.unit.acme.dispatch.town import (
     nobody,
     until,
 )
+from tests.waiting import BUSY
 
 ASK = ChangesRequest(since=1)
 GET = GetProjectRequest(id=PROJECT)
@@ -236,7 +237,7 @@ async def test_an_answer_that_comes_too_late_is_not_waited_for_and_does_no_harm(
         started = time.monotonic()
         with pytest.raises(DeadlineExceeded):
             await client.changes(ASK, timeout=0.1)
-        assert time.monotonic() - started < 0.5
+        assert time.monotonic() - started < BUSY
         await until(lambda: met[0].reset_codes)  # nobody waits, and the worker knows
         hold.set()
         assert (await client.changes(ASK)).latest == 99
@@ -249,15 +250,18 @@ async def test_the_time_that_is_left_goes_along_and_shrinks(town: Town) -> None:
 
     async def script(message: ChangesRequest) -> ChangesReply:
         seen.append(current().deadline - time.monotonic())
-        await asyncio.Event().wait()
-        raise AssertionError
+        if len(seen) == 3:
+            await asyncio.Event().wait()
+        return ChangesReply()
 
     worker.authority.script = script
     client = town.client(AuthorityStub, town.remote(worker.address))
-    for seconds in (0.2, 0.05):
-        with pytest.raises(DeadlineExceeded):
+    with asking(seconds=100):
+        for seconds in (60.0, 30.0):
             await client.changes(ASK, timeout=seconds)
-        assert seconds - 0.05 < seen.pop() <= seconds
+            assert seconds - BUSY < seen[-1] <= seconds
+        with pytest.raises(DeadlineExceeded):
+            await client.changes(ASK, timeout=0.5)
     await until(lambda: worker.server.in_flight == 0)
 
 
@@ -329,7 +333,7 @@ async def test_nothing_is_sent_again_past_the_deadline(town: Town) -> None:
         started = time.monotonic()
         caught = await fails(client.changes(ASK, timeout=0.08))
         assert caught.reason in (OUTCOME_UNKNOWN, "deadline_exceeded")
-        assert time.monotonic() - started < 0.3
+        assert time.monotonic() - started < BUSY
 
 
 async def test_a_key_whose_first_attempt_is_still_at_it_is_asked_for_again(town: Town) -> None:

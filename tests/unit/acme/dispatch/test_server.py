@@ -30,6 +30,7 @@ from tests.certificates import DAY, Authority
 from tests.services import ANN, CONTRACTS, PROJECT, Projects, Stage, Users
 from tests.services import Authority as AuthorityService
 from tests.unit.acme.dispatch.town import AUTHORITY, PROJECTS, TOKEN, Town, Worker, asking, nobody, soon, until
+from tests.waiting import BUSY
 
 GET = GetProjectRequest(id=PROJECT)
 ASK = ChangesRequest(since=1)
@@ -196,12 +197,12 @@ async def test_a_server_keeps_deadlines_by_itself(town: Town, worker: Worker) ->
 
     worker.authority.script = script
     remote = town.remote(worker.address)
-    call = Call(CHANGES[1:], ANONYMOUS, "req_1", time.monotonic() + 0.2, "tokens")
+    call = Call(CHANGES[1:], ANONYMOUS, "req_1", time.monotonic() + 0.5, "tokens")
     method = next(one for one in AUTHORITY.methods if one.path == CHANGES)
     with pytest.raises(DeadlineExceeded):
         await remote.call(AUTHORITY, method, call, bytes(ASK), ChangesReply.parse)
     assert ended.is_set()
-    assert time.monotonic() < call.deadline + 1
+    assert time.monotonic() < call.deadline + BUSY
 
 
 async def test_cancelling_the_caller_ends_the_statement_in_the_worker(stage: Stage, town: Town, tmp_path: Path) -> None:
@@ -228,12 +229,10 @@ async def test_cancelling_the_caller_ends_the_statement_in_the_worker(stage: Sta
         async with asyncio.timeout(5):
             while not await running():  # noqa: ASYNC110 - nobody announces it
                 await asyncio.sleep(0.01)
-        cancelled = time.monotonic()
         call.cancel()
         async with asyncio.timeout(5):
             while await running():  # noqa: ASYNC110 - nobody announces it
                 await asyncio.sleep(0.005)
-        assert time.monotonic() - cancelled < 1
         assert call.cancelled()
     await server.close()
 
@@ -334,7 +333,7 @@ async def test_draining_gives_up_after_its_grace(town: Town, worker: Worker) -> 
     await asyncio.wait_for(begun.wait(), 5)
     started = time.monotonic()
     await worker.server.drain(0.1)
-    assert 0.1 <= time.monotonic() - started < 1
+    assert 0.1 <= time.monotonic() - started < BUSY
     assert worker.server.in_flight == 1
     await worker.server.close()
     with pytest.raises(Unavailable):

@@ -19,6 +19,7 @@ from acme.telemetry import Metrics
 from acme.testing import Server
 from acme.testing.databases import FreshDatabase, fresh
 from tests.unit.acme.runtime.plugins import made
+from tests.waiting import BUSY
 
 LIMIT = 10.0
 
@@ -76,17 +77,17 @@ class Counting:
 
 
 async def test_a_lease_is_one_holders_until_it_runs_out(base: FreshDatabase, clock: MovableClock) -> None:
-    first, second = quick(base, clock), quick(base, clock)
+    first, second = quick(base, clock, life=60.0), quick(base, clock, life=60.0)
     assert await first.take()
     assert not await second.take()
     assert await first.take()  # renewed
-    clock.advance(timedelta(seconds=0.31))
+    clock.advance(timedelta(seconds=60.1))
     assert await second.take()
     assert not await first.take()
 
 
 async def test_a_lease_that_is_given_back_is_free_at_once(base: FreshDatabase, clock: MovableClock) -> None:
-    first, second = quick(base, clock), quick(base, clock)
+    first, second = quick(base, clock, life=60.0), quick(base, clock, life=60.0)
     assert await first.take()
     await second.give_back()  # it is not the second's to give
     assert not await second.take()
@@ -97,7 +98,7 @@ async def test_a_lease_that_is_given_back_is_free_at_once(base: FreshDatabase, c
 async def test_of_two_processes_one_runs_the_job(base: FreshDatabase, clock: MovableClock, tasks: Tasks) -> None:
     job = Counting()
     for _ in range(2):
-        Singleton(quick(base, clock), job.run, 0.001, tasks).start()
+        Singleton(quick(base, clock, life=10.0), job.run, 0.001, tasks).start()
     await job.more(50)
     assert job.most == 1
 
@@ -124,7 +125,7 @@ async def test_a_job_whose_process_dies_is_taken_over_in_time(
     started = time.monotonic()
     Singleton(quick(base, clock), job.run, 0.001, tasks).start()
     await job.more(1)
-    assert time.monotonic() - started < 0.3 + 0.03 + 0.5
+    assert time.monotonic() - started < 0.3 + 0.03 + BUSY
     assert leases.LIFE + leases.RENEW < leases.TAKEOVER  # the same with the times of production
 
 
@@ -172,7 +173,7 @@ async def test_a_holder_that_is_cut_off_ends_its_run_before_another_may_begin(
         finally:
             ended.set()
 
-    lease = Lease(reach, clock, "things.count", life=0.4, renew=0.04)  # type: ignore[arg-type]  # it has what is used
+    lease = Lease(reach, clock, "things.count", life=2.0, renew=0.5)  # type: ignore[arg-type]  # it has what is used
     Singleton(lease, hang, 60.0, tasks).start()
     async with asyncio.timeout(LIMIT):
         await began.wait()
