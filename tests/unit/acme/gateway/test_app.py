@@ -12,6 +12,7 @@ import pytest
 from acme.context import Kind
 from acme.contracts.projects.v1 import CreateProjectRequest
 from acme.errors import Conflict, Exhausted, Fault, Invalid, Refused, Unavailable
+from tests.unit.acme.dispatch.town import until
 from tests.unit.acme.gateway.rig import ID, SESSION, Rig, running
 
 ONE = f"/v1/projects/{ID}"
@@ -153,8 +154,7 @@ async def test_a_client_that_goes_cancels_its_call(rig: Rig) -> None:
     async with rig.connection() as connection:
         connection.send(rig.request("GET", ONE, X_Request_Id="gone"))
         await begun.wait()
-    async with asyncio.timeout(5):
-        await ended.wait()
+    await until(lambda: ended.is_set() and not rig.gateway.in_flight)
     assert [line["status"] for line in rig.lines() if line["request_id"] == "gone"] == [499]
 
 

@@ -277,6 +277,7 @@ async def test_a_download_that_breaks_off_is_never_taken_for_whole(rig: Any, nam
         connection.send(rig.request("GET", f"/v1/blobs/{name}").replace(b"HTTP/1.1", f"HTTP/{version}".encode()))
         with pytest.raises(ConnectionError):
             await to_the_end(connection)
+    await until(lambda: rig.projects.ended and not rig.gateway.in_flight)
     assert rig.projects.ended == ["Conflict"]
     line = rig.lines()[-1]
     assert (line["status"], line["bytes"], line["broken"]) == (200, 2 * blobs.CHUNK, "gone")
@@ -308,8 +309,7 @@ async def test_a_client_that_reads_nothing_is_cut_off(trial: Contracts) -> None:
     async with running(trial, write_timeout=0.2) as rig, rig.connection() as connection:
         connection.writer.transport.pause_reading()
         connection.send(rig.request("GET", "/v1/blobs/1000000000"))
-        await until(lambda: rig.projects.ended)
-        assert rig.gateway.in_flight == 0
+        await until(lambda: rig.projects.ended and not rig.gateway.in_flight)
         line = rig.lines()[-1]
         assert (line["status"], line["broken"]) == (200, "slow_client")
         assert line["bytes"] > 0
@@ -317,14 +317,14 @@ async def test_a_client_that_reads_nothing_is_cut_off(trial: Contracts) -> None:
 
 async def test_time_that_is_up_breaks_a_download_off(rig: Any) -> None:
     async def slowly(at: int) -> None:
-        await asyncio.sleep(0.02)  # each piece takes its time, and all of them too much
+        await asyncio.sleep(0.05)  # each piece takes its time, and all of them too much
 
     rig.projects.hook = slowly
     async with rig.connection() as connection:
-        connection.send(rig.request("GET", "/v1/blobs/1000000000", X_Request_Timeout="0.3"))
+        connection.send(rig.request("GET", "/v1/blobs/1000000000", X_Request_Timeout="1"))
         with pytest.raises(ConnectionError):
             await to_the_end(connection)
-    await until(lambda: rig.projects.ended)
+    await until(lambda: rig.projects.ended and not rig.gateway.in_flight)
     line = rig.lines()[-1]
     assert (line["status"], line["broken"]) == (200, "deadline_exceeded")
 
