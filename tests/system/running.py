@@ -57,17 +57,18 @@ def wait_for(what: str, condition: Callable[[], Any], limit: float = 10.0) -> fl
     return time.monotonic() - start
 
 
-def out_within(limit: float, ask: Callable[[], int], busy: float = 10.0) -> float:
-    """After how many seconds the question began that was the first to be answered with 401. None later than `limit` is let
-    in: a machine that has much else to do may say 503 for a while, as long as the platform has not heard who is out.
+def known_within(limit: float, ask: Callable[[], int], wanted: int = 401, busy: float = 10.0) -> float:
+    """After how many seconds the question began that was the first to be answered with the status `wanted`. None that begins
+    later than `limit` is answered as before: where a machine has much else to do, it may be 503 for a while, as long as a
+    process has not heard what is new.
 
     Raises:
-        AssertionError: one was, or it was not 401 for `busy` seconds more.
+        AssertionError: one was, or it was not `wanted` for `busy` seconds more.
     """
     start = time.monotonic()
     while True:
         begun = time.monotonic() - start
-        if (status := ask()) == 401:
+        if (status := ask()) == wanted:
             return begun
         assert begun < limit or (status == 503 and begun < limit + busy), f"{status} after {begun:.2f} s"
         time.sleep(0.01)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.system.running import PASSWORD, Platform, out_within, platform, wait_for
+from tests.system.running import PASSWORD, Platform, known_within, platform, wait_for
 
 
 @pytest.fixture(scope="module", params=[("--port", "0"), ("--port", "0", "--split")], ids=["one process", "split"])
@@ -15,7 +15,7 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield one
 
 
-def test_a_person_signs_up_works_and_is_out_within_a_second_of_leaving(
+def test_a_person_signs_up_works_and_is_known_within_a_second_of_leaving(
     running: Platform, measured: Callable[[str, object], None]
 ) -> None:
     email = "ada@example.com"
@@ -74,7 +74,7 @@ def test_a_person_signs_up_works_and_is_out_within_a_second_of_leaving(
     gone = running.call("DELETE", f"/v1/sessions/{ada.tokens['session_id']}", token=ada.token)
     assert (gone.status, gone.body) == (204, b"")
 
-    seconds = out_within(1.0, lambda: running.call("GET", path, token=ada.token).status)
+    seconds = known_within(1.0, lambda: running.call("GET", path, token=ada.token).status)
     measured("seconds until a revoked token was refused", round(seconds, 3))
     assert running.call("POST", "/v1/sessions:refresh", {"refresh_token": ada.tokens["refresh_token"]}).status == 401
 

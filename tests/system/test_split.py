@@ -20,7 +20,7 @@ import pytest
 
 from acme.testing import Server
 from tests.redis_server import RedisServer
-from tests.system.running import ACME, Person, Platform, call, check_problem, out_within, platform, wait_for
+from tests.system.running import ACME, Person, Platform, call, check_problem, known_within, platform, wait_for
 from tests.system.test_crash import WRITERS, Ledger, Writer, all_projects
 
 KILLS = 6
@@ -301,7 +301,7 @@ def test_two_gateways_and_two_workers_are_one_platform(tmp_path: Path, redis: Re
         ended = call(first, "DELETE", f"/v1/sessions/{person.tokens['session_id']}", token=person.token)
         assert ended.status == 204
         for api in (first, second):
-            out_within(2.0, partial(refused, api, person))
+            known_within(2.0, partial(refused, api, person))
         assert one.stop() == 0
 
 
