@@ -109,10 +109,11 @@ def block(seconds: float) -> None:
 async def blocked(metrics: Metrics, serving: Callable[[FrameType], Serving | None]) -> list[Any]:
     """What is logged when this test blocks the loop."""
     with capture_logs() as lines:
-        watch = LoopWatch(metrics, serving, limit=0.05, beat=0.01)
+        # A limit that a machine with much else to do does not reach by itself: what it adds would be told as another one.
+        watch = LoopWatch(metrics, serving, limit=0.3, beat=0.05)
         watch.start()
         try:
-            block(0.3)
+            block(0.8)
             async with asyncio.timeout(5):
                 while not [line for line in lines if line["event"] == "event loop goes on"]:  # noqa: ASYNC110 - a thread
                     await asyncio.sleep(0.005)
@@ -127,12 +128,12 @@ async def test_a_blocked_loop_is_counted_and_the_culprit_named() -> None:
     assert metrics.counter("acme_event_loop_stalls_total", "").bind("", "").value == 1
     assert (first["event"], first["plugin"], first["method"]) == ("event loop blocked", "", "")
     assert (first["file"], first["line"]) == (__file__, block.__code__.co_firstlineno + 1)
-    assert first["seconds"] >= 0.05
+    assert first["seconds"] >= 0.3
     assert "await blocked(metrics" in first["stack"]
     task = asyncio.current_task()
     assert task is not None
     assert first["task"] == task.get_name()
-    assert last["seconds"] >= 0.3
+    assert last["seconds"] >= 0.8
 
 
 async def test_a_blocked_loop_is_put_down_to_the_call_that_is_served() -> None:
