@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -38,7 +37,6 @@ from acme.telemetry import Metrics
 from tests import blobs
 from tests.services import ANN
 from tests.unit.acme.dispatch.town import QUICK, Believing, asking, soon, until
-from tests.waiting import BUSY
 
 NARROW = Principal(Kind.USER, "usr_bob", scopes=frozenset({"blobs.write"}))
 
@@ -276,12 +274,10 @@ async def test_the_deadline_holds_for_the_whole_stream(rig: Rig) -> None:
         await asyncio.sleep(0.06)  # each reply takes its time, and all of them too much
 
     rig.service.hook = slowly
-    started = time.monotonic()
     got: list[int] = []
     with pytest.raises(DeadlineExceeded):
         await read(rig.client.count(rig.m.CountRequest(count=1000), timeout=0.6), got)
     assert 1 <= len(got) < 15
-    assert time.monotonic() - started < 0.6 + BUSY
     await until(lambda: rig.service.ended)
 
 
