@@ -15,7 +15,7 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield one
 
 
-def test_a_person_signs_up_works_and_is_known_within_a_second_of_leaving(
+def test_a_person_signs_up_works_and_is_out_within_a_second_of_leaving(
     running: Platform, measured: Callable[[str, object], None]
 ) -> None:
     email = "ada@example.com"
