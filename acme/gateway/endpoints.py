@@ -10,7 +10,7 @@ import msgspec
 
 from acme.gateway import docs_page
 from acme.gateway.server import JSON
-from acme.telemetry import Metrics
+from acme.telemetry import Histogram, Metrics
 from acme.tokens import Verifier
 
 Answer = tuple[int, str, bytes]
@@ -24,11 +24,13 @@ there, answers 503 wherever the request goes. Any other state, such as "starting
 class Fixed:
     """An endpoint of the gateway itself, beside the routes of contracts in the same trie. Public; takes no input."""
 
-    __slots__ = ("answer", "lines")
+    __slots__ = ("answer", "lines", "series")
 
     def __init__(self, answer: Callable[[], Answer], lines: bytes = b"") -> None:
         """`lines` are headers beyond the constant ones."""
         self.answer, self.lines = answer, lines
+        self.series: dict[int, Histogram] = {}
+        """Durations by status; the gateway fills it."""
 
 
 def alive(version: str) -> Callable[[], Answer]:
