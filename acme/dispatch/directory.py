@@ -130,8 +130,11 @@ class Directory:
         and says in it who is calling.
 
         Raises:
+            ValueError: the method streams.
             RuntimeError: for anybody but the gateway.
         """
+        if streams(method):
+            raise ValueError(f"{method.path[1:]} streams: it is called through a client")
         if self._service != GATEWAY:
             raise RuntimeError(f"{self._service} lets nobody in: it has clients")
         found = self._board.entries.get(method.path)

@@ -31,7 +31,7 @@ from acme.gateway.auth import authenticate, bearer
 from acme.gateway.binding import Bound, Lazy, unfit
 from acme.gateway.cors import Cors
 from acme.gateway.deadlines import Deadlines
-from acme.gateway.endpoints import Fixed, Readiness, endpoints
+from acme.gateway.endpoints import Answered, Fixed, Readiness, endpoints
 from acme.gateway.exchange import Exchange
 from acme.gateway.headers import (
     TRACEPARENT,
@@ -68,8 +68,6 @@ from acme.tokens import Verifier
 log: Final = logger(__name__)
 
 _Target = Fixed | Lazy
-Answered = tuple[int, str, bytes, bytes]
-"""Status, content type, body, header lines."""
 _IF_NONE_MATCH: Final = istr("If-None-Match")
 
 
@@ -124,7 +122,7 @@ class Gateway:
         self._cors = Cors(settings.cors, self._services) if settings.cors.origins else None
         self._accounts = Accounts(metrics, self._access)
         metrics.gauge(
-            "http_server_active_requests", "HTTP requests in flight.", (), lambda: {(): float(len(self._active))}
+            "http_server_active_requests", "HTTP requests in flight.", (), lambda: {(): float(self.in_flight)}
         )
         self._add_routes(metrics)
 
@@ -144,7 +142,7 @@ class Gateway:
             log.warning("a route is not served", method=method.path, route=f"{route.verb} {route.template}", why=why)
             return
         gate = self._limits.gate(method.rate_class)
-        entry = self._directory.entry(method)
+        entry = None if method.client_streaming or method.server_streaming else self._directory.entry(method)
         target = Lazy(lambda: Bound(method, route, names, client, entry, self._json, self._wire), gate)
         names = self._routes.add(route.verb, route.template, target)
 
@@ -202,7 +200,7 @@ class Gateway:
                 if not bound.uploads:
                     body = await read_body(exchange, settings)
             asked = bound.request(values, query, headers, body)
-            call = Call(
+            call = Call(  # by position: a keyword more would cost 0.09 µs
                 bound.name,
                 exchange.principal,
                 exchange.request_id,
@@ -214,18 +212,18 @@ class Gateway:
                 permission,
                 False,
                 verifier.seen,
-                credentials=token,
+                {},
+                token,
             )
-            if bound.streams:
+            if bound.entry is None:
                 reply = await self._stream(exchange, bound, call, asked)
-            elif (has_body or exchange.alarm is not None) and exchange.due <= time.monotonic():
-                raise DeadlineExceeded("There was no time left for the call.")
             else:
+                if (has_body or exchange.alarm is not None) and exchange.due <= time.monotonic():
+                    raise DeadlineExceeded("There was no time left for the call.")
                 reply = await bound.entry.send(call, asked)
         except Refused:
-            if (
-                bound.changes_access
-            ):  # a refusal may have ended something: a refresh token that came back ends its session
+            # A refusal may have ended something: a refresh token that came back ends its session.
+            if bound.changes_access:
                 await verifier.catch_up()
             raise
         except asyncio.CancelledError:
@@ -284,6 +282,10 @@ class Gateway:
 
     def _find(self, exchange: Exchange, target: str) -> tuple[Leaf[_Target], Sequence[str], str]:
         """The matched path, its variables and the query, all raw."""
+        literal = self._routes.literal.get(target)
+        if literal is not None:
+            exchange.path = target
+            return literal, (), ""
         path, _, query = target.partition("?")
         exchange.path = path
         if path[:1] != "/":  # absolute-form: RFC 9112, section 3.2.2
@@ -318,7 +320,7 @@ class Gateway:
 
     def _ended(self, exchange: Exchange) -> None:
         self._active.discard(exchange)
-        if not self._active:
+        if self.readiness.draining and not self._active:
             self._quiet.set()
 
     def _answer(self, exchange: Exchange, status: int, content_type: str, body: bytes, lines: bytes) -> Reply:

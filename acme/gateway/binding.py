@@ -61,11 +61,11 @@ class Bound:
         route: Route,
         variables: Sequence[str],
         client: Any,
-        entry: Entry,
+        entry: Entry | None,
         json: Json,
         wire: Wire,
     ) -> None:
-        """Streams go through `client`, all others in at `entry`."""
+        """Streams go through `client`, all others in at `entry`: only they have one."""
         self.method, self._client, self.entry = method, client, entry
         self.name = method.path[1:]
         self.permission, self.step_up = method.permission, method.step_up

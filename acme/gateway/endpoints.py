@@ -15,6 +15,8 @@ from acme.tokens import Verifier
 
 Answer = tuple[int, str, bytes]
 """Status, content type, body."""
+Answered = tuple[int, str, bytes, bytes]
+"""The same, and header lines."""
 
 WELL_ENOUGH: Final = frozenset({"ok", "quarantined", "unreachable", "contract differs", "not served"})
 """Health of a plugin that takes nobody else out of service: one that failed to load, or is elsewhere and cannot be called

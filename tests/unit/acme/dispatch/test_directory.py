@@ -111,6 +111,12 @@ async def test_what_lies_around_calls_lies_around_those_that_are_let_in(director
         await entry.send(CALL.get(), GET)
 
 
+def test_a_stream_does_not_come_in_by_an_entry(directory: Directory) -> None:
+    streaming = replace(SERVICE.methods[0], server_streaming=True)
+    with pytest.raises(ValueError, match="streams"):
+        directory.named("gateway").entry(streaming)
+
+
 def test_nobody_but_the_gateway_says_who_is_calling(directory: Directory) -> None:
     with pytest.raises(RuntimeError, match="users"):
         directory.named("users").entry(SERVICE.methods[0])
