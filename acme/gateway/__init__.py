@@ -5,7 +5,7 @@ catch-all (`problems.py`) makes the answer of it. There are no middlewares and n
 bodies, permissions and documentation are projections of the contracts, compiled once a route into a `Bound`.
 
 - `app.py`: the pipeline, and the gateway's start, drain and end.
-- `server.py`: aiohttp's low-level server with requests of our own, the reading of bodies, and replies that leave in one write.
+- `server.py`: aiohttp's low-level server with our own requests, the reading of bodies, and replies that leave in one write.
 - `routing.py`: google.api.http templates → trie. Matches the raw path, so that no escape changes a route.
 - `binding.py`: path, query, headers and body → request message; reply message → body and headers.
 - `exchange.py`: one request on its way.
@@ -26,6 +26,6 @@ bodies, permissions and documentation are projections of the contracts, compiled
 The gateway imports no dispatch: it makes the `Call` of a request and sends it in at an `Entry` that the Directory gives it
 (streams go through clients), and cannot tell where a service runs.
 
-What a request costs beside a bare aiohttp server is a floor of `make bench`, and is mostly our own bytecodes: a Python call
-is 0.05 µs, a reading of a clock 0.04, an object with an `__init__` 0.1 and more.
+What a request costs beside a bare aiohttp server is a floor of `make bench`. Nearly all of it is bytecodes of ours, of which
+there are about 1500 a request (aiohttp has 500), readings of clocks (0.04 µs each) and objects with an `__init__`.
 """
