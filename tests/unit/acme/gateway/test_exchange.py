@@ -53,13 +53,13 @@ def test_it_is_the_request_that_a_connection_hands_over() -> None:
     assert type(made.headers) is type(plain.headers)
 
 
-def test_it_begins_with_the_id_that_the_client_has_given_it() -> None:
+async def test_it_begins_with_the_id_that_the_client_has_given_it() -> None:
     made = exchange(X_Request_Id="r-1")
     made.begin(RequestIds(), NOWHERE)
     assert made.request_id == "r-1"
 
 
-def test_the_address_is_the_client_s_behind_a_proxy_of_ours() -> None:
+async def test_the_address_is_the_client_s_behind_a_proxy_of_ours() -> None:
     proxies = Addresses(["10.0.0.0/8"])
     near, far = (exchange(peer=peer, X_Forwarded_For="2001:db8::1") for peer in ("10.0.0.1", "203.0.113.9"))
     for made in (near, far):
