@@ -6,13 +6,15 @@ through `Resources` and never learn which driver is behind them.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Any, Final, Literal, Protocol, TypeVar
 
+from acme.context import Call
+from acme.contract import Method
 from acme.gcra import Limit
 
 T = TypeVar("T")
@@ -226,8 +228,10 @@ class Broadcast(Protocol):
 class Meter(Protocol):
     """Buckets of one limit, one a key."""
 
-    def take(self, key: str) -> int:
+    def take(self, key: str, now: float | None = None, /) -> int:
         """Takes a unit from the key's bucket, if one is left. Waits for nothing.
+
+        `now` is the platform's time, of whoever has just read its clock; a driver with a clock of its own has no use for it.
 
         Returns what is spare: `limit.left` and `limit.more` read it, and below zero means no (`acme.gcra`).
         """
@@ -265,3 +269,20 @@ class Directory(Protocol):
     """Contract → client. The client is a stable proxy: placements can be swapped under it."""
 
     def client(self, stub: type[T]) -> T: ...
+
+
+class Entry(Protocol):
+    """Where calls of one method come in, from outside of all services."""
+
+    @property
+    def send(self) -> Callable[[Call, Any], Awaitable[Any]]:
+        """(the callee's call, request) → reply. Looked up for each call: the service may have moved."""
+        ...
+
+
+class Front(Directory, Protocol):
+    """The directory of a gateway, which makes the `Call` of a request itself."""
+
+    def entry(self, method: Method) -> Entry:
+        """Of a method that does not stream."""
+        ...

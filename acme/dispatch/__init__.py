@@ -7,6 +7,7 @@
 Every placement is one pipeline in two halves, and a placement is only what lies between them:
 
     the caller's half, calls.py      refuse inside a unit of work · derive the callee's Call · deadline, timer if tighter
+             at the edge            the gateway makes the Call itself, and sends it in at an Entry (directory.py)
     between, local.py                a compiled copy, with the wire's rules
              loopback.py             bytes of the wire and of the status, in memory: what tests run in by default
              remote.py ⇢ server.py   another process, over gRPC

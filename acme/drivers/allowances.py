@@ -237,7 +237,7 @@ class LeasedMeter:
         self._slice = 1
         self.divide()
 
-    def take(self, key: str) -> int:
+    def take(self, key: str, _now: float | None = None, /) -> int:
         limiter, limit = self._limiter, self.limit
         if not limiter.together:
             return self._alone.take(key)

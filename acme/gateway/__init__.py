@@ -5,7 +5,7 @@ catch-all (`problems.py`) makes the answer of it. There are no middlewares and n
 bodies, permissions and documentation are projections of the contracts, compiled once a route into a `Bound`.
 
 - `app.py`: the pipeline, and the gateway's start, drain and end.
-- `server.py`: aiohttp's low-level server, the reading of bodies, and replies that leave in one write.
+- `server.py`: aiohttp's low-level server with our own requests, the reading of bodies, and replies that leave in one write.
 - `routing.py`: google.api.http templates → trie. Matches the raw path, so that no escape changes a route.
 - `binding.py`: path, query, headers and body → request message; reply message → body and headers.
 - `exchange.py`: one request on its way.
@@ -20,8 +20,12 @@ bodies, permissions and documentation are projections of the contracts, compiled
 - `transfers.py`: bodies in pieces, up and down.
 - `headers.py`, `deadlines.py`: what every request may say, and until when it is worth an answer.
 - `monitor.py`: the same health and metrics on a port for operators, in every process.
-- `access.py`: the access log.
+- `accounts.py`, `access.py`: what is kept of a request that has ended: its duration, and a line of the access log.
 - `settings.py`: `[gateway]`.
 
-The gateway imports no dispatch: it calls clients that a Directory gives it, and cannot tell where a service runs.
+The gateway imports no dispatch: it makes the `Call` of a request and sends it in at an `Entry` that the Directory gives it
+(streams go through clients), and cannot tell where a service runs.
+
+What a request costs beside a bare aiohttp server is a floor of `make bench`. Nearly all of it is bytecodes of ours, of which
+there are about 1500 a request (aiohttp has 500), readings of clocks (0.04 µs each) and objects with an `__init__`.
 """

@@ -52,6 +52,7 @@ class AccessLog:
 
     def add(
         self,
+        now: float,
         method: str,
         route: str,
         path: str,
@@ -63,16 +64,16 @@ class AccessLog:
         address: str,
         broken: str = "",
     ) -> None:
-        """A request that has ended just now and took `seconds`."""
+        """A request that ended at `now`, in seconds since the Unix epoch, and took `seconds`."""
         if self._stream is None:
             return
-        millis = int(time.time() * 1000)
+        millis = int(now * 1000)
         if millis != self._millis:
             self._millis, self._stamp = millis, _stamp(millis)
         if not path.isascii() or len(path) > _LONGEST:
             path = path[:_LONGEST].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         lines = self._lines
-        took = round(seconds * 1000, 3)
+        took = int(seconds * 1e6) / 1000  # whole microseconds; round(…, 3) takes 0.2 µs more
         line = Line(self._stamp, method, route, path, status, took, size, request_id, principal, address, broken)
         lines.append(line)
         if len(lines) == 1:

@@ -12,9 +12,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
-from multidict import istr
-
-from acme.gateway.server import Headers
+from multidict import CIMultiDictProxy, istr
 
 _FORWARDED_FOR: Final = istr("X-Forwarded-For")
 _KNOWN: Final = 10_000
@@ -36,7 +34,7 @@ class Addresses:
         self.believes = bool(networks)
         """Whether anybody is believed: otherwise every client is the peer of its connection."""
 
-    def of(self, peer: str, headers: Headers) -> str:
+    def of(self, peer: str, headers: CIMultiDictProxy[str]) -> str:
         """The client's IP address, as far as it is known for sure; "" when the connection has none."""
         read = self._read
         # aiohttp gives what it could not read as a request no headers at all, in a plain dict.

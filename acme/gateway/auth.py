@@ -30,17 +30,12 @@ def bearer(headers: Headers) -> str:
     if given is not None:
         if len(given) > 1:
             raise Rejected(400, "malformed_request", "Send one Authorization header.")
-        if given[0][:7] == "Bearer " or given[0][:7].lower() == "bearer ":
-            token = given[0][7:].strip(" ")
+        value = given[0]
+        if value.startswith("Bearer ") or value[:7].lower() == "bearer ":
+            token = value[7:].strip(" ")
             if token:
                 return token
     raise Unauthenticated("Send an access token: Authorization: Bearer …", reason="token_missing")
-
-
-def known(token: str, verifier: Verifier, permission: str) -> Principal | None:
-    """What `authenticate` would return, when that is already known: the token was verified before, and nothing is wrong."""
-    principal = verifier.cached(token) if verifier.fresh else None
-    return principal if principal is not None and principal.covers(permission) else None
 
 
 async def authenticate(token: str, verifier: Verifier, permission: str) -> Principal:

@@ -26,6 +26,8 @@ from acme.errors import Fault, Invalid, Malformed, Refused, Stale, Unconditional
 from acme.gateway.limits import Gate
 from acme.gateway.routing import query, segment
 from acme.gateway.server import Headers, header_lines
+from acme.ports import Entry
+from acme.telemetry import Histogram
 
 _ETAG: Final = re.compile(r'"(0|[1-9][0-9]{0,18})"')
 _IF_NONE_MATCH: Final = istr("If-None-Match")
@@ -59,10 +61,13 @@ class Bound:
         route: Route,
         variables: Sequence[str],
         client: Any,
+        entry: Entry | None,
         json: Json,
         wire: Wire,
     ) -> None:
-        self.method, self._client = method, client
+        """Streams go through `client`, all others in at `entry`: only they have one."""
+        self.method, self._client, self.entry = method, client, entry
+        self.name = method.path[1:]
         self.permission, self.step_up = method.permission, method.step_up
         self.changes_access = method.changes_access
         self.status = method.success_status
@@ -72,9 +77,10 @@ class Bound:
         self.raw = self._raw_in is not None
         """Whether the body is bytes as they are."""
         self._raw_out = given(method)
-        streams = self.uploads or self.downloads
+        self.streams = streams = self.uploads or self.downloads
         self.keyed = route.verb != "GET" and not streams
         """Whether an Idempotency-Key means anything."""
+        self.reads = route.verb == "GET"
         self.unkeyed = route.verb != "GET" and streams
         """Whether an Idempotency-Key promises what cannot be kept: no stream is kept to be repeated."""
         self.wire = wire.encoder(method.request)
@@ -110,6 +116,8 @@ class Bound:
             for f in method.reply.fields
             if f.header and not (self.raw_out and f.header.lower() in _OF_THE_BODY)
         )
+        self.headed = bool(self._sent) or self.raw_out
+        """Whether replies have header lines."""
         self._version = next((attr for _, attr, version in self._sent if version), "")
         self.tagged = is_tagged(method, route)
         """Whether answers have an ETag that If-None-Match is compared with."""
@@ -126,7 +134,7 @@ class Bound:
         )
 
     def call(self, message: Any) -> Awaitable[Any]:
-        """Calls the service. The method is taken from the client each time: its service may have moved since."""
+        """Calls a method that takes a stream. It is taken from the client each time: its service may have moved since."""
         called: Awaitable[Any] = getattr(self._client, self.method.attr)(message)
         return called
 
@@ -169,7 +177,7 @@ class Bound:
 
     def reply(self, message: Any) -> tuple[bytes, bytes]:
         """Body and header lines of a reply."""
-        return (b"" if self.status == 204 else self._encode(message)), self.lines(message)
+        return (b"" if self.status == 204 else self._encode(message)), self.lines(message) if self.headed else b""
 
     def unchanged(self, message: Any, headers: Headers) -> bool:
         """Whether the client has this version already: If-None-Match (RFC 9110, section 13.1.2)."""
@@ -284,11 +292,13 @@ def unfit(method: Method, route: Route) -> str:
 class Lazy:
     """A route that is compiled at its first request, so that start-up does not pay for routes nobody uses."""
 
-    __slots__ = ("_bind", "bound", "gate")
+    __slots__ = ("_bind", "bound", "gate", "series")
 
     def __init__(self, bind: Callable[[], Bound], gate: Gate) -> None:
         self._bind, self.gate = bind, gate
         self.bound: Bound | None = None
+        self.series: dict[int, Histogram] = {}
+        """Durations by status; the gateway fills it."""
 
     def bind(self) -> Bound:
         self.bound = self._bind()

@@ -71,7 +71,8 @@ class Cors:
         return lines
 
     def _of(self, headers: Headers) -> bytes | None:
-        origins = headers.getall(_ORIGIN, ())
+        # aiohttp gives what it could not read as a request no headers at all, in a plain dict.
+        origins = headers.getall(_ORIGIN, ()) if headers else ()
         if len(origins) != 1:
             return None
         return self._allowed.get("*" if self._any else origins[0])

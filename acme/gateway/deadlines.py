@@ -1,28 +1,42 @@
-"""The one timer of a request: when its time is up, its task is cancelled.
+"""The time limit of a request: when its time is up, its task is cancelled.
 
-Nearly every request ends long before that, so arming has to cost nothing: requests with seconds to go wait in one set that
-is looked through ten times a second, and are cancelled up to a tenth of a second late. A timer of the event loop of their
-own, at 2 µs, is for those in a hurry. `Call.deadline`, which services see, is exact in any case.
+Nearly every request ends long before that, so arming has to cost nothing: a request says when it is `due`, and all that
+are being served are looked through ten times a second; so they are cancelled up to a tenth of a second late. A timer of the
+event loop of their own, at 2 µs, is for those in a hurry. `Call.deadline`, which services see, is exact in any case.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 EXACT: Final = 2.0
 """Seconds below which a request gets a timer of its own."""
 TICK: Final = 0.1
+NEVER: Final = math.inf
+
+
+class Timed(Protocol):
+    """What is being served."""
+
+    due: float
+    """`time.monotonic()` at which its time is up; `NEVER` before that is known and once it is done."""
+    alarm: Alarm | None
+    """`None` until time is up, or a timer of its own is set."""
+
+    @property
+    def task(self) -> asyncio.Task[Any]: ...
 
 
 class Alarm:
-    """Set for the current task. `stop` it, whatever happens."""
+    """Of a task: `stop` it, whatever happens."""
 
-    __slots__ = ("_deadlines", "_handle", "_task", "due", "rang")
+    __slots__ = ("_handle", "_task", "rang")
 
-    def __init__(self, deadlines: Deadlines, task: asyncio.Task[Any], due: float) -> None:
-        self._deadlines, self._task, self.due = deadlines, task, due
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        self._task = task
         self._handle: asyncio.TimerHandle | None = None
         self.rang = False
 
@@ -38,42 +52,45 @@ class Alarm:
 
     def stop(self) -> None:
         """Nothing is cancelled from now on."""
-        if self._handle is None:
-            self._deadlines.waiting.discard(self)
-        else:
+        if self._handle is not None:
             self._handle.cancel()
         if self.rang:
             self._task.uncancel()  # the call ended in another way, in that very moment
 
-    def exactly(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+    def exactly(self, seconds: float) -> None:
         """Rings by a timer of its own."""
-        self._handle = loop.call_later(seconds, self.ring)
+        self._handle = self._task.get_loop().call_later(seconds, self.ring)
 
 
 class Deadlines:
-    """The alarms of one gateway."""
+    """All that is being served: `active`, into which and out of which whoever serves puts it."""
 
     def __init__(self) -> None:
-        self.waiting: set[Alarm] = set()
-        self._sweeping = False
+        self.active: set[Timed] = set()
+        self.sweeping = False
+        """Whether `active` is being looked through; otherwise `sweep` has to be called when something is added."""
 
-    def start(self, task: asyncio.Task[Any], seconds: float) -> Alarm:
-        """Cancels `task` after so many seconds, unless the alarm is stopped before."""
-        alarm = Alarm(self, task, time.monotonic() + seconds)
+    def limit(self, one: Timed, started: float, seconds: float) -> None:
+        """Cancels its task so many seconds after `started`, unless it is done with before: `over`."""
+        one.due = started + seconds
         if seconds < EXACT:
-            alarm.exactly(task.get_loop(), seconds)
-        else:
-            self.waiting.add(alarm)
-            if not self._sweeping:
-                self._sweeping = True
-                task.get_loop().call_later(TICK, self._sweep, task.get_loop())
-        return alarm
+            one.alarm = alarm = Alarm(one.task)
+            alarm.exactly(one.due - time.monotonic())
 
-    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+    @staticmethod
+    def over(one: Timed) -> None:
+        """It ended."""
+        one.due = NEVER
+        if one.alarm is not None:
+            one.alarm.stop()
+
+    def sweep(self) -> None:
+        """Cancels what is late, and looks again as long as anything is being served."""
         now = time.monotonic()
-        for alarm in [alarm for alarm in self.waiting if alarm.due <= now]:
-            self.waiting.discard(alarm)
-            alarm.ring()
-        self._sweeping = bool(self.waiting)
-        if self._sweeping:
-            loop.call_later(TICK, self._sweep, loop)
+        for one in [one for one in self.active if one.due <= now]:
+            if one.alarm is None:
+                one.alarm = Alarm(one.task)
+                one.alarm.ring()
+        self.sweeping = bool(self.active)
+        if self.sweeping:
+            asyncio.get_running_loop().call_later(TICK, self.sweep)

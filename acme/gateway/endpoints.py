@@ -10,11 +10,13 @@ import msgspec
 
 from acme.gateway import docs_page
 from acme.gateway.server import JSON
-from acme.telemetry import Metrics
+from acme.telemetry import Histogram, Metrics
 from acme.tokens import Verifier
 
 Answer = tuple[int, str, bytes]
 """Status, content type, body."""
+Answered = tuple[int, str, bytes, bytes]
+"""The same, and header lines."""
 
 WELL_ENOUGH: Final = frozenset({"ok", "quarantined", "unreachable", "contract differs", "not served"})
 """Health of a plugin that takes nobody else out of service: one that failed to load, or is elsewhere and cannot be called
@@ -24,11 +26,13 @@ there, answers 503 wherever the request goes. Any other state, such as "starting
 class Fixed:
     """An endpoint of the gateway itself, beside the routes of contracts in the same trie. Public; takes no input."""
 
-    __slots__ = ("answer", "lines")
+    __slots__ = ("answer", "lines", "series")
 
     def __init__(self, answer: Callable[[], Answer], lines: bytes = b"") -> None:
         """`lines` are headers beyond the constant ones."""
         self.answer, self.lines = answer, lines
+        self.series: dict[int, Histogram] = {}
+        """Durations by status; the gateway fills it."""
 
 
 def alive(version: str) -> Callable[[], Answer]:

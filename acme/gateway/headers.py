@@ -21,9 +21,9 @@ from acme.gateway.settings import GatewaySettings
 # A lookup by `istr` takes a third of one by `str`, and there are eight a request.
 _HOST_NAME: Final = istr("Host")
 _X_REQUEST_ID: Final = istr("X-Request-Id")
-_X_REQUEST_TIMEOUT: Final = istr("X-Request-Timeout")
+X_REQUEST_TIMEOUT: Final = istr("X-Request-Timeout")
 _IDEMPOTENCY_KEY: Final = istr("Idempotency-Key")
-_TRACEPARENT: Final = istr("traceparent")
+TRACEPARENT: Final = istr("traceparent")
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
@@ -31,20 +31,23 @@ _TIMEOUT: Final = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?")
 _KEY: Final = re.compile(r"[!-~]{1,255}")
 _TRACE: Final = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _HOSTS_KNOWN: Final = 1000
+_DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 class RequestIds:
-    """The client's X-Request-Id where it is 1 to 64 plain characters; else one of our own, unique in the fleet."""
+    """The client's X-Request-Id where it is 1 to 64 plain characters; else one of our own, unique in the fleet: a random
+    prefix and eight digits that count, which last for a year of 30,000 requests a second."""
 
     def __init__(self) -> None:
-        self._prefix = os.urandom(5).hex()
-        self._numbers = itertools.count(1)
+        # Made by C alone: half of the time of an f-string, 0.05 µs less a request.
+        pairs = tuple(map("".join, itertools.product(_DIGITS, repeat=2)))
+        self._next = map("".join, itertools.product((f"{os.urandom(5).hex()}-",), pairs, pairs, pairs, pairs)).__next__
 
     def of(self, headers: Headers) -> str:
         given = headers.get(_X_REQUEST_ID)
         if given is not None and _REQUEST_ID.fullmatch(given):
             return given
-        return f"{self._prefix}-{next(self._numbers):x}"
+        return self._next()
 
 
 def check_version(version: HttpVersion) -> None:
@@ -77,7 +80,7 @@ def timeout(headers: Headers, settings: GatewaySettings, *, transfer: bool = Fal
     Raises:
         Malformed: not a positive decimal number.
     """
-    given = headers.get(_X_REQUEST_TIMEOUT)
+    given = headers.get(X_REQUEST_TIMEOUT)
     if given is None:
         return settings.transfer_timeout if transfer else settings.timeout
     if _TIMEOUT.fullmatch(given) is None or float(given) <= 0:
@@ -126,5 +129,5 @@ def idempotency(headers: Headers, bound: Bound, message: object) -> IdempotencyK
 
 def trace(headers: Headers) -> str:
     """A well-formed W3C traceparent, else ""."""
-    given = headers.get(_TRACEPARENT)
+    given = headers.get(TRACEPARENT)
     return given if given is not None and _TRACE.fullmatch(given) else ""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -15,7 +16,14 @@ from acme.telemetry import logger
 
 log: Final = logger(__name__)
 
-T = TypeVar("T")
+
+class Asked(Protocol):
+    """Whoever asks can be told apart."""
+
+    request_id: str
+
+
+T = TypeVar("T", bound=Asked)
 
 STATUS: Final[Mapping[Code, int]] = {
     Code.MALFORMED: 400,
@@ -99,13 +107,19 @@ def _challenge(refusal: Refused, permission: str) -> str:
     return ", ".join(parts)
 
 
-async def caught(step: Callable[[T], Awaitable[Any]], exchange: T, request_id: str) -> Any:
-    """What `step` returns, or the `Refused` it ends in. Whatever else goes wrong is logged here, and says nothing to
-    the client but the request id. Cancellation passes."""
+async def settled(
+    step: Callable[[T], Awaitable[Any]], exchange: T, settle: Callable[[T, Any], Any], cancelled: Callable[[T], None]
+) -> Any:
+    """What `settle` makes of what `step` returns, or of the `Refused` it ends in. Whatever else goes wrong is logged here,
+    and says nothing to the client but the request id. Cancellation passes, once `cancelled` has accounted for it."""
     try:
-        return await step(exchange)
+        outcome = await step(exchange)
     except Refused as refusal:
-        return refusal
+        outcome = refusal
+    except asyncio.CancelledError:
+        cancelled(exchange)
+        raise
     except Exception as error:
-        log.error("request failed", request_id=request_id, error=type(error).__name__, exc_info=error)
-        return Refused("Something went wrong on our side. Tell support the request_id.", reason="internal")
+        log.error("request failed", request_id=exchange.request_id, error=type(error).__name__, exc_info=error)
+        outcome = Refused("Something went wrong on our side. Tell support the request_id.", reason="internal")
+    return settle(exchange, outcome)

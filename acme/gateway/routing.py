@@ -52,7 +52,8 @@ class Routes(Generic[T]):
 
     def __init__(self) -> None:
         # Nearly all paths are literal, or literal up to a last variable: those take a lookup or two. The trie has all.
-        self._static: dict[str, Leaf[T]] = {}
+        self.literal: dict[str, Leaf[T]] = {}
+        """Leaves of templates without variables: the template is the path."""
         self._last: dict[str, dict[str, Leaf[T]]] = {}
         self._root: _Node[T] = _Node()
 
@@ -78,14 +79,14 @@ class Routes(Generic[T]):
         if leaf.targets.setdefault(verb, target) is not target:
             raise ValueError(f"route {verb} {template} is taken")
         if not names:
-            self._static[template] = leaf
+            self.literal[template] = leaf
         elif len(names) == 1 and path.endswith("}"):
             self._last.setdefault(path.rpartition("/")[0], node.ends)
         return tuple(names)
 
     def find(self, path: str) -> tuple[Leaf[T], Sequence[str]] | None:
         """The leaf of a raw path without its query, and the raw values of its variables; `None` when nothing matches."""
-        leaf = self._static.get(path)
+        leaf = self.literal.get(path)
         if leaf is not None:
             return leaf, ()
         head, slash, last = path.rpartition("/")

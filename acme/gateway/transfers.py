@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final
 
@@ -20,7 +21,7 @@ from aiohttp.web_protocol import RequestPayloadError
 
 from acme.errors import Code, Refused
 from acme.gateway.problems import Rejected
-from acme.gateway.server import Connection, head_of, message_of, too_large, welcome
+from acme.gateway.server import Connection, Request, head_until_id, too_large, welcome
 from acme.gateway.settings import GatewaySettings
 from acme.telemetry import logger
 
@@ -38,7 +39,7 @@ def gone(message: str = "The client has gone.", reason: str = "") -> Refused:
     return Refused(message, code=Code.CANCELLED, reason=reason)
 
 
-async def pieces(request: web.BaseRequest, settings: GatewaySettings) -> AsyncGenerator[bytes, None]:
+async def pieces(request: Request, settings: GatewaySettings) -> AsyncGenerator[bytes, None]:
     """The request body, as it comes.
 
     Raises:
@@ -46,7 +47,7 @@ async def pieces(request: web.BaseRequest, settings: GatewaySettings) -> AsyncGe
         Rejected: nothing came for `body_timeout` (408), or it is not what the headers promised (400).
         Refused: the client has gone.
     """
-    payload, size = request.content, 0
+    payload, size = request.payload, 0
     if not payload.is_eof():
         welcome(request)
     while True:
@@ -72,11 +73,14 @@ async def pieces(request: web.BaseRequest, settings: GatewaySettings) -> AsyncGe
 class Download:
     """An answer in pieces. Stands in for aiohttp's response as `Reply` does, and is sent by `run`, before it is returned."""
 
+    data: Final = b""
+    """Nothing is left to send."""
+
     __slots__ = ("_chunked", "_head", "_length", "_request", "body_length", "keep_alive", "status", "write_timeout")
 
     def __init__(
         self,
-        request: web.BaseRequest,
+        request: Request,
         request_id: str,
         status: int,
         lines: bytes,
@@ -87,14 +91,13 @@ class Download:
         """`length` is how many bytes it will have, when that is known. HTTP/1.0 is told the end by the connection's."""
         self.status, self.write_timeout, self.body_length = status, write_timeout, 0
         self._request = request
-        message = message_of(request)
+        message = request.message
         modern = message.version is HttpVersion11
         empty = status in (204, 304)
         self._length = 0 if empty else length
         self._chunked = self._length is None and modern
-        read = not request.body_exists or request.content.is_eof()
         bounded = modern or self._length is not None
-        self.keep_alive = keep = may_keep and read and bounded and not message.should_close
+        self.keep_alive = keep = may_keep and request.read and bounded and not message.should_close
         if not keep:
             lines += b"Connection: close\r\n"
         elif not modern:
@@ -103,7 +106,7 @@ class Download:
             lines += b"Transfer-Encoding: chunked\r\n"
         elif self._length is not None and not empty:
             lines += b"Content-Length: %d\r\n" % self._length
-        self._head = head_of(status, "", request_id, lines)
+        self._head = b"%b%b\r\n%b\r\n" % (head_until_id(status, "", time.time()), request_id.encode(), lines)
 
     async def run(self, connection: Connection, data: AsyncIterator[bytes]) -> None:
         """Sends it.
@@ -112,7 +115,7 @@ class Download:
             Refused: the client has gone, reads too slowly, or the stream failed; the connection is reset.
         """
         try:
-            if message_of(self._request).method == "HEAD":
+            if self._request.message.method == "HEAD":
                 await self._write(connection, self._head)
                 return
             head = self._head
@@ -152,9 +155,6 @@ class Download:
     def _wrong(self) -> Refused:
         log.error("a stream has not the length it said", said=self._length, sent=self.body_length)
         return Refused("internal error")
-
-    async def send(self, connection: Connection) -> None:
-        """It has been sent."""
 
     async def prepare(self, request: web.BaseRequest) -> None:
         """For aiohttp's own way: it has been sent."""

@@ -90,6 +90,14 @@ class Verifier:
             return principal
         return None
 
+    def known(self, token: str, at: float, now: float) -> Principal | None:
+        """`cached`, as long as revocations are known; for whoever has just read both clocks, of which each reading costs
+        0.04 µs. `at` is `time.monotonic()`, `now` is `self.now()`."""
+        principal = self._kept(token)
+        if principal is not None and principal.expires_at > now and at - self._polled <= FRESH:
+            return principal
+        return None
+
     async def verify(self, token: str) -> Principal:
         """The principal of any token; about 140 µs of computing for a JWT, and a question to the authority where the
         memberships of its subject are not known. Then it is kept.

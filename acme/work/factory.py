@@ -165,7 +165,11 @@ class UnitFactory:
         try:
             reply = await self._settle(scope, perform, key, carrier)
             if key is not None and scope.opened and scope.pending is None:
-                log.error("a MANUAL method wrote without work(last=True): its key protects nothing", method=call.method)
+                log.error(
+                    "a MANUAL method wrote without work(last=True): its key protects nothing",
+                    method=call.method,
+                    request_id=call.request_id,
+                )
             return reply
         except KeyTaken:
             pass

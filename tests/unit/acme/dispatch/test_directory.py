@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from acme import current
+from acme.context import CALL, Call
+from acme.contract import Method
 from acme.contracts.projects.v1 import ArchiveProjectRequest, GetProjectRequest, Project, ProjectsStub
 from acme.contracts.users.v1 import GetMeRequest, UsersStub
 from acme.dispatch import Directory, Host
+from acme.dispatch.serve import Serve
 from acme.dispatch.status import UNREACHABLE
+from acme.dispatch.streams import Streamed
 from acme.errors import Refused, Unavailable
 from tests.services import CONTRACTS, PROJECT, Projects, Stage, calling
 from tests.unit.acme.dispatch.town import Town, asking
@@ -63,6 +68,58 @@ async def test_a_client_follows_its_service_from_place_to_place(directory: Direc
     assert caught.value.reason == UNREACHABLE
     directory.host(Host(SERVICE, projects("two"), "projects"), "loopback")
     assert (await client.get_project(GET)).name == "two for gateway"
+
+
+async def test_the_gateway_lets_calls_in_as_it_says_wherever_their_service_is(directory: Directory) -> None:
+    gateway = directory.named("gateway")
+    method = next(one for one in SERVICE.methods if one.attr == "get_project")
+    entry = gateway.entry(method)
+    call = replace(CALL.get(), method=method.path[1:], service="somebody")
+
+    async def name() -> str:
+        reply: Project = await entry.send(call, GET)
+        return reply.name
+
+    with pytest.raises(Unavailable) as caught:
+        await name()
+    assert caught.value.reason == UNREACHABLE
+    directory.host(Host(SERVICE, projects("one"), "projects"), "local")
+    assert await name() == "one for somebody"
+    directory.withdraw(SERVICE)
+    directory.host(Host(SERVICE, projects("two"), "projects"), "loopback")
+    assert await name() == "two for somebody"
+    assert gateway.entry(method) is entry
+
+
+async def test_what_lies_around_calls_lies_around_those_that_are_let_in(directory: Directory) -> None:
+    directory.host(Host(SERVICE, projects("one"), "projects"))
+    method = next(one for one in SERVICE.methods if one.attr == "get_project")
+    entry = directory.named("gateway").entry(method)
+
+    class Shut:
+        def call(self, method: Method, send: Serve) -> Serve:
+            async def refuse(call: Call, message: Any) -> Any:
+                raise Unavailable("shut")
+
+            return refuse
+
+        def stream(self, method: Method, send: Streamed) -> Streamed:
+            return send
+
+    directory.wrap(Shut())
+    with pytest.raises(Unavailable, match="shut"):
+        await entry.send(CALL.get(), GET)
+
+
+def test_a_stream_does_not_come_in_by_an_entry(directory: Directory) -> None:
+    streaming = replace(SERVICE.methods[0], server_streaming=True)
+    with pytest.raises(ValueError, match="streams"):
+        directory.named("gateway").entry(streaming)
+
+
+def test_nobody_but_the_gateway_says_who_is_calling(directory: Directory) -> None:
+    with pytest.raises(RuntimeError, match="users"):
+        directory.named("users").entry(SERVICE.methods[0])
 
 
 async def test_every_caller_has_one_client_that_calls_in_its_name(directory: Directory) -> None:

@@ -91,3 +91,11 @@ def test_limits_follow_the_platform_s_clock_and_say_that_they_are_kept(clock: Mo
     clock.advance(timedelta(seconds=2))
     assert meter.take("k") >= 0
     assert (limiter.state, sample(metrics, "acme_limiter_up")) == ("ok", 1)
+
+
+def test_whoever_has_read_the_clock_need_not_have_it_read_again(clock: MovableClock) -> None:
+    limit, now = Limit(rate=1, burst=2), clock.time()
+    for gateways in (1, 2):
+        meter = MemoryLimiter(clock, Metrics(), gateways).meter("m", limit)
+        taken = [meter.take("k", now + seconds) >= 0 for seconds in (0, 0, 3, 3)]
+        assert taken == [True, gateways == 1, True, gateways == 1]

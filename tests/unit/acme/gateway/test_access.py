@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,7 +14,7 @@ from acme.gateway.access import AccessLog
 
 
 def add(log: AccessLog, path: str = "/v1/projects") -> None:
-    log.add("GET", "/v1/projects", path, 200, 0.0012345, 42, "r-1", "usr_1", "127.0.0.1")
+    log.add(time.time(), "GET", "/v1/projects", path, 200, 0.0012345, 42, "r-1", "usr_1", "127.0.0.1")
 
 
 async def test_a_line_says_all_that_is_known_of_a_request() -> None:
@@ -40,7 +41,9 @@ async def test_a_line_says_all_that_is_known_of_a_request() -> None:
 async def test_a_line_says_why_an_answer_broke_off() -> None:
     stream = io.StringIO()
     log = AccessLog(stream)
-    log.add("GET", "/v1/blobs/{name}", "/v1/blobs/a", 200, 0.1, 42, "r-1", "usr_1", "127.0.0.1", "slow_client")
+    log.add(
+        time.time(), "GET", "/v1/blobs/{name}", "/v1/blobs/a", 200, 0.1, 42, "r-1", "usr_1", "127.0.0.1", "slow_client"
+    )
     log.flush()
     line = json.loads(stream.getvalue())
     assert (line["status"], line["bytes"], line["broken"]) == (200, 42, "slow_client")

@@ -123,6 +123,10 @@ async def test_any_origin_means_a_star_and_nothing_that_varies() -> None:
             assert "vary" not in answer.headers
 
 
+async def test_what_cannot_be_read_as_a_request_is_answered_where_there_is_cors_too(open_to_app: Rig) -> None:
+    (await open_to_app.raw(b"nonsense\r\n\r\n")).problem(400, "malformed_request")
+
+
 async def test_credentials_are_allowed_where_that_is_set() -> None:
     async with running(cors=CorsSettings(origins=(APP,), credentials=True)) as rig:
         for answer in (await preflight(rig, ONE), await rig.ask("GET", ONE, Origin=APP)):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import pytest
 
-from acme.gateway.deadlines import EXACT, TICK, Alarm, Deadlines
+from acme.gateway.deadlines import EXACT, NEVER, TICK, Alarm, Deadlines
 from tests.waiting import BUSY
 
 
@@ -18,38 +19,74 @@ def mine() -> asyncio.Task[object]:
     return task
 
 
-async def wait_for(alarm: Alarm) -> bool:
-    """Waits until cancelled; whether the alarm says it was the one."""
+@dataclass(eq=False)
+class One:
+    """What is being served, by the task that makes it."""
+
+    due: float = NEVER
+    alarm: Alarm | None = None
+    task: asyncio.Task[object] = field(default_factory=mine)
+
+
+def serve(deadlines: Deadlines, seconds: float) -> One:
+    """What the gateway does at the beginning of a request."""
+    one = One()
+    deadlines.active.add(one)
+    if not deadlines.sweeping:
+        deadlines.sweep()
+    deadlines.limit(one, time.monotonic(), seconds)
+    return one
+
+
+async def wait_for(deadlines: Deadlines, one: One) -> bool:
+    """Waits until cancelled; whether an alarm says it was the one."""
     try:
         await asyncio.Event().wait()
     except asyncio.CancelledError:
-        return alarm.caused()
+        return one.alarm is not None and one.alarm.caused()
     finally:
-        alarm.stop()
+        deadlines.over(one)
+        deadlines.active.discard(one)
     return False
 
 
 async def test_an_exact_alarm_rings_in_time() -> None:
-    started = time.monotonic()
-    assert await wait_for(Deadlines().start(mine(), 0.02))
+    started, deadlines = time.monotonic(), Deadlines()
+    assert await wait_for(deadlines, serve(deadlines, 0.02))
     assert 0.01 < time.monotonic() - started < BUSY
     assert mine().cancelling() == 0
 
 
 async def test_a_swept_alarm_rings_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("acme.gateway.deadlines.EXACT", 0.0)
-    deadlines = Deadlines()
-    started = time.monotonic()
-    assert await wait_for(deadlines.start(mine(), 0.02))
+    deadlines, started = Deadlines(), time.monotonic()
+    assert await wait_for(deadlines, serve(deadlines, 0.02))
     assert time.monotonic() - started < BUSY + TICK
-    assert not deadlines.waiting
 
 
-async def test_a_stopped_alarm_leaves_nothing_behind() -> None:
+async def test_what_is_over_is_cancelled_no_more() -> None:
     deadlines = Deadlines()
-    for seconds in (EXACT / 2, EXACT * 2):
-        deadlines.start(mine(), seconds).stop()
-    assert not deadlines.waiting
+    slow, hurried = serve(deadlines, EXACT), serve(deadlines, EXACT / 2)
+    for one in (slow, hurried):
+        deadlines.over(one)
+        assert one.due == NEVER
+    deadlines.sweep()
+    assert slow.alarm is None
+    assert hurried.alarm is not None
+    assert hurried.alarm._handle is not None
+    assert hurried.alarm._handle.cancelled()
+
+
+async def test_the_sweep_ends_with_the_last_request_and_begins_with_the_next() -> None:
+    deadlines = Deadlines()
+    one = serve(deadlines, 60)
+    assert deadlines.sweeping
+    deadlines.active.discard(one)
+    async with asyncio.timeout(10):
+        while deadlines.sweeping:  # noqa: ASYNC110  the sweep has no event for it
+            await asyncio.sleep(TICK / 10)
+    serve(deadlines, 60)
+    assert deadlines.sweeping
 
 
 @pytest.mark.parametrize("rings", [True, False])
@@ -58,15 +95,16 @@ async def test_somebody_else_s_cancellation_stays_theirs(rings: bool) -> None:
     seen: list[bool] = []
 
     async def victim(started: Callable[[Alarm], None]) -> None:
-        alarm = deadlines.start(mine(), 60)
-        started(alarm)
+        one = serve(deadlines, EXACT / 2)
+        assert one.alarm is not None
+        started(one.alarm)
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            seen.append(alarm.caused())
+            seen.append(one.alarm.caused())
             raise
         finally:
-            alarm.stop()
+            deadlines.over(one)
 
     alarms: list[Alarm] = []
     task = asyncio.get_running_loop().create_task(victim(alarms.append))
@@ -81,7 +119,7 @@ async def test_somebody_else_s_cancellation_stays_theirs(rings: bool) -> None:
 
 
 async def test_an_alarm_that_nobody_asked_is_taken_back() -> None:
-    alarm = Deadlines().start(mine(), 60)
+    alarm = Alarm(mine())
     alarm.ring()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.sleep(0)

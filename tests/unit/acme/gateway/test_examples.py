@@ -18,6 +18,7 @@ from acme.codec.json import Json
 from acme.codec.rules import Checks
 from acme.codec.wire import Wire
 from acme.contract import Contracts, Field, Message, Method, Route, Rules
+from acme.dispatch.directory import Entry
 from acme.errors import Code
 from acme.gateway.binding import Bound, given, taken, unfit
 from acme.gateway.examples import NOTHING, Examples, identifier
@@ -72,7 +73,7 @@ def shown() -> Iterator[tuple[str, dict[str, Any]]]:
 @pytest.mark.parametrize(("method", "route"), SERVED)
 def test_the_example_of_a_request_is_taken_without_a_fault(method: Method, route: Route) -> None:
     names = VARIABLE.findall(route.template)
-    bound = Bound(method, route, names, None, JSON, WIRE)
+    bound = Bound(method, route, names, None, Entry(method), JSON, WIRE)
     said = operation(route)
     path = parameters(route, "path")
     assert path.keys() == set(names)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 import pytest
 
@@ -19,7 +22,7 @@ from acme.errors import (
     Unauthenticated,
     Unavailable,
 )
-from acme.gateway.problems import STATUS, TITLES, Rejected, caught, problem
+from acme.gateway.problems import STATUS, TITLES, Rejected, problem, settled
 
 
 def test_every_code_has_a_status_and_every_status_a_title() -> None:
@@ -86,11 +89,27 @@ def test_what_only_http_has_keeps_its_status_and_headers() -> None:
     assert json.loads(answer.body)["code"] == "unsupported_media_type"
 
 
-async def test_what_is_unexpected_is_an_internal_error_that_says_nothing() -> None:
-    async def step(exchange: str) -> str:
-        raise RuntimeError(f"secret {exchange}")
+@dataclass
+class Asked:
+    """Somebody who asks."""
 
-    refusal = await caught(step, "inside", "r1")
+    request_id: str
+    cancelled: bool = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+async def outcome(step: Callable[[Asked], Awaitable[Any]], asked: Asked) -> Any:
+    """What is settled."""
+    return await settled(step, asked, lambda _, found: found, Asked.cancel)
+
+
+async def test_what_is_unexpected_is_an_internal_error_that_says_nothing() -> None:
+    async def step(asked: Asked) -> str:
+        raise RuntimeError(f"secret {asked}")
+
+    refusal = await outcome(step, Asked("r1"))
     assert isinstance(refusal, Refused)
     answer = problem(refusal, "r1")
     assert answer.status == 500
@@ -98,20 +117,22 @@ async def test_what_is_unexpected_is_an_internal_error_that_says_nothing() -> No
     assert json.loads(answer.body)["code"] == "internal"
 
 
-async def test_a_refusal_is_handed_on_and_a_value_too() -> None:
-    async def refuses(exchange: str) -> str:
-        raise NotFound(exchange)
+async def test_a_refusal_is_settled_and_a_value_too() -> None:
+    async def refuses(asked: Asked) -> str:
+        raise NotFound(asked.request_id)
 
-    async def answers(exchange: str) -> str:
-        return exchange
+    async def answers(asked: Asked) -> str:
+        return asked.request_id
 
-    assert isinstance(await caught(refuses, "x", "r1"), NotFound)
-    assert await caught(answers, "x", "r1") == "x"
+    assert isinstance(await outcome(refuses, Asked("r1")), NotFound)
+    assert await outcome(answers, Asked("r1")) == "r1"
 
 
-async def test_cancellation_passes_through() -> None:
-    async def step(exchange: str) -> str:
+async def test_cancellation_passes_through_once_it_is_accounted_for() -> None:
+    async def step(asked: Asked) -> str:
         raise asyncio.CancelledError
 
+    asked = Asked("r1")
     with pytest.raises(asyncio.CancelledError):
-        await caught(step, "x", "r1")
+        await outcome(step, asked)
+    assert asked.cancelled

@@ -276,10 +276,10 @@ async def test_an_answer_that_nobody_reads_is_cut_off() -> None:
 
 
 async def test_what_aiohttp_fails_at_itself_says_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def broken(self: object, request: object) -> None:
+    async def broken(*_given: object) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(server.Reply, "send", broken)
+    monkeypatch.setattr(server.Connection, "finish_response", broken)
     async with rig.connection() as connection:
         connection.send(GOOD + b"\r\n")
         assert await connection.closed()

@@ -28,6 +28,17 @@ async def test_a_good_token_becomes_a_principal(authority: Authority, verifier: 
     assert principal.expires_at == authority.clock.time() + 600
 
 
+async def test_a_token_is_known_from_its_verification_until_it_expires_or_revocations_are_not_known(
+    authority: Authority, verifier: Verifier
+) -> None:
+    token, at, now = authority.token(), time.monotonic(), authority.clock.time()
+    assert verifier.known(token, at, now) is None
+    principal = await verifier.verify(token)
+    assert verifier.known(token, at, now) is principal
+    assert verifier.known(token, at, principal.expires_at) is None
+    assert verifier.known(token, at + 1.1, now) is None
+
+
 async def test_all_pages_of_changes_are_read_in_one_poll(authority: Authority, verifier: Verifier) -> None:
     authority.page = 3
     for number in range(10):
