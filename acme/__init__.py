@@ -42,8 +42,31 @@ from acme.errors import (
 )
 from acme.ids import new_id
 from acme.pages import Pages, page_size
-from acme.plugin import Delivery, Job, NoSettings, Plugin, Replicas, Resources, TokenProfile
-from acme.ports import Cache, Cipher, Clock, Directory, Row, Statements, UniqueViolation
+from acme.plugin import (
+    Archive,
+    Command,
+    Consumer,
+    Delivery,
+    Event,
+    Job,
+    NoSettings,
+    Plugin,
+    Replicas,
+    Resources,
+    TokenProfile,
+)
+from acme.ports import (
+    Cache,
+    Cipher,
+    Clock,
+    Directory,
+    ObjectExists,
+    ObjectMissing,
+    ObjectStore,
+    Row,
+    Statements,
+    UniqueViolation,
+)
 from acme.work import Attempt, deliver, events, mail, work
 
 API_VERSION = "1.0"
@@ -51,14 +74,18 @@ API_VERSION = "1.0"
 
 __all__ = [
     "API_VERSION",
+    "Archive",
     "Attempt",
     "Cache",
     "Cipher",
     "Clock",
+    "Command",
     "Conflict",
+    "Consumer",
     "Delivery",
     "Denied",
     "Directory",
+    "Event",
     "Exhausted",
     "Fault",
     "Invalid",
@@ -66,6 +93,9 @@ __all__ = [
     "Malformed",
     "NoSettings",
     "NotFound",
+    "ObjectExists",
+    "ObjectMissing",
+    "ObjectStore",
     "Pages",
     "Plugin",
     "Principal",

@@ -142,6 +142,14 @@ def _rest(method: Method) -> Iterator[str]:
         yield f"success_status {method.success_status} is no success"
 
 
+def _is_text(message: Message | None, path: Sequence[str]) -> bool:
+    """Whether a path of fields leads to a single string."""
+    field = next((field for field in message.fields if field.name == path[0]), None) if message is not None else None
+    if field is None or field.repeated or field.is_map:
+        return False
+    return _is_text(field.message, path[1:]) if len(path) > 1 else field.kind is Kind.STRING
+
+
 def _message(message: Message) -> Iterator[str]:
     if message.event is not None:
         if not message.event.topic:
@@ -151,6 +159,8 @@ def _message(message: Message) -> Iterator[str]:
             yield f"the event's key {message.event.key!r} is no field"
         elif not _is_scalar(key) or key.kind not in (Kind.STRING, Kind.INT):
             yield f"the event's key {key.name!r} has to be a single string or integer"
+        if message.event.organization and not _is_text(message, message.event.organization.split(".")):
+            yield f"the event's organization {message.event.organization!r} has to be the path of a single string"
     for field in message.fields:
         if field.header and not _TOKEN.fullmatch(field.header):
             yield f"{field.name}: {field.header!r} cannot be the name of a header"

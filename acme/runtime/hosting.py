@@ -134,6 +134,7 @@ class Parts:
             directory=self.directory.named(plugin.name),
             clock=self.clock,
             cipher=self.cipher,
+            archive=None,  # type: ignore[arg-type]  # opened by the runtime once there is a driver
             pages=Pages(self.cipher),
             tokens=TokenProfile(self.config.tokens.issuer, self.config.tokens.audience),
             region=self.config.platform.region,

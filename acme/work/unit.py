@@ -98,7 +98,7 @@ class Unit:
     def announce(self, message: Any) -> None:
         """Adds an event; it is encoded at once."""
         self._open()
-        self.events.append(self.service.outbox.row(message))
+        self.events.append(self.service.outbox.row(message, new_id("evt", self.service.clock)))
 
     def new_delivery_id(self) -> str:
         """The id of a delivery about to be asked for."""
