@@ -141,6 +141,11 @@ class Bus(Protocol):
         UnknownTopic: a topic that was not declared.
     """
 
+    @property
+    def system(self) -> str:
+        """What it is, in OpenTelemetry's words (`messaging.system`): "kafka", or "acme_log" for the log in PostgreSQL."""
+        ...
+
     async def declare(self, topics: Sequence[Topic]) -> None:
         """Creates the topics that are missing, and compares the others.
 

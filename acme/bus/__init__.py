@@ -1,0 +1,18 @@
+"""Events between services: from the row that a unit of work leaves in its outbox to every consumer's effect.
+
+    unit of work → acme.outbox → relay → bus → consumer: inbox row and effect in one transaction
+
+- `relay.py` takes what the units of work of one service have left in its outbox to the bus, in order for each aggregate.
+- `record.py` is what an event looks like on the bus: Kafka's record with CloudEvents' headers.
+- `outbox.py` keeps the outbox small: its SQL, and the ranges of ids that it is partitioned into.
+- `consumer.py` and its neighbours hear events for a plugin (`acme.Consumer`), remember which they have heard, and set aside
+  what cannot be handled.
+- `archiver.py` keeps topics for good (`acme.Archive`).
+
+Delivery is at least once everywhere; effects on our databases happen once, because the event's id is noted in the same
+transaction. Nothing here trusts a lease or a clock for that: leases save work, and two relays, or two owners of a partition,
+are as right as one.
+
+The bus itself is a port (`acme/ports/bus.py`): a log in PostgreSQL, or Kafka. This package sees no driver; `runtime` opens it
+and wires the rest.
+"""
