@@ -13,6 +13,6 @@ Delivery is at least once everywhere; effects on our databases happen once, beca
 transaction. Nothing here trusts a lease or a clock for that: leases save work, and two relays, or two owners of a partition,
 are as right as one.
 
-The bus itself is a port (`acme/ports/bus.py`): a log in PostgreSQL, or Kafka. This package sees no driver; `runtime` opens it
-and wires the rest.
+The bus itself is a port (`acme/ports/bus.py`): a log in PostgreSQL, or Kafka. This package sees no driver; `runtime` opens
+it and wires the rest.
 """

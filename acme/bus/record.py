@@ -1,7 +1,8 @@
 """An event as a record of the bus: Avro in Confluent's wire format, with CloudEvents headers in Kafka's binary mode.
 
-Sources: CloudEvents 1.0.2, Kafka protocol binding 1.0.2 (headers `ce_…`, `content-type`), partitioning and distributed tracing
-extensions; W3C Trace Context. Headers are UTF-8. None of them holds a secret or personal data: brokers and tools show them.
+Sources: CloudEvents 1.0.2, Kafka protocol binding 1.0.2 (headers `ce_…`, `content-type`), partitioning and distributed
+tracing extensions; W3C Trace Context. Headers are UTF-8. None of them holds a secret or personal data: brokers and tools
+show them.
 """
 
 from __future__ import annotations

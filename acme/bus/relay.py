@@ -1,8 +1,8 @@
 """Takes what waits in one service's outbox to the bus, at least once, in order for each aggregate.
 
 One process at a time does it (its lease is the runtime's affair), which saves work and is not needed for being right: two
-relays send some rows twice, and the bus or the consumers' inboxes drop the second of each. A row is deleted only when the bus
-has it. A batch that the bus refuses is sent again whole, so no event overtakes another of its aggregate.
+relays send some rows twice, and the bus or the consumers' inboxes drop the second of each. A row is deleted only when the
+bus has it. A batch that the bus refuses is sent again whole, so no event overtakes another of its aggregate.
 
 It is woken by a commit in its own process, by `wake` when another process says so, and looks by itself every half second.
 """
@@ -88,6 +88,8 @@ class Relay:
         self._plugin, self._source = plugin, f"/{region}/{plugin}"
         self._pool, self._statements, self._bus, self._backlog = pool, statements, bus, backlog
         self._wake = asyncio.Event()
+        self.running = False
+        """Whether it is this process's turn."""
         self._rolled = float("-inf")
         self._sent = metrics.counter(
             "messaging_client_sent_messages_total",
@@ -107,6 +109,7 @@ class Relay:
 
     async def run(self) -> None:
         """Sends for ever; errors are the caller's, who calls again."""
+        self.running = True
         try:
             while True:
                 self._wake.clear()
@@ -116,6 +119,7 @@ class Relay:
                         async with asyncio.timeout(POLL):
                             await self._wake.wait()
         finally:
+            self.running = False
             self._backlog.ended(self._plugin)
 
     async def pass_once(self) -> int:

@@ -38,10 +38,11 @@ from acme.gateway.app import Gateway, Info
 from acme.gateway.endpoints import Readiness
 from acme.gateway.monitor import Monitor
 from acme.plugin import Plugin
-from acme.ports import Cipher, Clock, Database, Mailer
+from acme.ports import Bus, Cipher, Clock, Database, Mailer
 from acme.runtime import control, databases, datafolder, listener, roles, topology
 from acme.runtime.databases import CannotStart
 from acme.runtime.discovery import Roster, contracts_of, discover, enlist, settings_of
+from acme.runtime.eventing import Eventing, open_bus, topics_of
 from acme.runtime.hosting import Parts, Placement, Running
 from acme.runtime.neighbours import GLANCE, PATIENCE, Neighbours
 from acme.runtime.nudges import Following, Nudges, deliveries_of
@@ -87,6 +88,8 @@ class Node:
     deliveries: Mapping[str, Deliveries]
     stores: Stores
     """Cache and broadcast."""
+    bus: Bus | None
+    """None where nothing is hosted, or nothing relayed."""
     clock: Clock
     mailer: Mailer
     cipher: Cipher
@@ -179,6 +182,12 @@ async def assemble(
             cipher=cipher,
             metrics=metrics,
         )
+        bus = (
+            await open_bus(config.bus, where, clock, tasks, metrics, stack) if role.host is None or role.host else None
+        )
+        eventing = None
+        if bus is not None:
+            eventing = Eventing(bus, topics_of(contracts, config.bus), clock, nudges, metrics)
         running: list[Running] = []
         for entry, plugin in roster.usable():
             if not role.hosts(entry.name):
@@ -188,6 +197,8 @@ async def assemble(
 
         busy = await stack.enter_async_context(Tasks("work", metrics))
         deliveries = {each.plugin.name: each.work(busy, metrics) for each in running}
+        if eventing is not None:
+            await eventing.begin(running, config, busy)
         await _follow(verifier, PATIENCE if contracts.service_of(AuthorityStub).name in directory.remotes else 0.0)
         following.start(busy)
         for name, each_of in deliveries.items():
@@ -210,6 +221,9 @@ async def assemble(
         def health() -> dict[str, str]:
             return _health(roster, neighbours)
 
+        def details() -> dict[str, str]:
+            return {**stores.details(), **({} if eventing is None else {"bus": eventing.state})}
+
         gateway = None
         if socket is not None:
             limiter = await open_limiter(config, clock, tasks, metrics, stack)
@@ -224,7 +238,7 @@ async def assemble(
                 config.gateway,
                 Info(version=version()),
                 health=health,
-                stores=lambda: {**stores.details(), "limiter": limiter.state},
+                stores=lambda: {**details(), "limiter": limiter.state},
             )
             stack.push_async_callback(gateway.drain, config.gateway.grace, notice=config.gateway.notice)
             await gateway.start(socket)
@@ -242,6 +256,7 @@ async def assemble(
             databases={each.plugin.name: each.pool for each in running},
             deliveries=deliveries,
             stores=stores,
+            bus=bus,
             clock=clock,
             mailer=mailer,
             cipher=cipher,
@@ -254,7 +269,7 @@ async def assemble(
         if gateway is not None:
             monitor.readiness = gateway.readiness
         else:
-            monitor.readiness = readiness = Readiness(verifier, health, stores.details, role.host or ())
+            monitor.readiness = readiness = Readiness(verifier, health, details, role.host or ())
             readiness.started = True
             stack.callback(setattr, readiness, "draining", True)
         name = "control" if role.alone else f"control-{role.title}"

@@ -41,6 +41,8 @@ class Running:
     handlers: Mapping[str, Handler]
     """Who carries out deliveries, by kind."""
     resources: Resources[Any]
+    listeners: list[Callable[[], None]]
+    """Called after every commit that left events."""
 
     def work(self, tasks: Tasks, metrics: Metrics) -> Deliveries:
         """Begins what the plugin does unasked: deliveries and jobs."""
@@ -93,6 +95,7 @@ class Parts:
                 trial.step = "migrations"
                 entry.migrations = str(await migrate(pool, plugin.name, plugin.package, self.clock))
                 trial.step = "service"
+                listeners: list[Callable[[], None]] = []
                 units = UnitFactory(
                     plugin.name,
                     pool,
@@ -102,7 +105,7 @@ class Parts:
                     clock=self.clock,
                     metrics=self.metrics,
                     kinds=[delivery.kind for delivery in plugin.deliveries],
-                    told=self._told(plugin),
+                    told=self._told(plugin, listeners),
                 )
                 resources = self._resources(plugin, units, settings)
                 with units.outside():
@@ -111,7 +114,7 @@ class Parts:
                     self.directory.host(Host(service, instance, plugin.name, units, entry.version), self.placement)
                 entry.placement, entry.health = self.placement, "up"
                 stack.push_async_callback(_end, roster, entry, own.pop_all())
-                return Running(plugin, pool, units, self._handlers(plugin, resources), resources)
+                return Running(plugin, pool, units, self._handlers(plugin, resources), resources, listeners)
         return None
 
     async def _started(self, own: AsyncExitStack, service: AbstractAsyncContextManager[Sequence[object]]) -> Any:
@@ -141,15 +144,18 @@ class Parts:
             public_url=self.config.platform.public_url or self.url,
         )
 
-    def _told(self, plugin: Plugin) -> Callable[[bool], None]:
-        """Who is told of the plugin's commits: processes that carry out its deliveries, and those that verify tokens."""
+    def _told(self, plugin: Plugin, listeners: Sequence[Callable[[], None]]) -> Callable[[bool, bool], None]:
+        """Who is told of the plugin's commits: who carries out its deliveries, relays its events, and verifies tokens."""
         authority = self.contracts.service_of(AuthorityStub)
         keeps_authority = any(self.contracts.service_of(base) is authority for base in plugin.contracts)
         topic = deliveries_of(plugin.name)
 
-        def told(deliveries: bool) -> None:
+        def told(deliveries: bool, events: bool) -> None:
             if deliveries:
                 self.nudges.send(topic)
+            if events:
+                for listener in listeners:
+                    listener()
             if keeps_authority:
                 self.following.committed()
 

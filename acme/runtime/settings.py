@@ -19,6 +19,7 @@ import msgspec
 
 from acme.config import ConfigError, Layer, Section, Tree, read_environment, read_file
 from acme.gateway.settings import GatewaySettings
+from acme.runtime.bus_settings import BusSettings
 from acme.tokens import TokenSettings
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -218,6 +219,7 @@ class Config(msgspec.Struct, frozen=True):
     cache: CacheSettings = CacheSettings()
     limiter: LimiterSettings = LimiterSettings()
     broadcast: BroadcastSettings = BroadcastSettings()
+    bus: BusSettings = BusSettings()
     mailer: MailerSettings = MailerSettings()
     clock: ClockSettings = ClockSettings()
     secrets: SecretSettings = SecretSettings()
@@ -245,6 +247,7 @@ SECTIONS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "cache": CacheSettings,
     "limiter": LimiterSettings,
     "broadcast": BroadcastSettings,
+    "bus": BusSettings,
     "mailer": MailerSettings,
     "clock": ClockSettings,
     "secrets": SecretSettings,

@@ -87,10 +87,10 @@ class UnitFactory:
         clock: Clock,
         metrics: Metrics,
         kinds: Collection[str] = (),
-        told: Callable[[bool], None] = lambda _: None,
+        told: Callable[[bool, bool], None] = lambda _deliveries, _events: None,
     ) -> None:
         """`kinds` are the deliveries that the plugin declares; "mail" is always one. `told` is called after every commit,
-        with whether it asked for deliveries; it must not raise."""
+        with whether it asked for deliveries and left events; it must not raise."""
         ends = metrics.counter("acme_units_of_work_total", "Units of work by their end.", ("plugin", "end"))
         replays = metrics.counter("acme_idempotent_replays_total", "Calls answered from a stored outcome.", ("plugin",))
         self.service: Final = Service(

@@ -36,8 +36,8 @@ class Service:
     """Kinds of deliveries it may ask for."""
     wake: asyncio.Event
     """Set after a commit that asked for deliveries."""
-    told: Callable[[bool], None]
-    """Called after every commit, with whether it asked for deliveries."""
+    told: Callable[[bool, bool], None]
+    """Called after every commit, with whether it asked for deliveries, and whether it left events."""
     committed: Counter
     rolled_back: Counter
 
@@ -139,7 +139,7 @@ class Unit:
         self.service.committed.add()
         if self.deliveries:
             self.service.wake.set()
-        self.service.told(bool(self.deliveries))
+        self.service.told(bool(self.deliveries), bool(self.events))
 
     async def leave(self, error: BaseException) -> None:
         """Ends the unit after `error` without committing. Does nothing to one that has ended.
