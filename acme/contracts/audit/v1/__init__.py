@@ -172,12 +172,18 @@ default_message_pool.register_message(
 @dataclass(eq=False, repr=False)
 class AuditCheckpoint(betterproto2.Message):
     log: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Its name: the region, and the organisation's id.
+    """
 
     tree_size: "int" = betterproto2.field(2, betterproto2.TYPE_INT64)
+    """
+    How many records it vouches for.
+    """
 
     root_hash: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
     """
-    Hexadecimal.
+    Hash of the tree of them, hexadecimal.
     """
 
     note: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
@@ -196,6 +202,11 @@ class AuditCheckpoint(betterproto2.Message):
         unwrap=lambda: ___google__protobuf__.Timestamp,
         optional=True,
     )
+
+    version: "int" = betterproto2.field(7, betterproto2.TYPE_INT64)
+    """
+    Its number among the checkpoints of the log, from 1.
+    """
 
 
 default_message_pool.register_message(
@@ -322,10 +333,21 @@ class ConsistencyProof(betterproto2.Message):
     second_size: "int" = betterproto2.field(2, betterproto2.TYPE_INT64)
 
     first_root: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    Roots of both trees, hexadecimal.
+    """
 
     second_root: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
 
     hashes: "list[str]" = betterproto2.field(5, betterproto2.TYPE_STRING, repeated=True)
+    """
+    Hexadecimal, in the order of RFC 6962.
+    """
+
+    version: "int" = betterproto2.field(6, betterproto2.TYPE_INT64)
+    """
+    The size of the later tree: the proof between two sizes never changes.
+    """
 
 
 default_message_pool.register_message(
@@ -404,16 +426,30 @@ default_message_pool.register_message(
 @dataclass(eq=False, repr=False)
 class InclusionProof(betterproto2.Message):
     sequence: "int" = betterproto2.field(1, betterproto2.TYPE_INT64)
+    """
+    Of the record, from 0.
+    """
 
     tree_size: "int" = betterproto2.field(2, betterproto2.TYPE_INT64)
+    """
+    How many records the tree has.
+    """
 
     leaf_hash: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    Hashes of the record and of the tree, hexadecimal.
+    """
 
     root_hash: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
 
     hashes: "list[str]" = betterproto2.field(5, betterproto2.TYPE_STRING, repeated=True)
     """
     Hexadecimal, from the leaf's sibling upwards.
+    """
+
+    version: "int" = betterproto2.field(6, betterproto2.TYPE_INT64)
+    """
+    The tree's size: the proof in a tree of one size never changes.
     """
 
 
