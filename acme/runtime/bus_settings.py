@@ -37,14 +37,17 @@ class BusSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     connections: Annotated[int, msgspec.Meta(ge=2, le=100)] = 4
     """Most connections to the log in PostgreSQL, beside the one that listens."""
     partitions: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 12
+    """Logs that each topic is made of, where `topics` says nothing else."""
     retention: Annotated[float, msgspec.Meta(ge=0)] = 7 * 86_400.0
+    """Seconds that events are kept at least, where `topics` says nothing else; 0 for ever."""
     replication: Annotated[int, msgspec.Meta(ge=1, le=10)] = 3
-    """Of every topic that has no table of its own: see `[bus.topics]`."""
+    """Copies of each topic where there are brokers and `topics` says nothing else."""
     topics: dict[str, TopicSettings] = msgspec.field(default_factory=lambda: {"acme.audit.log": AUDIT_LOG})
     """By the topic's name."""
     mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "AWS_MSK_IAM"] = ""
     """How this process proves to Kafka who it is; empty: not at all, or by its certificate."""
     user: str = ""
+    """For PLAIN and SCRAM."""
     password: str = ""
     """For PLAIN and SCRAM."""
     aws_region: str = ""
@@ -52,8 +55,9 @@ class BusSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     authority: str = ""
     """PEM file of the authorities that signed the brokers' certificates; empty: the system's."""
     certificate: str = ""
+    """PEM file with which this process proves itself, where brokers ask for it."""
     key: str = ""
-    """PEM files with which this process proves itself, where brokers ask for it."""
+    """PEM file of the certificate's private key."""
 
     def __repr__(self) -> str:
         return f"BusSettings({self.url.partition(':')[0]}:, password={'set' if self.password else 'empty'})"
