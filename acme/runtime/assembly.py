@@ -22,6 +22,7 @@ from socket import socket as Socket
 from typing import Final, Literal
 from urllib.parse import unquote
 
+from acme.codec.avro import Avro
 from acme.codec.json import Json
 from acme.codec.rules import Checks
 from acme.codec.wire import Wire
@@ -49,7 +50,7 @@ from acme.runtime.nudges import Following, Nudges, deliveries_of
 from acme.runtime.roles import WHOLE, Role
 from acme.runtime.runfolder import RunFolder
 from acme.runtime.settings import Config
-from acme.runtime.stores import Stores, open_limiter, open_stores, shared_by_processes
+from acme.runtime.stores import Stores, open_archive, open_limiter, open_stores, shared_by_processes
 from acme.runtime.tls import LOOK_EVERY, Certificates
 from acme.tasks import LoopWatch, Tasks
 from acme.telemetry import Metrics, logger
@@ -153,7 +154,7 @@ async def assemble(
             tasks.loop("mtls", certificates.renew, pause=LOOK_EVERY)
 
         contracts = contracts_of(roster)
-        wire = Wire(contracts)
+        wire, avro = Wire(contracts), Avro(contracts)
         pipeline = Pipeline(contracts, wire, Checks(contracts), metrics, clock)
         directory = Directory(pipeline)
         tls = certificates.client if certificates is not None else None
@@ -171,7 +172,7 @@ async def assemble(
             url=url,
             databases=where,
             contracts=contracts,
-            wire=wire,
+            avro=avro,
             directory=directory,
             placement=placement,
             clock=clock,
@@ -179,6 +180,7 @@ async def assemble(
             nudges=nudges,
             following=following,
             mailer=mailer,
+            archive=await open_archive(config, stack),
             cipher=cipher,
             metrics=metrics,
         )

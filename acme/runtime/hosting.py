@@ -8,13 +8,13 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
-from acme.codec.wire import Wire
+from acme.codec.avro import Avro
 from acme.contract import Contracts, Service
 from acme.contracts.authority.v1 import AuthorityStub
 from acme.dispatch import Directory, Host, Placement
 from acme.pages import Pages
 from acme.plugin import Delivery, Job, Plugin, Replicas, Resources, TokenProfile
-from acme.ports import CacheStore, Cipher, Clock, Database, Mailer
+from acme.ports import CacheStore, Cipher, Clock, Database, Mailer, ObjectStore
 from acme.runtime.databases import Databases
 from acme.runtime.discovery import Entry, Roster, Unusable
 from acme.runtime.leases import Lease, Singleton
@@ -73,7 +73,7 @@ class Parts:
     url: str
     databases: Databases
     contracts: Contracts
-    wire: Wire
+    avro: Avro
     directory: Directory
     placement: Placement
     clock: Clock
@@ -81,6 +81,7 @@ class Parts:
     nudges: Nudges
     following: Following
     mailer: Mailer
+    archive: ObjectStore
     cipher: Cipher
     metrics: Metrics
 
@@ -100,7 +101,7 @@ class Parts:
                     plugin.name,
                     pool,
                     contracts=self.contracts,
-                    wire=self.wire,
+                    avro=self.avro,
                     cipher=self.cipher,
                     clock=self.clock,
                     metrics=self.metrics,
@@ -137,7 +138,7 @@ class Parts:
             directory=self.directory.named(plugin.name),
             clock=self.clock,
             cipher=self.cipher,
-            archive=None,  # type: ignore[arg-type]  # opened by the runtime once there is a driver
+            archive=self.archive,
             pages=Pages(self.cipher),
             tokens=TokenProfile(self.config.tokens.issuer, self.config.tokens.audience),
             region=self.config.platform.region,
