@@ -1,8 +1,9 @@
 """`file:`: objects as files in a folder, on one machine or on a file system that all share.
 
 An object is written into a temporary file, flushed to the disk, and then given its name in one step (`link`, which fails
-where there is one, or `rename`); then the folder is flushed. So it is there whole or not at all, and survives a crash. A folder
-cannot keep anybody from deleting files, so nothing is ever locked here: whoever needs that uses `s3://` with object lock.
+where there is one, or `rename`); then the folder is flushed. So it is there whole or not at all, and survives a crash. A
+folder cannot keep anybody from deleting files, so nothing is ever locked here: whoever needs that uses `s3://` with object
+lock.
 """
 
 from __future__ import annotations

@@ -184,9 +184,7 @@ async def assemble(
             cipher=cipher,
             metrics=metrics,
         )
-        bus = (
-            await open_bus(config.bus, where, clock, tasks, metrics, stack) if role.host is None or role.host else None
-        )
+        bus = open_bus(config.bus, where, clock, tasks, metrics, stack) if role.host is None or role.host else None
         eventing = None
         if bus is not None:
             eventing = Eventing(bus, topics_of(contracts, config.bus), clock, nudges, metrics)

@@ -41,7 +41,7 @@ AGAIN: Final = 1.0
 """Seconds between two attempts to declare the topics."""
 
 
-async def open_bus(
+def open_bus(
     settings: BusSettings, where: Databases, clock: Clock, tasks: Tasks, metrics: Metrics, stack: AsyncExitStack
 ) -> Bus | None:
     """The bus, closed by `stack`; None where there is to be none. Kafka is not waited for.
@@ -53,7 +53,7 @@ async def open_bus(
         return None
     url = where.address(DATABASE) if settings.url == "log:" else settings.url
     try:
-        bus = await drivers.open_bus(
+        bus = drivers.open_bus(
             url,
             clock=clock,
             tasks=tasks,

@@ -181,7 +181,7 @@ class ArchiveSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     idle: Annotated[float, msgspec.Meta(gt=0)] = 300.0
     """Seconds after which what a quiet partition has is archived, full file or not."""
     lock: Annotated[float, msgspec.Meta(ge=0)] = 0.0
-    """Seconds for which nobody may delete a file, this platform included, where the store can see to that (S3 Object Lock)."""
+    """Seconds for which nobody may delete a file, this platform included, where the store sees to that (S3 Object Lock)."""
 
 
 class MailerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
