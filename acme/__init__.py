@@ -67,6 +67,7 @@ from acme.ports import (
     Statements,
     UniqueViolation,
 )
+from acme.telemetry import logger
 from acme.work import Attempt, deliver, events, mail, work
 
 API_VERSION = "1.0"
@@ -115,6 +116,7 @@ __all__ = [
     "deliver",
     "events",
     "filters",
+    "logger",
     "mail",
     "new_id",
     "page_size",
