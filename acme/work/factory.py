@@ -121,6 +121,23 @@ class UnitFactory:
         finally:
             HERE.reset(token)
 
+    @asynccontextmanager
+    async def consuming(self, call: Call) -> AsyncIterator[Unit]:
+        """Around a consumer's handler, and what notes that it was called: one unit of work, which commits at the end.
+
+        Raises: as `Unit.finish`.
+        """
+        unit = Unit(self.service, call, "a consumer's handler is one unit of work already")
+        token = HERE.set(unit)
+        try:
+            yield unit
+            await unit.finish()
+        except BaseException as error:
+            await unit.leave(error)
+            raise
+        finally:
+            HERE.reset(token)
+
     async def auto(self, call: Call, keyed: bool, perform: Callable[[Unit], Awaitable[T]], carrier: Carrier[T]) -> T:
         """Runs an AUTO call: `perform` in a unit of its own, repeated after serialization failures.
 
