@@ -1,0 +1,97 @@
+"""The table `records`, as it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from acme import Statements
+
+_COLUMNS: Final = "sequence, id, canonical, leaf, occurred_at, actor_id, action, outcome, targets"
+
+# The f-strings below hold constants of this file only, and numbers of parameters, hence the noqa marks.
+_SCAN: Final = f"""
+SELECT {_COLUMNS} FROM records WHERE log_id = $1 AND sequence >= $2 AND sequence < $3 ORDER BY sequence LIMIT $4
+"""  # noqa: S608
+_LEAVES: Final = "SELECT sequence, leaf FROM records WHERE log_id = $1 AND sequence = ANY($2::bigint[])"
+_ENDS: Final = "SELECT min(sequence), max(sequence), count(*) FROM records WHERE log_id = $1"
+_BY_ID: Final = f"SELECT {_COLUMNS} FROM records WHERE id = ANY($1::text[])"  # noqa: S608
+
+
+class Stored(NamedTuple):
+    """A record as it is kept."""
+
+    sequence: int
+    id: str
+    canonical: bytes
+    leaf: bytes
+    occurred_at: datetime
+    actor_id: str
+    action: str
+    outcome: int
+    targets: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which records of a log a list is of; empty means all."""
+
+    actor_id: str = ""
+    action: str = ""
+    target_id: str = ""
+    outcome: int = 0
+    since: datetime | None = None
+    until: datetime | None = None
+    before: int | None = None
+    """Those with a smaller number."""
+
+
+class RecordStore:
+    """Reads records."""
+
+    def __init__(self, database: Statements) -> None:
+        self._database = database
+
+    async def newest(self, log_id: int, wanted: Wanted, *, limit: int) -> list[Stored]:
+        """Up to `limit` records, the newest first."""
+        values: list[Any] = [log_id]
+        where = ["log_id = $1"]
+        conditions = {
+            "actor_id = ${}": wanted.actor_id or None,
+            "action = ${}": wanted.action or None,
+            "targets @> ARRAY[${}::text]": wanted.target_id or None,
+            "outcome = ${}": wanted.outcome or None,
+            "occurred_at >= ${}": wanted.since,
+            "occurred_at < ${}": wanted.until,
+            "sequence < ${}": wanted.before,
+        }
+        for condition, value in conditions.items():
+            if value is not None:
+                values.append(value)
+                where.append(condition.format(len(values)))
+        values.append(limit)
+        rows = await self._database.fetch(
+            f"SELECT {_COLUMNS} FROM records WHERE {' AND '.join(where)}"  # noqa: S608
+            f" ORDER BY sequence DESC LIMIT ${len(values)}",
+            *values,
+        )
+        return [Stored(*row) for row in rows]
+
+    async def scan(self, log_id: int, start: int, end: int, *, limit: int) -> Sequence[Stored]:
+        """Up to `limit` records from number `start` to before `end`, in order: rows with the attributes' order."""
+        return [Stored(*row) for row in await self._database.fetch(_SCAN, log_id, start, end, limit)]
+
+    async def leaves(self, log_id: int, sequences: Sequence[int]) -> dict[int, bytes]:
+        """Leaf hashes by number."""
+        return {row[0]: row[1] for row in await self._database.fetch(_LEAVES, log_id, sequences)}
+
+    async def by_id(self, ids: Sequence[str]) -> list[Stored]:
+        """The records with these ids, in no order."""
+        return [Stored(*row) for row in await self._database.fetch(_BY_ID, ids)]
+
+    async def ends(self, log_id: int) -> tuple[int, int, int]:
+        """Lowest and highest number, and how many records there are; (-1, -1, 0) for none."""
+        row = await self._database.fetchrow(_ENDS, log_id)
+        return (-1, -1, 0) if row is None or row[0] is None else (row[0], row[1], row[2])
