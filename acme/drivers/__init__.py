@@ -9,8 +9,8 @@ ports and never learn which driver is behind them. The driver follows from the s
 
 `DRIVERS` below is the whole table. A driver's module is imported when the first URL of its scheme is opened, so a library
 that is not used is neither loaded nor needed. Each module has an `open(url, …)`, or with the port's name `open_cache`,
-`open_limiter`, `open_broadcast` and `open_bus`; what it takes beside the URL (tasks, a clock) and whether it is awaited is the port's
-matter. One contract suite a port (`tests/contract/`) runs over all drivers.
+`open_limiter`, `open_broadcast` and `open_bus`; what it takes beside the URL (tasks, a clock) and whether it is awaited is
+the port's matter. One contract suite a port (`tests/contract/`) runs over all drivers.
 
 `embedded.py` is not behind a URL: it starts the PostgreSQL that `postgresql:` URLs then point at, with the programs that
 `binaries.py` finds and under the locks of `processes.py`. `spaces.py`, `buckets.py` and `subscriptions.py` are what all
