@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from acme_audit import _checkpoints, ledger, plugin
 from acme_audit.checkpoints import Checkpoints
-from acme_audit.store import Head, LogStore
+from acme_audit.keys import SubjectKeys
+from acme_audit.store import Head, LogStore, SubjectStore
 
 from acme import NoSettings, work
 from acme.codec.avro import Avro
@@ -122,6 +123,12 @@ class Rig:
         with self.units.outside():
             await self.checkpoints.first_key()
             return [*await self.checkpoints.sign_due(), *await self.checkpoints.archive(self.objects)]
+
+    async def erase(self, subject: str) -> bool:
+        """Destroys a subject's key."""
+        with self.units.outside():
+            async with work():
+                return await SubjectKeys(SubjectStore(self.database), self.cipher, self.clock).destroy(subject)
 
     async def head(self, name: str = LOG) -> Head:
         found = await self.logs.head(name)
