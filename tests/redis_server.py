@@ -30,7 +30,7 @@ class RedisServer:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._extra = folder, extra
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
 
     def url(self, database: int = 0) -> str:
         """The address of one of its databases."""
@@ -103,7 +103,7 @@ def _packed(*words: str) -> bytes:
     return b"*%d\r\n" % len(encoded) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in encoded)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Below the range that the kernel gives out to others, so that nobody takes it while the server is dead."""
     while True:
         port = random.randrange(20000, 32000)
