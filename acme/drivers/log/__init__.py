@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from acme.drivers.log.bus import Log
 from acme.drivers.log.link import LIMIT, Link
+from acme.drivers.log.membership import LEASE
 from acme.ports import Clock
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
@@ -31,11 +32,12 @@ def open_bus(
     database: str = "",
     connections: int = 4,
     timeout: float = LIMIT,
+    lease: float = LEASE,
 ) -> Log:
     """The log in the database at `url`, or for `log:` at `database`. It is made when it is first used.
 
     `tasks` must outlive the log; it uses up to `connections` connections and one more that listens; `timeout` is seconds for
-    one operation.
+    one operation, `lease` those that a member of a group is one without a sign of life, or without `poll`.
 
     Raises:
         ValueError: `log:` without a database.
@@ -45,4 +47,4 @@ def open_bus(
             raise ValueError("log: needs the URL of a database")
         url = database
     link = Link(url, connections=connections, limit=timeout, tasks=tasks)
-    return Log(link, clock=clock, tasks=tasks, metrics=metrics)
+    return Log(link, lease=lease, clock=clock, tasks=tasks, metrics=metrics)

@@ -37,8 +37,8 @@ READ: Final = 8 << 20
 class Log:
     """The embedded log."""
 
-    def __init__(self, link: Link, *, clock: Clock, tasks: Tasks, metrics: Metrics) -> None:
-        self._link, self._clock, self._tasks = link, clock, tasks
+    def __init__(self, link: Link, *, lease: float, clock: Clock, tasks: Tasks, metrics: Metrics) -> None:
+        self._link, self._lease, self._clock, self._tasks = link, lease, clock, tasks
         self._listening = Listening(link, tasks)
         self._layouts: dict[str, Layout] = {}
         self._sources: dict[str, int] = {}
@@ -124,7 +124,7 @@ class Log:
     ) -> AsyncIterator[Subscription]:
         await self._topics(topics)
         number = await self._link.run(lambda connection: group_store.group(connection, group))
-        membership = Membership(self._clock, number, topics, name, start, drain)
+        membership = Membership(self._clock, number, topics, name, start, drain, self._lease)
         member = Member(self._link, self._listening, membership, listener, drain, self._rebalances.bind(group))
         self._listening.add(member)
         try:

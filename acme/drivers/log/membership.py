@@ -62,8 +62,7 @@ class Membership:
         name: str,
         start: Literal["earliest", "latest"],
         drain: float,
-        *,
-        lease: float = LEASE,
+        lease: float,
     ) -> None:
         self.group: Final = group
         self.lease: Final = lease

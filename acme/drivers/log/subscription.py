@@ -2,7 +2,7 @@
 
 The listener is called from inside `poll` only, and at the end of the block: so whoever polls never holds records of a
 partition that went to another between two of its own lines. A task beside it renews the lease and learns of changes; it
-falls silent when nobody has polled for `SILENCE` seconds, and then others take over.
+falls silent when nobody has polled for the length of a lease, and then others take over.
 """
 
 from __future__ import annotations
@@ -23,10 +23,8 @@ from acme.telemetry import Counter, logger
 
 log: Final = logger(__name__)
 
-BEAT: Final = 3.0
-"""Seconds between two heartbeats."""
-SILENCE: Final = 10.0
-"""Seconds without `poll` after which there are no more heartbeats."""
+BEATS: Final = 0.3
+"""Time between two heartbeats, as a share of the lease."""
 LOOK: Final = 5.0
 """Seconds after which the database is asked, although nothing was heard."""
 LOOK_UNHEARD: Final = 0.5
@@ -44,12 +42,9 @@ class Member:
         listener: Listener,
         drain: float,
         rebalances: Counter,
-        *,
-        beat: float = BEAT,
-        silence: float = SILENCE,
     ) -> None:
         self._link, self._listening, self._membership, self._listener = link, listening, membership, listener
-        self._drain, self._rebalances, self._beat, self._silence = drain, rebalances, beat, silence
+        self._drain, self._rebalances, self._beat = drain, rebalances, membership.lease * BEATS
         self._readers: dict[TopicPartition, Reader] = {}
         self._released: set[int] = set()
         """Partitions that were drained, and of which the database does not know it yet."""
@@ -128,7 +123,7 @@ class Member:
             except TimeoutError:
                 pass
             self._nudged.clear()
-            if not self._member or not (self._polling or time.monotonic() < self._polled + self._silence):
+            if not self._member or not (self._polling or time.monotonic() < self._polled + self._membership.lease):
                 continue
             if self._wait is not None:
                 self._change()  # somebody's time to give up may be over: only a look tells
