@@ -15,6 +15,7 @@ from acme.drivers.embedded import EmbeddedPostgres
 from acme.ports import Bus, Topic
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
+from tests.contract.bus import kafka
 from tests.contract.bus.rigs import Rig, Starter, fresh
 
 
@@ -38,12 +39,17 @@ async def log(folder: Path) -> AsyncIterator[Rig]:
     await server.stop()
 
 
-DRIVERS: Final[Mapping[str, Starter]] = {"log": log}
+DRIVERS: Final[Mapping[str, Starter]] = {"log": log, "kafka-mock": kafka.mock, "kafka": kafka.apache}
+ENGINES: Final = {"kafka"}
+"""Drivers that `make test-engines` runs."""
 
 Declare = Callable[..., Awaitable[str]]
 
 
-@pytest.fixture(scope="module", params=DRIVERS)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=pytest.mark.engines if name in ENGINES else ()) for name in DRIVERS],
+)
 async def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
     """One technology a driver and module."""
     async with DRIVERS[request.param](tmp_path_factory.mktemp(request.param)) as rig:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Any
 
 from acme.ports import Received, Subscription, TopicPartition
 
@@ -71,13 +70,13 @@ async def poll_until(
             group.create_task(go(one, until))
 
 
-async def receive(subscription: Subscription, count: int, *, limit: float, **how: Any) -> list[Received]:
-    """The next `count` records."""
+async def receive(subscription: Subscription, count: int, *, limit: float, most: int = 500) -> list[Received]:
+    """The next `count` records, up to `most` at a time; polls for `limit` seconds."""
     found: list[Received] = []
     until = time.monotonic() + limit
     while len(found) < count:
         assert time.monotonic() < until, f"{len(found)} of {count} records came in time"
-        found.extend(await subscription.poll(0.5, **how))
+        found.extend(await subscription.poll(0.5, limit=most))
     return found
 
 
