@@ -68,7 +68,7 @@ from acme.ports import (
     UniqueViolation,
 )
 from acme.telemetry import logger
-from acme.work import Attempt, deliver, events, mail, work
+from acme.work import Attempt, audit, deliver, events, mail, work
 
 API_VERSION = "1.0"
 """Version of this vocabulary; a plugin states the versions it works with (`Plugin.api`)."""
@@ -111,6 +111,7 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "UniqueViolation",
+    "audit",
     "authorise",
     "current",
     "deliver",
