@@ -106,6 +106,8 @@ class Parts:
                     clock=self.clock,
                     metrics=self.metrics,
                     kinds=[delivery.kind for delivery in plugin.deliveries],
+                    version=plugin.version,
+                    region=self.config.platform.region,
                     told=self._told(plugin, listeners),
                 )
                 resources = self._resources(plugin, units, settings)
