@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from acme.codec.wire import Wire
+from acme.codec.avro import Avro
 from acme.contract import Contracts
 from acme.ports import Statements
 
@@ -13,13 +13,13 @@ class Outbox:
     """Reads the outbox of any plugin's database, and decodes it."""
 
     def __init__(self, contracts: Contracts) -> None:
-        self._messages = contracts.messages
-        self._wire = Wire(contracts)
+        self._avro = Avro(contracts)
 
     async def read(self, database: Statements, *, key: str = "") -> list[Any]:
-        """The events as messages, in the order they were published in; those with one key, if given."""
+        """The events as messages, in the order they were published in; those of one aggregate, by its id, if given. Events
+        that are on the bus already are no longer here."""
         rows = await database.fetch(
-            "SELECT type, payload FROM acme.outbox WHERE $1 IN ('', key) ORDER BY id",
+            "SELECT payload FROM acme.outbox WHERE $1 = '' OR substring(key FROM position(':' IN key) + 1) = $1 ORDER BY id",
             key,
         )
-        return [self._wire.decoder(self._messages[row["type"]])(row["payload"]) for row in rows]
+        return [self._avro.decode(row["payload"]) for row in rows]

@@ -1,4 +1,5 @@
-"""Events on their way into the outbox: a message of a contract → a row, and the headers that travel with it."""
+"""Events on their way into the outbox: a message of a contract → a row with the
+message in Avro, and the headers that travel with it."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from acme.codec.wire import Wire
+from acme.codec.avro import Avro
 from acme.context import Call, Kind
 from acme.contract import Contracts, Message
 from acme.work import store
@@ -16,16 +17,16 @@ from acme.work import store
 class Outbox:
     """Encodes events; each kind of message is looked up once."""
 
-    def __init__(self, contracts: Contracts, wire: Wire) -> None:
+    def __init__(self, contracts: Contracts, avro: Avro) -> None:
         self._contracts = contracts
-        self._wire = wire
+        self._avro = avro
         self._rows: Final[dict[type, Callable[[Any, str], store.Event]]] = {}
 
     def row(self, message: Any, event_id: str) -> store.Event:
         """The row of an event.
 
         Raises:
-            ValueError: the message is no event, its key is empty, or the wire cannot carry it.
+            ValueError: the message is no event, its key is empty, or Avro cannot carry it.
         """
         row = self._rows.get(type(message))
         if row is None:
@@ -38,7 +39,7 @@ class Outbox:
         if event is None:
             raise ValueError(f"{message.name} is no event: it lacks the option acme.options.v1.event")
         aggregate_of, organization_of = _getter(message, event.key), _getter(message, event.organization)
-        encode = self._wire.encoder(message)
+        encode = self._avro.encoder(message)
         topic, name, key_name = event.topic, message.name, event.key
 
         def row(value: Any, event_id: str) -> store.Event:

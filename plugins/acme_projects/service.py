@@ -188,15 +188,22 @@ class Projects(ProjectsBase):
             Conflict: it owns the project, or is no direct member of it.
         """
         user_id = current().principal.id
-        await self._access.hold(message.id, "projects.leave", archived=True)
+        standing = await self._access.hold(message.id, "projects.leave", archived=True)
         member = await self._members.get(message.id, user_id)
         if member is None:
             raise Conflict("You are no direct member of the project.", reason="not_a_member")
         if member.role == "owner":
             raise Conflict("The owner stays: transfer the project first.", reason="owner_stays")
         await self._members.remove(message.id, user_id)
-        now = self._clock.now()
-        events.add(ProjectMemberRemoved(project_id=message.id, subject_id=user_id, reason="left", removed_at=now))
+        events.add(
+            ProjectMemberRemoved(
+                project_id=message.id,
+                subject_id=user_id,
+                reason="left",
+                removed_at=self._clock.now(),
+                organization_id=standing.project.organization_id,
+            )
+        )
         return LeaveProjectReply()
 
     async def _visible(self, ids: list[str]) -> Mapping[str, Project]:
