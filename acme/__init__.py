@@ -26,6 +26,7 @@ commits what the handler wrote together with its events, deliveries and idempote
 
 from acme import filters
 from acme.authorise import Scope, authorise
+from acme.codec.avro import Upcaster
 from acme.context import Principal, current
 from acme.errors import (
     Conflict,
@@ -111,6 +112,7 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "UniqueViolation",
+    "Upcaster",
     "audit",
     "authorise",
     "current",

@@ -28,6 +28,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
+from acme.codec.avro import Upcaster
 from acme.pages import Pages
 from acme.ports import Cache, Cipher, Clock, Directory, ObjectStore, Statements
 from acme.work import Attempt
@@ -199,6 +200,8 @@ class Plugin:
     deliveries: tuple[Delivery, ...] = ()
     jobs: tuple[Job, ...] = ()
     consumers: tuple[Consumer, ...] = ()
+    upcasters: tuple[Upcaster, ...] = ()
+    """Of its own events, wherever they are heard."""
     archives: tuple[Archive, ...] = ()
     commands: tuple[Command, ...] = ()
     api: str = ">=1,<2"

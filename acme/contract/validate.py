@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -38,7 +38,7 @@ class ContractError(Exception):
         self.faults = tuple(faults)
 
 
-def validate(services: Iterable[Service], messages: Iterable[Message], packages: Mapping[str, str]) -> None:
+def validate(services: Iterable[Service], messages: Collection[Message], packages: Mapping[str, str]) -> None:
     """Raises ContractError for the first package, in the order of `packages` (by file name), that breaks a rule."""
     faults: dict[str, list[str]] = {}
     for message in messages:
@@ -52,9 +52,26 @@ def validate(services: Iterable[Service], messages: Iterable[Message], packages:
             own = (*_access(method), *_routes(method), *_rest(method))
             for fault in (*own, *_clashes(method, taken), *_roles(method, roles)):
                 faults.setdefault(service.package, []).append(f"{service.file}: {service.name}.{method.name}: {fault}")
+    for message, fault in _organizations(messages):
+        file = message.descriptor.file.name
+        faults.setdefault(packages[file], []).append(f"{file}: {message.descriptor.name}: {fault}")
     for package in dict.fromkeys(packages.values()):
         if package in faults:
             raise ContractError(package, faults[package])
+
+
+def _organizations(messages: Iterable[Message]) -> Iterator[tuple[Message, str]]:
+    """The events of an aggregate are ordered by its organisation and its id, so all of them, or none, name the former."""
+    first: dict[tuple[str, str], Message] = {}
+    for message in messages:
+        if message.event is not None:
+            other = first.setdefault((message.event.topic, message.event.key), message)
+            if other.event is not None and bool(other.event.organization) != bool(message.event.organization):
+                has, lacks = (message, other) if message.event.organization else (other, message)
+                yield (
+                    message,
+                    f"{has.name} says which organisation {message.event.key} belongs to, and {lacks.name} does not",
+                )
 
 
 def _access(method: Method) -> Iterator[str]:

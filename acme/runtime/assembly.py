@@ -22,7 +22,6 @@ from socket import socket as Socket
 from typing import Final, Literal
 from urllib.parse import unquote
 
-from acme.codec.avro import Avro
 from acme.codec.json import Json
 from acme.codec.rules import Checks
 from acme.codec.wire import Wire
@@ -38,11 +37,12 @@ from acme.drivers.vault import Vault
 from acme.gateway.app import Gateway, Info
 from acme.gateway.endpoints import Readiness
 from acme.gateway.monitor import Monitor
+from acme.gateway.registry import Registry
 from acme.plugin import Plugin
 from acme.ports import Bus, Cipher, Clock, Database, Mailer
 from acme.runtime import control, databases, datafolder, listener, roles, topology
 from acme.runtime.databases import CannotStart
-from acme.runtime.discovery import Roster, contracts_of, discover, enlist, settings_of
+from acme.runtime.discovery import Roster, avro_of, contracts_of, discover, enlist, settings_of
 from acme.runtime.eventing import Eventing, open_bus, topics_of
 from acme.runtime.hosting import Parts, Placement, Running
 from acme.runtime.neighbours import GLANCE, PATIENCE, Neighbours
@@ -154,7 +154,8 @@ async def assemble(
             tasks.loop("mtls", certificates.renew, pause=LOOK_EVERY)
 
         contracts = contracts_of(roster)
-        wire, avro = Wire(contracts), Avro(contracts)
+        wire, avro = Wire(contracts), avro_of(roster, contracts)
+        monitor.registry = Registry(avro.released)
         pipeline = Pipeline(contracts, wire, Checks(contracts), metrics, clock)
         directory = Directory(pipeline)
         tls = certificates.client if certificates is not None else None

@@ -58,7 +58,7 @@ class Avro:
         """
         Raises:
             ContractError: see `Released`.
-            ValueError: an upcaster is for what is no event, or there are two for one version.
+            KeyError, ValueError: as `upcast`.
         """
         self._contracts = contracts
         self.released: Final = Released(contracts)
@@ -66,12 +66,25 @@ class Avro:
         self._builder, self._taker = Builder(), Taker()
         self._decoders: dict[int, Callable[[bytes], Any]] = {}
         self._upcasters: dict[tuple[str, int], Upcaster] = {}
+        self.upcast(upcasters)
+
+    def upcast(self, upcasters: Iterable[Upcaster]) -> None:
+        """Adds upcasters, all or none; before anything is decoded.
+
+        Raises:
+            KeyError: the message of one is not loaded.
+            ValueError: one is for what is no event, or from a version that has no next; or there are two from one version.
+        """
+        added = dict(self._upcasters)
         for upcaster in upcasters:
-            message = contracts.message_of(upcaster.message)
+            message = self._contracts.message_of(upcaster.message)
             if message.event is None:
                 raise ValueError(f"{message.name} is no event, and has an upcaster")
-            if self._upcasters.setdefault((message.name, upcaster.version), upcaster) is not upcaster:
+            if not 0 < upcaster.version < self.released.current(message).number:
+                raise ValueError(f"{message.name} has no version after {upcaster.version}, and an upcaster to it")
+            if added.setdefault((message.name, upcaster.version), upcaster) is not upcaster:
                 raise ValueError(f"{message.name} has two upcasters from version {upcaster.version}")
+        self._upcasters = added
 
     def encoder(self, m: Message) -> Callable[[Any], bytes]:
         """Event → payload.
