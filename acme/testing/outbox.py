@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from acme.codec.avro import Avro
 from acme.contract import Contracts
 from acme.ports import Statements
+
+_AUDIT: Final = "acme.audit.log"
 
 
 class Outbox:
@@ -17,9 +19,18 @@ class Outbox:
 
     async def read(self, database: Statements, *, key: str = "") -> list[Any]:
         """The events as messages, in the order they were published in; those of one aggregate, by its id, if given. Events
-        that are on the bus already are no longer here."""
+        that are on the bus already are no longer here, and audit records are read by `records`."""
         rows = await database.fetch(
-            "SELECT payload FROM acme.outbox WHERE $1 = '' OR substring(key FROM position(':' IN key) + 1) = $1 ORDER BY id",
+            "SELECT payload FROM acme.outbox WHERE topic <> $2"
+            " AND ($1 = '' OR substring(key FROM position(':' IN key) + 1) = $1) ORDER BY id",
             key,
+            _AUDIT,
         )
         return [self._avro.decode(row["payload"]) for row in rows]
+
+    async def records(self, database: Statements, *, after: int = 0) -> tuple[list[Any], int]:
+        """The audit records (`acme.audit.v1.AuditRecord`), oldest first, and the place to go on from: `after`."""
+        rows = await database.fetch(
+            "SELECT id, payload FROM acme.outbox WHERE topic = $1 AND id > $2 ORDER BY id", _AUDIT, after
+        )
+        return [self._avro.decode(row["payload"]) for row in rows], max([after, *(row["id"] for row in rows)])

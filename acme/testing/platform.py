@@ -208,9 +208,15 @@ class Platform:
         return await self._outbox.published(self._node.bus, topic, key=key)
 
     async def outbox(self, plugin: str, *, key: str = "") -> list[Any]:
-        """The events that a plugin published, decoded, oldest first; those with one key, if given."""
+        """The events that a plugin published, decoded, oldest first, without audit records; those with one key, if given."""
         async with self._server.connection(self._databases[plugin]) as connection:
             return await self._outbox.read(connection, key=key)
+
+    async def audited(self, plugin: str, *, after: int = 0) -> tuple[list[Any], int]:
+        """The audit records (`acme.audit.v1.AuditRecord`) that a plugin has left and no bus has taken, oldest first; and a
+        place to go on from (`after`)."""
+        async with self._server.connection(self._databases[plugin]) as connection:
+            return await self._outbox.records(connection, after=after)
 
     def database(self, plugin: str) -> str:
         """The address of a plugin's database, for looking at what no contract shows."""

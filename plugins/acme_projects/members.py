@@ -13,6 +13,7 @@ from acme import (
     Invalid,
     NotFound,
     Pages,
+    audit,
     authorise,
     events,
     page_size,
@@ -51,6 +52,7 @@ from acme_projects.access import (
     check_version,
     check_writable,
     covered,
+    hidden,
     none,
     permissions,
     refused,
@@ -95,9 +97,10 @@ class ProjectMembers(ProjectMembersBase):
         size = page_size(message.page_size)
         page = await self._store.page(message.project_id, allowed=allowed, seen=seen, after=after, limit=size + 1)
         if page is None:
-            raise none()
+            raise hidden("projects.members.read", message.project_id)
         if not page.allowed:
-            raise refused("projects.members.read")
+            organization_id = await self._projects.organization(message.project_id)
+            raise refused("projects.members.read", message.project_id, organization_id or "")
         members, token = page.members[:size], ""
         if len(page.members) > size:
             token = self._pages.seal((members[-1].joined_at, members[-1].subject_id), message.project_id)
@@ -215,6 +218,7 @@ class ProjectMembers(ProjectMembersBase):
         subject = message.subject_id
         async with work():
             await self._transfers.drop_all(message.organization_id, subject, ending=left_at + STANDS)
+            audit.done()  # all that follows has begun with this
         more = True
         while more:
             async with work():

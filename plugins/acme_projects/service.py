@@ -38,7 +38,7 @@ from acme.contracts.projects.v1 import (
     UndeleteProjectRequest,
     UpdateProjectRequest,
 )
-from acme_projects.access import Access, check_version, covered, none
+from acme_projects.access import Access, check_version, covered, hidden
 from acme_projects.listing import Listing
 from acme_projects.store import MemberStore, ProjectStore
 from acme_projects.transfers import Transfers
@@ -101,7 +101,7 @@ class Projects(ProjectsBase):
         """
         found = await self._visible([message.id])
         if not found:
-            raise none()
+            raise hidden("projects.read", message.id)
         return found[message.id]
 
     async def batch_get_projects(self, message: BatchGetProjectsRequest) -> BatchGetProjectsReply:
