@@ -8,12 +8,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from acme_audit import _checkpoints, ledger, plugin
+from acme_audit import _checkpoints, canonical, ledger, plugin
 from acme_audit.checkpoints import Checkpoints
 from acme_audit.keys import SubjectKeys
-from acme_audit.store import Head, LogStore, SubjectStore
+from acme_audit.store import CheckpointStore, Head, LogStore, RecordStore, SubjectStore
+from acme_audit.verify.anchors import Anchors
+from acme_audit.verify.report import Report
+from acme_audit.verify.run import Asked, Verification, verify
 
 from acme import NoSettings, work
 from acme.codec.avro import Avro
@@ -41,6 +44,14 @@ ADA: Final = "usr_01m821mp30er1rnjnb3atkr46z"
 _NUMBERS: Final = itertools.count()
 
 
+class Content(NamedTuple):
+    """A record in its place."""
+
+    sequence: int
+    canonical: bytes
+    record: AuditRecord
+
+
 @dataclass
 class Rig:
     """A database of the audit service, and what the platform would hand to it."""
@@ -63,7 +74,7 @@ class Rig:
             metrics=Metrics(),
         )
         self.database = self.units.database
-        self.logs = LogStore(self.database)
+        self.logs, self.signed = LogStore(self.database), CheckpointStore(self.database)
         self.resources: Resources[NoSettings] = Resources(
             name="audit",
             settings=NoSettings(),
@@ -120,9 +131,13 @@ class Rig:
 
     async def sign(self) -> list[str]:
         """Signs what is due, and archives it; returns what stands against it."""
+        return [*await self.sign_only(), *await self.checkpoints.archive(self.objects)]
+
+    async def sign_only(self) -> list[str]:
+        """The same without the object store."""
         with self.units.outside():
             await self.checkpoints.first_key()
-            return [*await self.checkpoints.sign_due(), *await self.checkpoints.archive(self.objects)]
+            return await self.checkpoints.sign_due()
 
     async def erase(self, subject: str) -> bool:
         """Destroys a subject's key."""
@@ -130,19 +145,69 @@ class Rig:
             async with work():
                 return await SubjectKeys(SubjectStore(self.database), self.cipher, self.clock).destroy(subject)
 
+    async def verify(self, **asked: Any) -> Report:
+        """What `acme audit verify` finds."""
+        return await verify(self.resources, Asked(**asked))
+
+    async def verify_as_of(self, head: Head) -> Report:
+        """The same of one log, as if it had begun when this was its head."""
+        report = Report()
+        keys = await self.checkpoints.public_keys()
+        anchors = Anchors(self.objects, self.signed, "", keys, report)
+        await Verification(self.database, anchors, keys, report).one(head, Asked(), self.clock.now())
+        return report
+
+    async def contents(self, name: str = LOG) -> list[Content]:
+        """All of a log, with addresses as they are kept."""
+        rows = await RecordStore(self.database).scan((await self.head(name)).id, 0, 1 << 40, limit=10_000)
+        read = [(row["canonical"], canonical.read(row["canonical"])) for row in rows]
+        return [Content(kept.sequence, content, canonical.record_of(kept, kept.address)) for content, kept in read]
+
+    @asynccontextmanager
+    async def copied(self, tables: Sequence[str]) -> AsyncIterator[None]:
+        """Copies tables, and restores the copy at the end."""
+        for table in tables:
+            await self._tamper(f"CREATE TABLE copy_of_{table} AS TABLE {table}")
+        yield
+        for table in tables:
+            await self._tamper(f"DELETE FROM {table}")  # noqa: S608 - a test's own
+            overriding = "OVERRIDING SYSTEM VALUE" if table == "logs" else ""
+            await self._tamper(f"INSERT INTO {table} {overriding} TABLE copy_of_{table}")
+
     async def head(self, name: str = LOG) -> Head:
         found = await self.logs.head(name)
         assert found is not None
         return found
 
-    async def tamper(self, *statements: str) -> None:
-        """What somebody does who owns the database: without the triggers."""
+    # What somebody does who owns the database: triggers do not keep them from it.
+
+    async def alter(self, table: str, change: str, where: str = "true", *, log: str = LOG) -> None:
+        """Changes rows of a log."""
+        await self._tamper(f"UPDATE {table} SET {change} WHERE {where} AND {_of(table, log)}")  # noqa: S608 - a test's own
+
+    async def delete(self, table: str, where: str = "true", *, log: str = LOG) -> None:
+        """Deletes rows of a log."""
+        await self._tamper(f"DELETE FROM {table} WHERE {where} AND {_of(table, log)}")  # noqa: S608 - a test's own
+
+    async def flip(self, table: str, column: str, where: str, *, bit: int = 9) -> None:
+        """Flips a bit."""
+        await self.alter(table, f"{column} = set_bit({column}, {bit}, 1 - get_bit({column}, {bit}))", where)
+
+    async def _tamper(self, statement: str) -> None:
         async with self.pool.connection() as connection:
             await connection.begin()
             await connection.execute("SET LOCAL session_replication_role = replica")
-            for statement in statements:
-                await connection.execute(statement)
+            assert not (await connection.execute(statement)).endswith(" 0")
             await connection.commit()
+
+
+def _of(table: str, log: str) -> str:
+    return f"{'id' if table == 'logs' else 'log_id'} = (SELECT id FROM logs WHERE name = '{log}')"  # noqa: S608 - as above
+
+
+def found(report: Report) -> dict[str, int | None]:
+    """First place of each kind of fault, whatever the log."""
+    return {fault.kind: fault.sequence for fault in report.faults}
 
 
 def heard(message: Any, event_id: str = "evt_1", occurred_at: datetime | None = None) -> Event[Any]:

@@ -20,9 +20,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from acme import Consumer, Job, NoSettings, Plugin, Resources, logger
+from acme import Command, Consumer, Job, NoSettings, Plugin, Resources, logger
 from acme.contracts.audit.v1 import AuditBase, AuditIntakeBase, AuditRecord
-from acme_audit import ledger, witness
+from acme_audit import commands, ledger, witness
 from acme_audit.checkpoints import Checkpoints
 from acme_audit.keys import SubjectKeys
 from acme_audit.proofs import Proofs
@@ -75,5 +75,9 @@ plugin: Final = Plugin(
     consumers=(
         Consumer("log", (AuditRecord,), ledger.ingest, batch=200),
         Consumer("witness", witness.MESSAGES, witness.hear, batch=200),
+    ),
+    commands=(
+        Command("verify", "Recomputes the audit log from the bytes that are kept.", commands.verify_command),
+        Command("erase", "Destroys the key of a subject's personal data, for good.", commands.erase_command),
     ),
 )

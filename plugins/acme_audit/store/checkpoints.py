@@ -26,6 +26,7 @@ _ONE: Final = "SELECT number, size, signed_at, note FROM checkpoints WHERE log_i
 _SCAN: Final = """
 SELECT number, size, signed_at, note FROM checkpoints WHERE log_id = $1 AND number > $2 ORDER BY number LIMIT $3
 """
+_NEWEST: Final = "SELECT coalesce(max(number), 0) FROM checkpoints WHERE log_id = $1"
 _UNARCHIVED: Final = "SELECT id, name, archived FROM logs WHERE archived < signed AND id > $1 ORDER BY id LIMIT $2"
 _ARCHIVED: Final = "UPDATE logs SET archived = $2 WHERE id = $1 AND archived < $2"
 
@@ -85,6 +86,11 @@ class CheckpointStore:
     async def scan(self, log_id: int, *, after: int, limit: int) -> list[Signed]:
         """Checkpoints of a log with greater numbers, in order."""
         return [Signed(*row) for row in await self._database.fetch(_SCAN, log_id, after, limit)]
+
+    async def newest(self, log_id: int) -> int:
+        """The highest number of a log's checkpoints; 0 for none."""
+        number: int = await self._database.fetchval(_NEWEST, log_id)
+        return number
 
     async def unarchived(self, *, after: int, limit: int) -> list[tuple[int, str, int]]:
         """(id, name, number of the last archived checkpoint) of logs with checkpoints that are only here."""

@@ -39,7 +39,7 @@ _MANY: Final = """
 SELECT level, index, hash FROM nodes
 WHERE log_id = $1 AND (level, index) IN (SELECT * FROM unnest($2::smallint[], $3::bigint[]))
 """
-_COUNT: Final = "SELECT level, count(*), max(index) FROM nodes WHERE log_id = $1 GROUP BY level"
+_LEVELS: Final = "SELECT level, max(index) FROM nodes WHERE log_id = $1 GROUP BY level"
 
 LONGEST: Final = 200
 """Characters of a text that records are found by; what is longer is found by its beginning."""
@@ -136,9 +136,9 @@ class LogStore:
         levels, indexes = zip(*wanted, strict=True)
         return {Node(row[0], row[1]): row[2] for row in await self._database.fetch(_MANY, log_id, levels, indexes)}
 
-    async def levels(self, log_id: int) -> dict[int, tuple[int, int]]:
-        """(how many nodes, the highest index) by level."""
-        return {row[0]: (row[1], row[2]) for row in await self._database.fetch(_COUNT, log_id)}
+    async def levels(self, log_id: int) -> dict[int, int]:
+        """The place of the last node by level."""
+        return {row[0]: row[1] for row in await self._database.fetch(_LEVELS, log_id)}
 
 
 def _head(row: Row) -> Head:

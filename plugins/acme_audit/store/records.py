@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from acme import Statements
+from acme import Row, Statements
 
 _COLUMNS: Final = "sequence, id, canonical, leaf, occurred_at, actor_id, action, outcome, targets"
 
@@ -16,7 +16,15 @@ _SCAN: Final = f"""
 SELECT {_COLUMNS} FROM records WHERE log_id = $1 AND sequence >= $2 AND sequence < $3 ORDER BY sequence LIMIT $4
 """  # noqa: S608
 _LEAVES: Final = "SELECT sequence, leaf FROM records WHERE log_id = $1 AND sequence = ANY($2::bigint[])"
-_ENDS: Final = "SELECT min(sequence), max(sequence), count(*) FROM records WHERE log_id = $1"
+_LAST: Final = "SELECT max(sequence) FROM records WHERE log_id = $1"
+_ORPHANS: Final = """
+WITH RECURSIVE found AS (
+    SELECT min(log_id) AS log_id FROM records
+    UNION ALL
+    SELECT (SELECT min(log_id) FROM records WHERE log_id > found.log_id) FROM found WHERE found.log_id IS NOT NULL
+)
+SELECT log_id FROM found WHERE log_id IS NOT NULL AND NOT EXISTS (SELECT FROM logs WHERE logs.id = found.log_id)
+"""
 _BY_ID: Final = f"SELECT {_COLUMNS} FROM records WHERE id = ANY($1::text[])"  # noqa: S608
 
 
@@ -79,9 +87,9 @@ class RecordStore:
         )
         return [Stored(*row) for row in rows]
 
-    async def scan(self, log_id: int, start: int, end: int, *, limit: int) -> Sequence[Stored]:
-        """Up to `limit` records from number `start` to before `end`, in order: rows with the attributes' order."""
-        return [Stored(*row) for row in await self._database.fetch(_SCAN, log_id, start, end, limit)]
+    async def scan(self, log_id: int, start: int, end: int, *, limit: int) -> Sequence[Row]:
+        """Up to `limit` records from number `start` to before `end`, in order: the columns of `Stored`, by position."""
+        return await self._database.fetch(_SCAN, log_id, start, end, limit)
 
     async def leaves(self, log_id: int, sequences: Sequence[int]) -> dict[int, bytes]:
         """Leaf hashes by number."""
@@ -91,7 +99,11 @@ class RecordStore:
         """The records with these ids, in no order."""
         return [Stored(*row) for row in await self._database.fetch(_BY_ID, ids)]
 
-    async def ends(self, log_id: int) -> tuple[int, int, int]:
-        """Lowest and highest number, and how many records there are; (-1, -1, 0) for none."""
-        row = await self._database.fetchrow(_ENDS, log_id)
-        return (-1, -1, 0) if row is None or row[0] is None else (row[0], row[1], row[2])
+    async def last(self, log_id: int) -> int:
+        """The highest number in a log; -1 for none."""
+        found: int | None = await self._database.fetchval(_LAST, log_id)
+        return -1 if found is None else found
+
+    async def orphans(self) -> list[int]:
+        """Ids of logs that records are of, and that are not there."""
+        return [row[0] for row in await self._database.fetch(_ORPHANS)]

@@ -17,7 +17,7 @@ from tests.audits import LOG, OTHER, REGION, Rig
 async def stored(rig: Rig, log: str = LOG) -> list[bytes]:
     """The canonical bytes of a log."""
     head = await rig.head(log)
-    return [each.canonical for each in await RecordStore(rig.database).scan(head.id, 0, head.size, limit=10_000)]
+    return [row["canonical"] for row in await RecordStore(rig.database).scan(head.id, 0, head.size, limit=10_000)]
 
 
 async def test_records_get_dense_numbers_a_chain_and_a_tree(rig: Rig) -> None:
