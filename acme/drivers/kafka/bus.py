@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Final, Literal
@@ -34,13 +35,16 @@ class KafkaBus:
         self._groups = Groups(cluster, self._health, self._admin)
         self._reader = Reader(cluster, self._health)
         self._producer = Producer(cluster, self._health, tasks, metrics)
-        self._task = tasks.loop("kafka.look", self._look, pause=LOOK_EVERY)
+        self._tasks = tasks
+        self._looking: asyncio.Task[None] | None = None
 
     async def declare(self, topics: Sequence[Topic]) -> None:
+        self._look_out()
         await self._topics.declare(topics)
 
     async def append(self, source: str, records: Sequence[Record]) -> None:
         """As the port says. Kafka cannot tell what it has of a source: an append that is repeated is there twice."""
+        self._look_out()
         counts = {topic: await self._topics.partitions(topic) for topic in {record.topic for record in records}}
         await self._producer.append(
             [(TopicPartition(each.topic, partitions.partition(each.key, counts[each.topic])), each) for each in records]
@@ -68,6 +72,7 @@ class KafkaBus:
         start: Literal["earliest", "latest"],
         drain: float,
     ) -> AsyncIterator[Subscription]:
+        self._look_out()
         for topic in topics:
             await self._topics.partitions(topic)
         subscription = KafkaSubscription(
@@ -109,10 +114,16 @@ class KafkaBus:
 
     async def close(self) -> None:
         """Members of groups are left first, by the blocks that joined them."""
-        self._task.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
         await self._producer.close()
         await self._reader.close()
         await self._admin.close()
+
+    def _look_out(self) -> None:
+        """From the first use on, the state of the bus is that of the cluster, also when nobody uses it."""
+        if self._looking is None:
+            self._looking = self._tasks.loop("kafka.look", self._look, pause=LOOK_EVERY)
 
     async def _look(self) -> None:
         with suppress(Unavailable):  # it has been noted

@@ -26,7 +26,7 @@ from acme.tasks import Tasks
 from acme.telemetry import Metrics
 
 BATCH: Final = 512 * 1024
-"""Bytes of a batch: half of what a broker takes at most as it is installed (message.max.bytes)."""
+"""Bytes of a batch. A larger record is a batch by itself: topics take those of 2 MiB (`topics.py`)."""
 
 
 class Producer:

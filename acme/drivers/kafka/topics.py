@@ -24,6 +24,8 @@ log: Final = logger(__name__)
 
 LOOK_AGAIN: Final = 0.05
 """Seconds between two looks at topics that were just made: brokers hear of them one after the other."""
+LARGEST: Final = 2 * 1024 * 1024
+"""Bytes of a batch that a topic takes: room for a record of a mebibyte, which is a batch by itself (`producer.py`)."""
 
 
 class Topics:
@@ -127,6 +129,7 @@ def settings(topic: Topic) -> dict[str, str]:
     """A topic's settings, in Kafka's words."""
     return {
         "cleanup.policy": "compact" if topic.compact else "delete",
+        "max.message.bytes": str(LARGEST),
         "retention.ms": str(int(topic.retention * 1000)) if topic.retention else "-1",
     }
 
