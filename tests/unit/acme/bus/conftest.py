@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from acme.testing.server import Server
+from tests.hearing import TABLES
 from tests.services import Stage, stage
 
 
@@ -19,4 +20,5 @@ async def _module_stage(postgres: Server, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(name="stage")
 async def _stage(module_stage: Stage) -> Stage:
     await module_stage.clear()
+    await module_stage.sql(TABLES)
     return module_stage
