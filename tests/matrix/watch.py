@@ -27,6 +27,12 @@ _PARTS: Final = {
     "public.access_tokens": "INSERT OR DELETE OR UPDATE OF subject, digest, name, scopes, expires_at, revoked_at",
     # The loop that delivers goes on with earlier ones.
     "acme.deliveries": "INSERT",
+    # Not what went to the bus.
+    "acme.outbox": "INSERT",
+}
+_ROWS: Final = {
+    # A denial leaves its audit record.
+    "acme.outbox": "WHEN (NEW.topic <> 'acme.audit.log')",
 }
 _NOTE: Final = """
 CREATE TABLE public.written (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, what text NOT NULL);
@@ -52,8 +58,10 @@ class Watch:
         for (table,) in tables:
             if table not in ASIDE:
                 when = _PARTS.get(table, "INSERT OR UPDATE OR DELETE")
+                rows = _ROWS.get(table, "")
                 await self.database.execute(
-                    f"CREATE TRIGGER noted AFTER {when} ON {table} FOR EACH ROW EXECUTE FUNCTION public.note_write()"
+                    f"CREATE TRIGGER noted AFTER {when} ON {table} FOR EACH ROW {rows}"
+                    " EXECUTE FUNCTION public.note_write()"
                 )
 
     async def writes(self) -> list[str]:

@@ -142,7 +142,7 @@ async def test_what_the_gateway_hands_over_is_announced(platform: Platform, log:
     intake = platform.stub(AuditIntakeStub, as_service="gateway")
     records = [log.record(), log.record(organization_id="", actor=Actor(kind="anonymous"), outcome=Outcome.DENIED)]
     await intake.append_audit_records(AppendAuditRecordsRequest(records=records))
-    announced = {record.id: record for record in await platform.outbox("audit")}
+    announced = {record.id: record for record in (await platform.audited("audit"))[0]}
     assert [announced.get(record.id) for record in records] == records
 
 
