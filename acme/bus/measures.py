@@ -8,7 +8,7 @@ from typing import Final
 
 from acme.telemetry import Metrics
 
-_LABELS: Final = (
+LABELS: Final = (
     "messaging_system",
     "messaging_operation_name",
     "messaging_destination_name",
@@ -50,13 +50,13 @@ class Measures:
         self._system = system
         self.groups: Final[dict[str, Group]] = {}
         self._processed = metrics.histogram(
-            "messaging_process_duration_seconds", "Seconds to handle one event, or one batch.", _LABELS
+            "messaging_process_duration_seconds", "Seconds to handle one event, or one batch.", LABELS
         )
         self._consumed = metrics.counter(
-            "messaging_client_consumed_messages_total", "Records read from the bus.", _LABELS
+            "messaging_client_consumed_messages_total", "Records read from the bus.", LABELS
         )
         self._operations = metrics.histogram(
-            "messaging_client_operation_duration_seconds", "Seconds the bus took to answer.", _LABELS
+            "messaging_client_operation_duration_seconds", "Seconds the bus took to answer.", LABELS
         )
         self._repeated = metrics.counter(
             "acme_inbox_duplicates_total", "Events that were delivered again, and had no further effect.", _GROUP

@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 
 from acme.bus import outbox
+from acme.bus.measures import LABELS
 from acme.bus.record import record
 from acme.errors import Refused
 from acme.ports import Bus, Clock, Database, Record, Row, Statements
@@ -91,15 +92,9 @@ class Relay:
         self.running = False
         """Whether it is this process's turn."""
         self._rolled = float("-inf")
-        self._sent = metrics.counter(
-            "messaging_client_sent_messages_total",
-            "Events handed to the bus.",
-            ("messaging_system", "messaging_operation_name", "messaging_destination_name"),
-        )
+        self._sent = metrics.counter("messaging_client_sent_messages_total", "Records handed to the bus.", LABELS)
         self._seconds = metrics.histogram(
-            "messaging_client_operation_duration_seconds",
-            "Time of the bus's operations.",
-            ("messaging_system", "messaging_operation_name", "error_type"),
+            "messaging_client_operation_duration_seconds", "Seconds the bus took to answer.", LABELS
         )
         self._system = bus.system
 
@@ -139,11 +134,11 @@ class Relay:
         try:
             await self._bus.append(self._plugin, records)
         except Refused as error:
-            self._seconds.bind(self._system, "send", type(error).__name__).observe(time.monotonic() - began)
+            self._seconds.bind(self._system, "send", "", "", type(error).__name__).observe(time.monotonic() - began)
             raise
-        self._seconds.bind(self._system, "send", "").observe(time.monotonic() - began)
+        self._seconds.bind(self._system, "send", "", "", "").observe(time.monotonic() - began)
         for each in records:
-            self._sent.bind(self._system, "send", each.topic).add()
+            self._sent.bind(self._system, "send", each.topic, "", "").add()
 
     def _record(self, row: Row) -> Record:
         _, event_id, topic, key, kind, payload, headers, created_at = row

@@ -43,7 +43,7 @@ from acme.ports import Bus, Cipher, Clock, Database, Mailer
 from acme.runtime import control, databases, datafolder, listener, roles, topology
 from acme.runtime.databases import CannotStart
 from acme.runtime.discovery import Roster, avro_of, contracts_of, discover, enlist, settings_of
-from acme.runtime.eventing import Eventing, open_bus, topics_of
+from acme.runtime.eventing import Eventing, open_bus
 from acme.runtime.hosting import Parts, Placement, Running
 from acme.runtime.neighbours import GLANCE, PATIENCE, Neighbours
 from acme.runtime.nudges import Following, Nudges, deliveries_of
@@ -188,7 +188,7 @@ async def assemble(
         bus = open_bus(config.bus, where, clock, tasks, metrics, stack) if role.host is None or role.host else None
         eventing = None
         if bus is not None:
-            eventing = Eventing(bus, topics_of(contracts, config.bus), clock, nudges, metrics)
+            eventing = Eventing(bus, config, role, contracts, avro, clock, nudges, metrics)
         running: list[Running] = []
         for entry, plugin in roster.usable():
             if not role.hosts(entry.name):
@@ -199,7 +199,8 @@ async def assemble(
         busy = await stack.enter_async_context(Tasks("work", metrics))
         deliveries = {each.plugin.name: each.work(busy, metrics) for each in running}
         if eventing is not None:
-            await eventing.begin(running, config, busy)
+            await eventing.begin(running, busy)
+            stack.push_async_callback(eventing.close)
         await _follow(verifier, PATIENCE if contracts.service_of(AuthorityStub).name in directory.remotes else 0.0)
         following.start(busy)
         for name, each_of in deliveries.items():

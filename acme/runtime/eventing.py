@@ -14,7 +14,10 @@ from functools import partial
 from typing import Final
 
 from acme import drivers
+from acme.bus.consumers import Consumers
+from acme.bus.measures import Measures
 from acme.bus.relay import Backlog, Relay
+from acme.codec.avro import Avro
 from acme.config import ConfigError
 from acme.contract import Contracts
 from acme.errors import Unavailable
@@ -24,6 +27,7 @@ from acme.runtime.databases import CannotStart, Databases
 from acme.runtime.hosting import Running
 from acme.runtime.leases import Lease, Singleton
 from acme.runtime.nudges import Nudges, events_of
+from acme.runtime.roles import Role
 from acme.runtime.settings import Config
 from acme.tasks import Tasks
 from acme.telemetry import Metrics, logger
@@ -81,18 +85,36 @@ def topics_of(contracts: Contracts, settings: BusSettings) -> Sequence[Topic]:
 class Eventing:
     """What this process does with the bus, from when the topics are there."""
 
-    def __init__(self, bus: Bus, topics: Sequence[Topic], clock: Clock, nudges: Nudges, metrics: Metrics) -> None:
-        self._bus, self._topics, self._clock, self._nudges, self._metrics = bus, topics, clock, nudges, metrics
+    def __init__(
+        self,
+        bus: Bus,
+        config: Config,
+        role: Role,
+        contracts: Contracts,
+        avro: Avro,
+        clock: Clock,
+        nudges: Nudges,
+        metrics: Metrics,
+    ) -> None:
+        self._bus, self._config, self._contracts, self._avro = bus, config, contracts, avro
+        self._clock, self._nudges, self._metrics = clock, nudges, metrics
+        # A member of this name that was killed is the same one when it comes back, and need not be waited for.
+        self._member = "alone" if role.alone else role.name
         self._backlog = Backlog(metrics, clock)
+        self._measures = Measures(metrics, bus.system)
+        self._consumers: list[Consumers] = []
         self.declared = False
         """Whether the topics are as they are to be."""
 
     @property
     def state(self) -> str:
         """For readiness: "ok" or what is wrong."""
-        return self._bus.state if self.declared else f"topics not declared yet; {self._bus.state}"
+        if not self.declared:
+            return f"topics not declared yet; {self._bus.state}"
+        wrong = [f"{name}: {note}" for each in self._consumers for name, note in each.notes().items()]
+        return "; ".join(wrong) or self._bus.state
 
-    async def begin(self, running: Sequence[Running], config: Config, tasks: Tasks) -> None:
+    async def begin(self, running: Sequence[Running], tasks: Tasks) -> None:
         """Declares the topics, then relays and hears until `tasks` stop. While the bus is away, that happens later.
 
         Raises:
@@ -102,11 +124,11 @@ class Eventing:
             await self._declare()
         except Unavailable as error:
             log.warning("the bus is away: events wait in their outboxes", error=str(error))
-            tasks.spawn("bus.topics", self._later(running, config, tasks))
+            tasks.spawn("bus.topics", self._later(running, tasks))
         else:
-            self._start(running, config, tasks)
+            self._start(running, tasks)
 
-    async def _later(self, running: Sequence[Running], config: Config, tasks: Tasks) -> None:
+    async def _later(self, running: Sequence[Running], tasks: Tasks) -> None:
         while not self.declared:
             await asyncio.sleep(AGAIN)
             try:
@@ -116,23 +138,39 @@ class Eventing:
             except CannotStart as error:
                 log.error("the topics are not as they are to be: nothing is relayed", error=str(error))
                 return
-        self._start(running, config, tasks)
+        self._start(running, tasks)
 
-    def _start(self, running: Iterable[Running], config: Config, tasks: Tasks) -> None:
+    async def close(self) -> None:
+        """Lets consumers end in order what is under way. Relays end with their tasks."""
+        await asyncio.gather(*(each.stop() for each in self._consumers))
+
+    def _start(self, running: Iterable[Running], tasks: Tasks) -> None:
         for each in running:
-            relay = Relay(
-                each.plugin.name,
-                config.platform.region,
-                each.pool,
-                each.units.database,
-                self._bus,
-                self._metrics,
-                self._backlog,
-            )
-            each.listeners.append(partial(self._announced, relay, events_of(each.plugin.name)))
-            self._nudges.on(events_of(each.plugin.name), relay.wake)
-            lease = Lease(each.units.database, self._clock, f"{each.plugin.name}.relay", life=LEASE, renew=RENEW)
-            Singleton(lease, relay.run, 0.0, tasks).start()
+            self._relay(each, tasks)
+            if each.plugin.consumers:
+                consumers = Consumers(
+                    each.plugin,
+                    each.units,
+                    each.resources,
+                    self._bus,
+                    self._contracts,
+                    self._avro,
+                    self._config.bus.topic,
+                    tasks,
+                    self._measures,
+                    member=self._member,
+                )
+                consumers.start()
+                self._consumers.append(consumers)
+
+    def _relay(self, each: Running, tasks: Tasks) -> None:
+        plugin, database = each.plugin.name, each.units.database
+        region = self._config.platform.region
+        relay = Relay(plugin, region, each.pool, database, self._bus, self._metrics, self._backlog)
+        each.listeners.append(partial(self._announced, relay, events_of(plugin)))
+        self._nudges.on(events_of(plugin), relay.wake)
+        lease = Lease(database, self._clock, f"{plugin}.relay", life=LEASE, renew=RENEW)
+        Singleton(lease, relay.run, 0.0, tasks).start()
 
     def _announced(self, relay: Relay, topic: str) -> None:
         """A unit of work here has left events."""
@@ -143,7 +181,7 @@ class Eventing:
 
     async def _declare(self) -> None:
         try:
-            await self._bus.declare(self._topics)
+            await self._bus.declare(topics_of(self._contracts, self._config.bus))
         except ValueError as error:
             raise CannotStart(f"[bus] {error}") from error
         self.declared = True

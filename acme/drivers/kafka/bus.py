@@ -38,6 +38,10 @@ class KafkaBus:
         self._tasks = tasks
         self._looking: asyncio.Task[None] | None = None
 
+    @property
+    def system(self) -> str:
+        return "kafka"
+
     async def declare(self, topics: Sequence[Topic]) -> None:
         self._look_out()
         await self._topics.declare(topics)

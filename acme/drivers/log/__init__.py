@@ -15,6 +15,8 @@ group is rows too: `membership.py` says how partitions pass from hand to hand, `
 
 from __future__ import annotations
 
+from typing import Any
+
 from acme.drivers.log.bus import Log
 from acme.drivers.log.link import LIMIT, Link
 from acme.drivers.log.membership import LEASE
@@ -33,6 +35,7 @@ def open_bus(
     connections: int = 4,
     timeout: float = LIMIT,
     lease: float = LEASE,
+    **_others: Any,
 ) -> Log:
     """The log in the database at `url`, or for `log:` at `database`. It is made when it is first used.
 
