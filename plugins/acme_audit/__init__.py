@@ -20,9 +20,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from acme import Command, Consumer, Job, NoSettings, Plugin, Resources, logger
+from acme import Archive, Command, Consumer, Job, NoSettings, Plugin, Resources, logger
 from acme.contracts.audit.v1 import AuditBase, AuditIntakeBase, AuditRecord
-from acme_audit import commands, ledger, witness
+from acme_audit import commands, ledger, sealing, witness
 from acme_audit.checkpoints import Checkpoints
 from acme_audit.keys import SubjectKeys
 from acme_audit.proofs import Proofs
@@ -76,6 +76,7 @@ plugin: Final = Plugin(
         Consumer("log", (AuditRecord,), ledger.ingest, batch=200),
         Consumer("witness", witness.MESSAGES, witness.hear, batch=200),
     ),
+    archives=(Archive(AuditRecord, sealing.sealed),),
     commands=(
         Command("verify", "Recomputes the audit log from the bytes that are kept.", commands.verify_command),
         Command("erase", "Destroys the key of a subject's personal data, for good.", commands.erase_command),

@@ -100,7 +100,6 @@ def content(record: AuditRecord, address: str) -> dict[str, Any]:
     """What a record says, wherever it stands."""
     actor, occurred_at, last_at = record.actor or Actor(), record.occurred_at, record.last_at
     said = {
-        "id": record.id,
         "organization_id": record.organization_id,
         "region": record.region,
         "occurred_at": moment(occurred_at or EPOCH),
@@ -125,7 +124,7 @@ def content(record: AuditRecord, address: str) -> dict[str, Any]:
         "last_at": moment(last_at) if last_at is not None else "",
         "subject_id": record.subject_id,
     }
-    return _full(**said)
+    return {**_full(**said), "id": record.id}
 
 
 def read(content: bytes) -> Kept:

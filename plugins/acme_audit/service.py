@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 from acme import NotFound, Pages, authorise, events, page_size
@@ -144,22 +145,23 @@ class Audit(AuditBase):
         return head, signed
 
     async def _shown(self, found: list[Stored]) -> list[KeptAuditRecord]:
-        """Records with what is personal in them readable, as far as it is."""
-        read = [canonical.read(stored.canonical) for stored in found]
-        records = [canonical.record_of(kept, kept.address) for kept in read]
-        keys = await self._keys.known(subject_of(record) for record in records if record.address)
-        for record in records:
-            record.address = unseal(keys.get(subject_of(record)), record.id, "address", record.address)
-        return [
-            KeptAuditRecord(
-                sequence=stored.sequence,
-                record=record,
-                recorded_at=kept.recorded_at,
-                leaf_hash=stored.leaf.hex(),
-                canonical=stored.canonical.decode(),
-            )
-            for stored, kept, record in zip(found, read, records, strict=True)
-        ]
+        """Records with what is personal in them readable, as far as it is. One that was tampered with keeps none of the
+        others from being shown: `acme audit verify` tells of it."""
+        shown: list[KeptAuditRecord] = []
+        for stored in found:
+            text = stored.canonical.decode(errors="replace")
+            kept = KeptAuditRecord(sequence=stored.sequence, leaf_hash=stored.leaf.hex(), canonical=text)
+            with suppress(ValueError):
+                said = canonical.read(stored.canonical)
+                kept.record, kept.recorded_at = canonical.record_of(said, said.address), said.recorded_at
+            shown.append(kept)
+        sealed = [kept.record for kept in shown if kept.record is not None and kept.record.address]
+        keys = await self._keys.known(subject_of(record) for record in sealed)
+        for record in sealed:
+            kept_address, record.address = record.address, ""
+            with suppress(ValueError):
+                record.address = unseal(keys.get(subject_of(record)), record.id, "address", kept_address)
+        return shown
 
 
 class AuditIntake(AuditIntakeBase):
