@@ -36,15 +36,6 @@ def poll_ended(consumer: AIOKafkaConsumer) -> None:
     state._last_fetch_ended = time.monotonic()
 
 
-def leave_for_good(consumer: AIOKafkaConsumer) -> None:
-    """Lets `stop` tell the group that a member with a name is gone, too.
-
-    aiokafka keeps its place until the session is over. Ours comes back to its partitions all the same: they are given out
-    in the order of names.
-    """
-    consumer._coordinator._group_instance_id = None
-
-
 async def abandon(consumer: AIOKafkaConsumer) -> None:
     """Closes what a cancelled `stop` has left open, without asking anybody."""
     if consumer._fetcher is not None:

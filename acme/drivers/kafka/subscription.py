@@ -22,8 +22,11 @@ FETCH_WAIT: Final = 0.2
 """Seconds that a broker may hold a request for records when it has none: a partition that is resumed waits as long."""
 PAUSE: Final = 0.1
 """Seconds after an error of aiokafka's."""
+BEAT: Final = 0.1
+"""Sessions between two heartbeats, whose answers tell of rebalances."""
 IDLE: Final = 3.0
-"""Sessions without a `poll`, after which a member leaves its group: its process lives, and its user does not."""
+"""Sessions without a `poll`, and the time to drain, after which a member leaves its group: its process lives, and its user
+does not."""
 
 
 class KafkaSubscription:
@@ -46,6 +49,7 @@ class KafkaSubscription:
         self._group, self._topics, self._member = group, tuple(topics), member
         self._start, self._drain, self._session = start, drain, session
         self._consumer: AIOKafkaConsumer | None = None
+        self._closed = False
         self._turns: Turns
         self._committed: dict[TopicPartition, int] = {}
         """What the group has committed, or where it began, of each partition that is ours."""
@@ -97,7 +101,7 @@ class KafkaSubscription:
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """As the port says. Kafka compares generations: whoever was replaced is refused whole."""
         consumer = self._consumer
-        if consumer is None or self._turns.late or seams.shut_out(consumer):
+        if consumer is None or seams.shut_out(consumer):
             raise Fenced(*offsets)
         foreign = [place for place in offsets if place not in self._committed]
         if foreign:
@@ -113,15 +117,13 @@ class KafkaSubscription:
         self._committed.update(further)
 
     async def close(self) -> None:
-        """Gives up what is ours, and leaves the group."""
+        """Gives up what is ours, and leaves the group; a member with a name keeps its place until its session is over."""
+        self._closed = True
         consumer = self._consumer
         if consumer is None:
             return
         try:
-            async with asyncio.timeout(self._drain):
-                await self._give_up(Loss.LOST if seams.shut_out(consumer) else Loss.REVOKED)
-        except TimeoutError:
-            log.warning("partitions were not given up in time", seconds=self._drain)
+            await self._give_up(Loss.LOST if seams.shut_out(consumer) else Loss.REVOKED)
         finally:
             self._turns.give_up()
             self._consumer = None
@@ -136,9 +138,9 @@ class KafkaSubscription:
             enable_auto_commit=False,
             auto_offset_reset="earliest",  # also for offsets that retention has dropped: never skip what is left
             session_timeout_ms=int(self._session * 1000),
-            heartbeat_interval_ms=int(self._session * 300),
+            heartbeat_interval_ms=int(self._session * BEAT * 1000),
             rebalance_timeout_ms=int(rebalance * 1000),
-            max_poll_interval_ms=int(self._session * IDLE * 1000),
+            max_poll_interval_ms=int((self._drain + self._session * IDLE) * 1000),
             # The answer to a request to join comes when the slowest of the others has given up its partitions.
             request_timeout_ms=int((rebalance + self._cluster.timeout) * 1000),
             fetch_max_wait_ms=int(FETCH_WAIT * 1000),
@@ -149,13 +151,15 @@ class KafkaSubscription:
         except BaseException:
             await self._stop(consumer)
             raise
-        self._turns = Turns(consumer, self._drain, self._wake)
+        self._turns = Turns(consumer, self._wake)
         consumer.subscribe(self._topics, listener=self._turns)
         self._consumer = consumer
         return consumer
 
     async def _working(self) -> AIOKafkaConsumer:
         """The consumer; another one in place of one whose own tasks have ended."""
+        if self._closed:
+            raise RuntimeError("the group has been left")
         consumer = self._consumer
         if consumer is not None and seams.stuck(consumer):
             log.warning("a member of a group cannot go on, and is replaced", group=self._group)
@@ -168,8 +172,6 @@ class KafkaSubscription:
     async def _stop(self, consumer: AIOKafkaConsumer) -> None:
         try:
             async with asyncio.timeout(self._cluster.timeout):
-                if consumer._coordinator is not None:
-                    seams.leave_for_good(consumer)
                 await consumer.stop()
         except (KafkaError, TimeoutError):  # the group will miss us when the session is over
             await seams.abandon(consumer)
@@ -181,7 +183,8 @@ class KafkaSubscription:
 
     async def _fetched(self, consumer: AIOKafkaConsumer, timeout: float, limit: int) -> Mapping[Any, Sequence[Any]]:
         try:
-            async with asyncio.timeout(None) as self._waiting:
+            # While partitions are given out anew, getmany waits for that, whatever it was told.
+            async with asyncio.timeout(timeout + 0.01) as self._waiting:
                 found: Mapping[Any, Sequence[Any]] = await consumer.getmany(
                     timeout_ms=int(timeout * 1000), max_records=limit
                 )
@@ -198,8 +201,8 @@ class KafkaSubscription:
     async def _see_to_turns(self, consumer: AIOKafkaConsumer) -> None:
         turns = self._turns
         while turns.loss is not None or turns.gained is not None:
-            if turns.loss is not None:
-                await self._give_up(turns.loss)
+            if turns.loss is not None:  # and what was to be given up may have been taken since
+                await self._give_up(Loss.LOST if seams.shut_out(consumer) else turns.loss)
             elif (gained := turns.gained) is not None:
                 positions = await self._positions(consumer, gained)
                 if turns.gained is not gained or positions is None:
@@ -213,14 +216,17 @@ class KafkaSubscription:
 
     async def _give_up(self, loss: Loss) -> None:
         """Tells the user that its partitions go, all of them: aiokafka rebalances eagerly."""
-        if loss is Loss.LOST:
-            lost, self._committed = list(self._committed), {}
-            if lost:
-                await self._listener.lost(lost)
-        elif self._committed:
-            await self._listener.revoked(list(self._committed))
-            self._committed = {}
-        self._paused = set()
+        places = list(self._committed)
+        if places and loss is Loss.REVOKED:
+            try:
+                async with asyncio.timeout(self._drain):
+                    await self._listener.revoked(places)
+            except TimeoutError:
+                log.warning("a consumer did not end its work in time", partitions=len(places), seconds=self._drain)
+                loss = Loss.LOST
+        self._committed, self._paused = {}, set()
+        if places and loss is Loss.LOST:
+            await self._listener.lost(places)
         self._turns.give_up()
 
     async def _positions(

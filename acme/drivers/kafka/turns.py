@@ -1,8 +1,9 @@
 """What a rebalance asks of a member's user, kept until the next `poll` sees to it.
 
 aiokafka calls its listener in a task of its own, at any moment. The port's listener is called inside of `poll`, by the task
-that polls: so nothing is taken away between two steps of the user's, and nobody needs a lock. A revocation waits for that,
-`drain` seconds at most, while aiokafka's heartbeats go on; then the group goes on without us, and our commits are refused.
+that polls: so nothing is taken away between two steps of the user's, and nobody needs a lock. A revocation waits for that
+while aiokafka's heartbeats go on; when it takes longer than the group waits for its members (`rebalance_timeout_ms`), the
+group goes on without us, and our commits are refused.
 """
 
 from __future__ import annotations
@@ -10,14 +11,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 from enum import Enum
-from typing import Any, Final
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 
 from acme.drivers.kafka import seams
-from acme.telemetry import logger
-
-log: Final = logger(__name__)
 
 
 class Loss(Enum):
@@ -32,9 +30,9 @@ class Loss(Enum):
 class Turns(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     """Between aiokafka's coordinator, which writes, and `poll`, which reads and clears."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, drain: float, wake: Callable[[], None]) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, wake: Callable[[], None]) -> None:
         """`wake` interrupts a `poll` that waits."""
-        self._consumer, self._drain, self._wake = consumer, drain, wake
+        self._consumer, self._wake = consumer, wake
         self._given_up = asyncio.Event()
         self.held = False
         """Whether the user has partitions."""
@@ -42,12 +40,10 @@ class Turns(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
         """What the user has to be told about them."""
         self.gained: frozenset[Any] | None = None
         """New ones that the user does not know of; paused until it does."""
-        self.late = False
-        """Whether the group has gone on before the user gave its partitions up."""
 
     def give_up(self) -> None:
         """The user knows that its partitions are gone, and is done with them."""
-        self.held, self.loss, self.late = False, None, False
+        self.held, self.loss = False, None
         self._given_up.set()
 
     async def on_partitions_revoked(self, revoked: Collection[Any]) -> None:
@@ -58,14 +54,8 @@ class Turns(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
         self.loss = Loss.LOST if seams.shut_out(self._consumer) else Loss.REVOKED
         self._given_up.clear()
         self._wake()
-        if self.loss is Loss.LOST:
-            return
-        try:
-            async with asyncio.timeout(self._drain):
-                await self._given_up.wait()
-        except TimeoutError:
-            self.late = True
-            log.warning("partitions were not given up in time", seconds=self._drain)
+        if self.loss is Loss.REVOKED:
+            await self._given_up.wait()
 
     def on_partitions_assigned(self, assigned: Collection[Any]) -> None:
         """Called before anything of them is fetched: nothing has been awaited since they were assigned."""

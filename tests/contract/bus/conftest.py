@@ -56,6 +56,13 @@ async def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         yield rig
 
 
+@pytest.fixture(autouse=True)
+def possible(request: pytest.FixtureRequest, rig: Rig) -> None:
+    """Skips what the technology cannot."""
+    if reason := rig.cannot.get(request.function.__name__):
+        pytest.skip(reason)
+
+
 @pytest.fixture
 async def another(rig: Rig) -> AsyncIterator[Callable[[], Bus]]:
     """Opens clients, as other processes would, and closes them after the test."""

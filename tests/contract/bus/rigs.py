@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from acme.ports import Bus, Record
@@ -34,6 +34,8 @@ class Rig:
     """Seconds in which a member that does not poll is given up."""
     drain: float = 1.0
     """Seconds of `drain` for a listener that takes too long."""
+    cannot: Mapping[str, str] = field(default_factory=dict)
+    """Tests that are left out, with what the technology, which is not the driver, is missing."""
 
 
 Starter = Callable[[Path], AbstractAsyncContextManager[Rig]]
