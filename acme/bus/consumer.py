@@ -55,6 +55,15 @@ class Heard:
     event: Event[Any]
 
 
+@dataclass(slots=True)
+class Attempt:
+    """One unit of work, while it lasts."""
+
+    unit: Unit
+    reached: bool = False
+    """Whether it came as far as the handler. What fails before is not the event's fault."""
+
+
 class Handling:
     """One consumer of one plugin."""
 
@@ -92,21 +101,21 @@ class Handling:
         `suspected`: the events were counted before (`inbox.begin`).
         """
 
-        async def unit(unit: Unit) -> None:
-            left = await self._claim(unit, batch)
+        async def perform(attempt: Attempt) -> None:
+            left = await self._claim(attempt.unit, batch)
             if left:
-                await self.handle(left)
+                await self.handle(attempt, left)
             if suspected:
                 for heard in batch:
-                    await inbox.survived(unit, self.name, heard.mail.event_id)
+                    await inbox.survived(attempt.unit, self.name, heard.mail.event_id)
 
-        return await self.attempt(batch, unit)
+        return await self.attempt(batch, perform)
 
     async def park(self, mail: Mail, failure: Failure, attempts: int) -> Failure | None:
         """Sets an event aside, and its key with it. None: it is done."""
 
-        async def unit(unit: Unit) -> None:
-            now = self._clock.now()
+        async def perform(attempt: Attempt) -> None:
+            unit, now = attempt.unit, self._clock.now()
             claimed = await inbox.claim(unit, self.name, [mail.event_id], [mail.key], now)
             if claimed.fresh:
                 await self._bury(unit, mail, failure.error, failure.fingerprint, attempts)
@@ -121,25 +130,30 @@ class Handling:
             attempts=attempts,
             **_place(mail),
         )
-        return await self.attempt([], unit)
+        return await self.attempt([], perform)
 
-    async def attempt(self, batch: Sequence[Heard], perform: Callable[[Unit], Awaitable[None]]) -> Failure | None:
+    async def attempt(self, batch: Sequence[Heard], perform: Callable[[Attempt], Awaitable[None]]) -> Failure | None:
         """Performs something in a unit of work of its own, in which events are handled. None: it is committed."""
         call = self._call([heard.event for heard in batch])
-        started, failure = time.monotonic(), None
+        started, failure, reached = time.monotonic(), None, False
         token = CALL.set(call)
         try:
             patience = self.consumer.timeout + BOOKKEEPING
             async with self._places, asyncio.timeout(patience) as limit, self.units.consuming(call) as unit:
-                await perform(unit)
+                attempt = Attempt(unit)
+                try:
+                    await perform(attempt)
+                finally:
+                    reached = attempt.reached
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            failure = self._failure(error, "event failed", [heard.mail for heard in batch])
+            failure = self._failure(error, "event failed", [heard.mail for heard in batch], blame=reached)
         except (Exception, SystemExit) as error:  # a handler that calls sys.exit() ends itself, not us
             late = isinstance(error, TimeoutError) and limit.expired()
-            failure = self._failure(error, "event failed", [heard.mail for heard in batch], late=late)
+            blame = reached and not late
+            failure = self._failure(error, "event failed", [heard.mail for heard in batch], blame=blame)
         finally:
             CALL.reset(token)
         if batch:
@@ -148,8 +162,9 @@ class Handling:
             self._measures.processed(self.name, topic, error_type, time.monotonic() - started)
         return failure
 
-    async def handle(self, batch: Sequence[Heard]) -> None:
+    async def handle(self, attempt: Attempt, batch: Sequence[Heard]) -> None:
         """Calls the handler, inside a unit of work, and for as long as it may take."""
+        attempt.reached = True
         events = [heard.event for heard in batch]
         async with asyncio.timeout(self.consumer.timeout):
             await self.consumer.handler(self._resources, events if self.consumer.batch > 1 else events[0])
@@ -188,8 +203,8 @@ class Handling:
         deadline = time.monotonic() + self.consumer.timeout
         return Call(self.name, self._principal, request_id, deadline, self._plugin.name, traceparent=traceparent)
 
-    def _failure(self, error: BaseException, what: str, mails: Sequence[Mail], *, late: bool = False) -> Failure:
-        counts = not late and not isinstance(error, Unavailable | SerializationFailure)
+    def _failure(self, error: BaseException, what: str, mails: Sequence[Mail], *, blame: bool = True) -> Failure:
+        counts = blame and not isinstance(error, Unavailable | SerializationFailure)
         failure = Failure(type(error).__name__, fingerprint(self.name, error, self._plugin.package), counts)
         log.warning(
             what,

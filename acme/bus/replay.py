@@ -9,11 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 from acme.bus import dead_letters, inbox
-from acme.bus.consumer import Failure, Handling, Heard
+from acme.bus.consumer import Attempt, Failure, Handling, Heard
 from acme.bus.partition import LOST
 from acme.ports import Clock, Row
 from acme.telemetry import logger
-from acme.work import Unit
 
 log: Final = logger(__name__)
 
@@ -47,16 +46,16 @@ class Replayer:
         """`heard` is None when the consumer does not want such events any more: then nothing but the letter ends."""
         name, held = self._handling.name, False
 
-        async def unit(unit: Unit) -> None:
+        async def perform(attempt: Attempt) -> None:
             nonlocal held
-            held = await dead_letters.hold_for_replay(unit, name, letter)
+            held = await dead_letters.hold_for_replay(attempt.unit, name, letter)
             if not held:
                 return
             if heard is not None:
-                await self._handling.handle([heard])
-            await dead_letters.remove(unit, name, [letter["id"]])
+                await self._handling.handle(attempt, [heard])
+            await dead_letters.remove(attempt.unit, name, [letter["id"]])
 
-        failure = await self._handling.attempt([heard] if heard is not None else [], unit)
+        failure = await self._handling.attempt([heard] if heard is not None else [], perform)
         if failure is not None:
             return await self._failed(letter, failure)
         if held:
@@ -64,12 +63,12 @@ class Replayer:
         return held
 
     async def _failed(self, letter: Row, failure: Failure) -> bool:
-        async def unit(unit: Unit) -> None:
+        async def perform(attempt: Attempt) -> None:
             if failure.counts:
                 now = self._clock.now()
-                await dead_letters.replay_failed(unit, letter["id"], failure.error, failure.fingerprint, now)
+                await dead_letters.replay_failed(attempt.unit, letter["id"], failure.error, failure.fingerprint, now)
             else:
-                await dead_letters.replay_ended(unit, letter["id"])
+                await dead_letters.replay_ended(attempt.unit, letter["id"])
 
-        await self._handling.attempt([], unit)
+        await self._handling.attempt([], perform)
         return failure.counts

@@ -293,7 +293,7 @@ async def test_a_key_that_one_owner_parks_is_parked_for_a_batch_of_the_other(sta
 
     fails.handling._bury = slowly  # type: ignore[method-assign,assignment]  # holds the parking open until the other waits for it
     parking = stage.tasks.spawn("park", _finished(fails.handling.park(heard.mail, failure, 1)))  # type: ignore[union-attr]  # see above
-    await holding.wait()
+    await asyncio.wait_for(holding.wait(), 10)
 
     async def waits() -> bool:
         return bool(await stage.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
@@ -349,7 +349,7 @@ async def test_closing_ends_what_is_under_way_and_nothing_more(stage: Stage) -> 
 
     ear = Ear(stage, script)
     async with ear.working(at(event(stage, 0), 0), at(event(stage, 1), 1)) as worker:
-        await inside.wait()
+        await asyncio.wait_for(inside.wait(), 10)
         worker.close()
         go.set()
     assert (worker.position, await ear.things()) == (1, ["evt_0"])
