@@ -23,8 +23,8 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
 
+from acme.codec.avro import Avro
 from acme.codec.json import Json
-from acme.codec.wire import Wire
 from acme.contract import Contracts
 from acme.drivers import postgres
 from acme.ports import Statements
@@ -108,7 +108,7 @@ class Published:
 
     def __init__(self, contracts: Contracts) -> None:
         self._messages = contracts.messages
-        self._wire, self._json = Wire(contracts), Json(contracts)
+        self._avro, self._json = Avro(contracts), Json(contracts)
 
     async def read(self, database: Statements) -> list[str]:
         """A text each row, in the order they were published in."""
@@ -119,10 +119,10 @@ class Published:
 
     def _text(self, row: dict[str, Any]) -> str:
         message = self._messages[row["type"]]
-        wire: bytes = row["payload"]
-        decoded = self._wire.decoder(message)(wire)
-        if len(self._wire.encoder(message)(decoded)) != len(wire):  # the order of a map's entries means nothing
-            raise AssertionError(f"the payload of a {message.name} holds what its contract does not: {wire!r}")
+        avro: bytes = row["payload"]
+        decoded = self._avro.decode(avro)
+        if self._avro.encoder(message)(decoded) != avro:
+            raise AssertionError(f"the payload of a {message.name} is not what its contract makes of it: {avro!r}")
         payload = self._json.encoder(message)(decoded).decode()
         lines = [f"{row['topic']} {row['key']} {row['type']} at {row['created_at'].isoformat()}"]
         lines += [f"  {name}: {value}" for name, value in sorted(json.loads(row["headers"]).items())]

@@ -113,7 +113,7 @@ def _key(key: Field, one: str) -> str:
     """Source of a map's key as text."""
     if key.kind is Kind.STRING:
         return one
-    return f"('true' if {one} else 'false')" if key.kind is Kind.BOOL else f"str({one})"
+    return f"('true' if ({one}) else 'false')" if key.kind is Kind.BOOL else f"str({one})"
 
 
 def _keyed(key: Field) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from fastavro.read import SchemaResolutionError
 from fastavro.schema import SchemaParseException
 
 from acme.codec.avro.builder import Builder, Taker
@@ -35,6 +36,7 @@ _GARBAGE: Final = (
     struct.error,
     msgspec.DecodeError,
     SchemaParseException,
+    SchemaResolutionError,
 )
 """What bytes that are no event raise on the way."""
 

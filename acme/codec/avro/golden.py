@@ -13,14 +13,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from fastavro.read import SchemaResolutionError
 from fastavro.schema import SchemaParseException
 
 from acme.codec.avro.compatible import full_name, named, type_of
 from acme.codec.avro.schema import Schema, bare
 
 _UNREADABLE: Final = (
-    ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError, OverflowError, SchemaParseException,
-)  # fmt: skip
+    *(ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError, OverflowError),
+    *(SchemaParseException, SchemaResolutionError),
+)
 """What a file that is no golden file, or bytes that are not its schema's, raise."""
 
 
