@@ -45,6 +45,7 @@ from acme.gateway.headers import (
 )
 from acme.gateway.limits import Gate, Limits
 from acme.gateway.problems import Rejected, caught, problem
+from acme.gateway.refusals import Refusals
 from acme.gateway.routing import Leaf, Routes
 from acme.gateway.server import (
     JSON,
@@ -80,7 +81,7 @@ class Gateway:
     """Serves the routes of `services` over HTTP/1.1, through clients of `directory`.
 
     `directory` calls as "gateway". `health` gives each plugin's state: "ok", "quarantined", or what is wrong with it;
-    `stores` that of what requests can do without, for the details of readiness.
+    `stores` that of what requests can do without, for the details of readiness. `refusals` hears what the gateway refuses.
     """
 
     def __init__(
@@ -97,11 +98,13 @@ class Gateway:
         health: Callable[[], Mapping[str, str]],
         log_to: TextIO | None = None,
         stores: Callable[[], Mapping[str, str]] = dict,
+        refusals: Refusals | None = None,
     ) -> None:
         require_c_parser()
         self._services, self._directory = tuple(services), directory
         self._json, self._wire, self._verifier = json, wire, verifier
         self._settings, self._info = settings, info
+        self._refusals = refusals
         self._access = AccessLog((log_to or sys.stderr) if settings.access_log else None)
         self.readiness: Final = Readiness(verifier, health, stores)
         self._routes: Routes[_Target] = Routes()
@@ -210,6 +213,7 @@ class Gateway:
                     seen=self._verifier.seen,
                 )
             )
+            exchange.called = True
             if bound.uploads:
                 message = bound.uploaded(message, pieces(request, settings))
             if bound.downloads:
@@ -265,6 +269,8 @@ class Gateway:
         try:
             reply = await caught(self._serve, exchange, exchange.request_id)
             if isinstance(reply, Refused):
+                if self._refusals is not None:
+                    self._refusals.add(exchange, reply)
                 if exchange.download is not None:
                     return self._broken(exchange, exchange.download, reply)
                 reply = self._refusal(exchange, reply)

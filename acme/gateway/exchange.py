@@ -22,6 +22,7 @@ class Exchange:
     __slots__ = (
         "address",
         "bound",
+        "called",
         "download",
         "headers",
         "message",
@@ -49,6 +50,8 @@ class Exchange:
         self.download: Download | None = None
         """The answer in pieces, once that has begun."""
         self.bound: Bound | None = None
+        self.called = False
+        """Whether the method was called: what is refused before, is refused by the gateway."""
         self.principal: Principal = ANONYMOUS
         self.quota: Quota | None = None
         """The limit that was asked last, and what it had left."""

@@ -37,6 +37,7 @@ from acme.drivers.vault import Vault
 from acme.gateway.app import Gateway, Info
 from acme.gateway.endpoints import Readiness
 from acme.gateway.monitor import Monitor
+from acme.gateway.refusals import Refusals
 from acme.gateway.registry import Registry
 from acme.plugin import Plugin
 from acme.ports import Bus, Cipher, Clock, Database, Mailer
@@ -229,6 +230,17 @@ async def assemble(
         gateway = None
         if socket is not None:
             limiter = await open_limiter(config, clock, tasks, metrics, stack)
+            refusals = Refusals(
+                directory.named("gateway"),
+                contracts,
+                clock,
+                metrics,
+                config.data / "spool" / "audit",
+                version=version(),
+                region=config.platform.region,
+            )
+            stack.push_async_callback(refusals.close)
+            refusals.start(tasks)
             gateway = Gateway(
                 contracts.services.values(),
                 directory.named("gateway"),
@@ -241,6 +253,7 @@ async def assemble(
                 Info(version=version()),
                 health=health,
                 stores=lambda: {**details(), "limiter": limiter.state},
+                refusals=refusals,
             )
             stack.push_async_callback(gateway.drain, config.gateway.grace, notice=config.gateway.notice)
             await gateway.start(socket)

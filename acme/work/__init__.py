@@ -32,7 +32,7 @@ is called but the own database: `dispatch` refuses calls to other services. Time
 - `store.py`: all SQL. The tables are in `acme/migrations/`, schema `acme` of every service's own database.
 """
 
-from acme.work.audit import Entry, Trail, denies, trail_of
+from acme.work.audit import Entry, Trail, denies, trace_id, trail_of
 from acme.work.deliveries import Attempt, Deliveries, Handler, send_mail
 from acme.work.facade import audit, deliver, events, mail, work
 from acme.work.factory import Carrier, UnitFactory
@@ -55,6 +55,7 @@ __all__ = [
     "events",
     "mail",
     "send_mail",
+    "trace_id",
     "trail_of",
     "work",
 ]
