@@ -123,10 +123,9 @@ async def test_a_page_token_of_another_list_is_refused(audit: AuditStub, ada: Us
         await audit.list_audit_records(other)
 
 
-async def test_a_page_of_no_size_is_refused(audit: AuditStub, ada: User) -> None:
-    for size in (-1, 1001):
-        with pytest.raises(Invalid):
-            await audit.list_audit_records(ListAuditRecordsRequest(organization_id=ada.organization, page_size=size))
+async def test_a_negative_page_size_is_refused(audit: AuditStub, ada: User) -> None:
+    with pytest.raises(Invalid):
+        await audit.list_audit_records(ListAuditRecordsRequest(organization_id=ada.organization, page_size=-1))
 
 
 async def test_the_address_is_gone_once_its_subject_is_erased(audit: AuditStub, ada: User, log: Rig) -> None:

@@ -162,6 +162,9 @@ class AppendAuditRecordsRequest(betterproto2.Message):
     records: "list[AuditRecord]" = betterproto2.field(
         1, betterproto2.TYPE_MESSAGE, repeated=True
     )
+    """
+    One that was handed over before is kept once.
+    """
 
 
 default_message_pool.register_message(
@@ -202,6 +205,9 @@ class AuditCheckpoint(betterproto2.Message):
         unwrap=lambda: ___google__protobuf__.Timestamp,
         optional=True,
     )
+    """
+    When it was signed.
+    """
 
     version: "int" = betterproto2.field(7, betterproto2.TYPE_INT64)
     """
@@ -238,6 +244,9 @@ class AuditRecord(betterproto2.Message):
         unwrap=lambda: ___google__protobuf__.Timestamp,
         optional=True,
     )
+    """
+    When it was done, as the service that did it saw it.
+    """
 
     action: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
     """
@@ -247,10 +256,16 @@ class AuditRecord(betterproto2.Message):
     category: "Category" = betterproto2.field(
         6, betterproto2.TYPE_ENUM, default_factory=lambda: Category(0)
     )
+    """
+    Whether it was to change something, or to read.
+    """
 
     outcome: "Outcome" = betterproto2.field(
         7, betterproto2.TYPE_ENUM, default_factory=lambda: Outcome(0)
     )
+    """
+    What became of it.
+    """
 
     reason: "str" = betterproto2.field(8, betterproto2.TYPE_STRING)
     """
@@ -260,14 +275,23 @@ class AuditRecord(betterproto2.Message):
     actor: "Actor | None" = betterproto2.field(
         9, betterproto2.TYPE_MESSAGE, optional=True
     )
+    """
+    Who did it.
+    """
 
     decisions: "list[Decision]" = betterproto2.field(
         10, betterproto2.TYPE_MESSAGE, repeated=True
     )
+    """
+    Why that was allowed, or not.
+    """
 
     targets: "list[Target]" = betterproto2.field(
         11, betterproto2.TYPE_MESSAGE, repeated=True
     )
+    """
+    What it was done to.
+    """
 
     changes: "list[str]" = betterproto2.field(
         12, betterproto2.TYPE_STRING, repeated=True
@@ -282,6 +306,9 @@ class AuditRecord(betterproto2.Message):
     """
 
     request_id: "str" = betterproto2.field(14, betterproto2.TYPE_STRING)
+    """
+    Of the request, as its reply told it.
+    """
 
     trace_id: "str" = betterproto2.field(15, betterproto2.TYPE_STRING)
     """
@@ -294,6 +321,9 @@ class AuditRecord(betterproto2.Message):
     """
 
     service_version: "str" = betterproto2.field(17, betterproto2.TYPE_STRING)
+    """
+    Version of that service.
+    """
 
     event_ids: "list[str]" = betterproto2.field(
         18, betterproto2.TYPE_STRING, repeated=True
@@ -329,15 +359,24 @@ default_message_pool.register_message("acme.audit.v1", "AuditRecord", AuditRecor
 @dataclass(eq=False, repr=False)
 class ConsistencyProof(betterproto2.Message):
     first_size: "int" = betterproto2.field(1, betterproto2.TYPE_INT64)
+    """
+    How many records the earlier tree has.
+    """
 
     second_size: "int" = betterproto2.field(2, betterproto2.TYPE_INT64)
+    """
+    How many the later one has.
+    """
 
     first_root: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
     """
-    Roots of both trees, hexadecimal.
+    Hash of the earlier tree, hexadecimal.
     """
 
     second_root: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    Hash of the later one.
+    """
 
     hashes: "list[str]" = betterproto2.field(5, betterproto2.TYPE_STRING, repeated=True)
     """
@@ -362,6 +401,9 @@ class Decision(betterproto2.Message):
     """
 
     permission: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    What was asked for, such as "projects.update".
+    """
 
     resource: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
     """
@@ -374,6 +416,9 @@ class Decision(betterproto2.Message):
     """
 
     granted: "bool" = betterproto2.field(4, betterproto2.TYPE_BOOL)
+    """
+    Whether it was allowed.
+    """
 
 
 default_message_pool.register_message("acme.audit.v1", "Decision", Decision)
@@ -394,6 +439,9 @@ class GetConsistencyProofRequest(betterproto2.Message):
     organization_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
 
     first_size: "int" = betterproto2.field(2, betterproto2.TYPE_INT64)
+    """
+    How many records the earlier tree has.
+    """
 
     second_size: "int" = betterproto2.field(3, betterproto2.TYPE_INT64)
     """
@@ -437,10 +485,13 @@ class InclusionProof(betterproto2.Message):
 
     leaf_hash: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
     """
-    Hashes of the record and of the tree, hexadecimal.
+    Hash of the record, hexadecimal.
     """
 
     root_hash: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    Hash of that tree.
+    """
 
     hashes: "list[str]" = betterproto2.field(5, betterproto2.TYPE_STRING, repeated=True)
     """
@@ -480,6 +531,9 @@ class KeptAuditRecord(betterproto2.Message):
         unwrap=lambda: ___google__protobuf__.Timestamp,
         optional=True,
     )
+    """
+    When it came into the log.
+    """
 
     leaf_hash: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
     """
@@ -502,8 +556,14 @@ class ListAuditRecordsReply(betterproto2.Message):
     records: "list[KeptAuditRecord]" = betterproto2.field(
         1, betterproto2.TYPE_MESSAGE, repeated=True
     )
+    """
+    Newest first.
+    """
 
     next_page_token: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    Empty on the last page.
+    """
 
 
 default_message_pool.register_message(
@@ -516,8 +576,14 @@ class ListAuditRecordsRequest(betterproto2.Message):
     organization_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
 
     page_size: "int" = betterproto2.field(2, betterproto2.TYPE_INT32)
+    """
+    At most this many; 50 when left out, more than 1,000 means 1,000.
+    """
 
     page_token: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    next_page_token of the page before.
+    """
 
     actor_id: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
     """
