@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test check proto bench soak fuzz lock reset install FORCE
+.PHONY: help run test test-engines check proto bench soak fuzz lock reset install FORCE
 
 ARGS ?=
 VENV := .venv
@@ -15,13 +15,16 @@ $(STAMP): FORCE
 endif
 
 help: ## Lists the targets.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 run: $(STAMP) ## Starts the platform (ARGS go to `acme up`).
 	@exec $(BIN)/acme up $(ARGS)
 
 test: $(STAMP) ## Runs the test suite on two cores (ARGS go to pytest).
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+
+test-engines: $(STAMP) ## Runs what needs real servers: Apache Kafka by Java and Maven, kcat (ARGS go to pytest).
+	$(BIN)/pytest -m engines tests/contract tests/engines $(ARGS)
 
 check: $(STAMP) ## Runs ruff, mypy, import-linter and the drift check of generated files.
 	$(BIN)/ruff check .

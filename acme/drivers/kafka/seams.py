@@ -52,5 +52,11 @@ async def abort(producer: AIOKafkaProducer) -> None:
     if sender is not None and not sender.done():
         sender.cancel()
         await asyncio.wait([sender])
-    producer._message_accumulator.fail_all(ProducerClosed())
+    left = producer._message_accumulator
+    batches = {*left._pending_batches, *(batch for waiting in left._batches.values() for batch in waiting)}
+    left.fail_all(ProducerClosed())
+    for batch in batches:  # nobody asks any more, and what nobody asks for would be logged
+        for future in (batch.future, batch._drain_waiter):
+            if future.done() and not future.cancelled():
+                future.exception()
     await producer.stop()
