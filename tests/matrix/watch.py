@@ -53,7 +53,7 @@ class Watch:
         await self.database.execute(_NOTE)
         tables = await self.database.fetch(
             "SELECT n.nspname || '.' || c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
-            " WHERE c.relkind = 'r' AND n.nspname IN ('public', 'acme')"
+            " WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname IN ('public', 'acme')"
         )
         for (table,) in tables:
             if table not in ASIDE:
