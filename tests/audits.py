@@ -13,10 +13,12 @@ from typing import Any, Final, NamedTuple
 from acme_audit import _checkpoints, canonical, ledger, plugin
 from acme_audit.checkpoints import Checkpoints
 from acme_audit.keys import SubjectKeys
-from acme_audit.store import CheckpointStore, Head, LogStore, RecordStore, SubjectStore
+from acme_audit.notes import Checkpoint
+from acme_audit.store import CheckpointStore, Head, LogStore, RecordStore, Signed, SubjectStore, WitnessStore
 from acme_audit.verify.anchors import Anchors
 from acme_audit.verify.report import Report
 from acme_audit.verify.run import Asked, Verification, verify
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from acme import NoSettings, work
 from acme.codec.avro import Avro
@@ -28,7 +30,7 @@ from acme.drivers.vault import Vault
 from acme.ids import new_id
 from acme.pages import Pages
 from acme.plugin import Event, Resources, TokenProfile
-from acme.ports import Database, ObjectStore
+from acme.ports import Clock, Database, ObjectStore
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
 from acme.testing.databases import migrated
@@ -203,6 +205,20 @@ class Rig:
 
 def _of(table: str, log: str) -> str:
     return f"{'id' if table == 'logs' else 'log_id'} = (SELECT id FROM logs WHERE name = '{log}')"  # noqa: S608 - as above
+
+
+async def fill(database: Any, organization: str, clock: Clock, *, region: str) -> None:
+    """Two records and a checkpoint of an organisation, over a bare connection."""
+    keys = SubjectKeys(SubjectStore(database), Vault(bytes(32)), clock)
+    log = ledger.Ledger(LogStore(database), keys, WitnessStore(database), clock, region=region)
+    await log.append(
+        [AuditRecord(id=new_id("aud", clock), organization_id=organization, region=region) for _ in range(2)]
+    )
+    head, now = await LogStore(database).head(ledger.log_name(region, organization)), clock.now()
+    assert head is not None
+    note = Checkpoint(head.name, 1, head.size, head.tree().root(), now).sign(Ed25519PrivateKey.generate())
+    await CheckpointStore(database).add(head.id, Signed(1, head.size, now, note))
+    await CheckpointStore(database).archived(head.id, 1)
 
 
 def found(report: Report) -> dict[str, int | None]:
