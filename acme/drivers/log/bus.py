@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, Literal
 
-from acme.drivers import partitions
-from acme.drivers.log import batches, group_store, store
-from acme.drivers.log.batches import Batch
+from acme.drivers.log import batches, group_store, retention, store
+from acme.drivers.log.batches import PORTION, Batch
 from acme.drivers.log.link import Link
 from acme.drivers.log.listening import Listening
 from acme.drivers.log.membership import Membership
 from acme.drivers.log.store import Layout
 from acme.drivers.log.subscription import Member
+from acme.drivers.partitions import partition
 from acme.errors import Conflict
 from acme.ports import (
     Clock,
@@ -40,6 +40,7 @@ class Log:
     def __init__(self, link: Link, *, lease: float, clock: Clock, tasks: Tasks, metrics: Metrics) -> None:
         self._link, self._lease, self._clock, self._tasks = link, lease, clock, tasks
         self._listening = Listening(link, tasks)
+        self._swept = False
         self._layouts: dict[str, Layout] = {}
         self._sources: dict[str, int] = {}
         self._duplicates = metrics.counter(
@@ -48,6 +49,11 @@ class Log:
         self._rebalances = metrics.counter(
             "acme_bus_assignments_total", "Times that a member of a consumer group was given partitions.", ("group",)
         )
+
+    @property
+    def system(self) -> str:
+        """See `ports.Bus`."""
+        return "acme_log"
 
     async def declare(self, topics: Sequence[Topic]) -> None:
         """See `ports.Bus`."""
@@ -72,12 +78,12 @@ class Log:
         """See `ports.Bus`. Records with the same id are one: the first."""
         if not records:
             return
+        self._sweep()
         layouts = await self._topics({record.topic for record in records})
         number = self._sources.get(source)
         if number is None:
             number = self._sources[source] = await self._link.run(lambda one: store.source(one, source))
-        for part in batches.portions(records):
-            await self._append(number, part, layouts)
+        await self._append(number, records, layouts)
 
     async def _append(self, source: int, records: Sequence[Record], layouts: Mapping[str, Layout]) -> None:
         first: dict[str, Record] = {}
@@ -85,6 +91,11 @@ class Log:
             first.setdefault(record.id, record)
         ids, now = sorted(first), self._clock.now()
         packed = _packed(first.values(), layouts)
+        if len(records) > 1 and sum(len(batch.content) for _, batch in packed) > PORTION:
+            half = len(records) // 2
+            await self._append(source, records[:half], layouts)
+            await self._append(source, records[half:], layouts)
+            return
 
         async def again(connection: Connection) -> int:
             await connection.begin()
@@ -122,6 +133,7 @@ class Log:
         start: Literal["earliest", "latest"],
         drain: float,
     ) -> AsyncIterator[Subscription]:
+        self._sweep()
         await self._topics(topics)
         number = await self._link.run(lambda connection: group_store.group(connection, group))
         membership = Membership(self._clock, number, topics, name, start, drain, self._lease)
@@ -180,8 +192,18 @@ class Log:
 
     async def close(self) -> None:
         """Ends all connections."""
+        if self._swept:
+            self._sweeping.cancel()
         self._listening.close()
         await self._link.close()
+
+    def _sweep(self) -> None:
+        """Whoever writes or reads for long also drops what is old."""
+        if not self._swept:
+            self._swept = True
+            self._sweeping = self._tasks.loop(
+                "bus.retention", lambda: retention.tend(self._link, self._clock), pause=retention.EVERY
+            )
 
     async def _topics(self, names: Iterable[str]) -> Mapping[str, Layout]:
         """What these topics look like.
@@ -218,7 +240,9 @@ def _packed(records: Iterable[Record], layouts: Mapping[str, Layout]) -> list[tu
     """The batches to append, by partition id: in this order everybody takes the rows of partitions, so nobody waits in a
     circle."""
     by_partition: dict[int, list[Record]] = {}
+    topic, ids = "", tuple[int, ...]()
     for record in records:
-        ids = layouts[record.topic].partitions
-        by_partition.setdefault(ids[partitions.partition(record.key, len(ids))], []).append(record)
+        if record.topic != topic:
+            topic, ids = record.topic, layouts[record.topic].partitions
+        by_partition.setdefault(ids[partition(record.key, len(ids))], []).append(record)
     return [(number, batch) for number in sorted(by_partition) for batch in batches.pack(by_partition[number])]

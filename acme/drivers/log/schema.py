@@ -15,7 +15,7 @@ CHANNEL: Final = "acme_bus"
 _LOCK: Final = 0x61636D65_62757300  # "acmebus"
 _VERSION: Final = "CREATE TABLE IF NOT EXISTS migrations (number int PRIMARY KEY)"
 
-_FIRST: Final = """
+_FIRST: Final = r"""
 CREATE TABLE topics (
     id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text NOT NULL CONSTRAINT topics_name UNIQUE,
@@ -95,19 +95,15 @@ ALTER TABLE positions SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum
 ALTER TABLE batches SET (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.5);
 ALTER TABLE appended SET (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.5);
 
--- Appends, in one round trip. False: some of the ids are there already, and nothing was done.
-CREATE FUNCTION append(of_source int, ids text[], now_is timestamptz, places int[], lengths int[], contents bytea[])
+-- Appends, in one round trip. False: some of the ids (one a line) are there already, and nothing was done.
+CREATE FUNCTION append(of_source int, ids text, now_is timestamptz, places int[], lengths int[], contents bytea[])
 RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
-    fresh int;
     part record;
     last bigint;
 BEGIN
-    INSERT INTO appended SELECT of_source, given, now_is FROM unnest(ids) AS given ON CONFLICT DO NOTHING;
-    GET DIAGNOSTICS fresh = ROW_COUNT;
-    IF fresh < cardinality(ids) THEN
-        RAISE EXCEPTION 'some are there already' USING ERRCODE = 'ACM01';
-    END IF;
+    -- Not ON CONFLICT: it looks everything up twice, 1.6 ms in place of 0.8 for 500 ids, and this hardly ever happens.
+    INSERT INTO appended SELECT of_source, given, now_is FROM string_to_table(ids, E'\n') AS given;
     FOR part IN SELECT * FROM unnest(places, lengths, contents) AS given (place, length, content) LOOP
         UPDATE partitions SET next_offset = next_offset + part.length WHERE id = part.place RETURNING next_offset INTO last;
         INSERT INTO batches (partition_id, end_offset, length, appended_at, bytes, content)
@@ -118,7 +114,7 @@ BEGIN
     );
     RETURN true;
 EXCEPTION
-    WHEN SQLSTATE 'ACM01' THEN RETURN false;
+    WHEN unique_violation THEN RETURN false;
 END $$;
 
 -- Commits what a life of a member has read, all of it or nothing. False: one of the partitions is not its own.

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from acme.drivers.log.batches import Batch, Stored
 from acme.ports import Ends, Statements, Topic
 
-_APPEND: Final = "SELECT append($1, $2::text[], $3, $4::int[], $5::int[], $6::bytea[])"
+_APPEND: Final = "SELECT append($1, $2, $3, $4::int[], $5::int[], $6::bytea[])"
 _FETCH: Final = """
 SELECT partition_id, end_offset, length, content
 FROM (
@@ -25,6 +25,20 @@ FROM (
 ) AS found
 WHERE bytes_before < $4 AND records_before < $3
 ORDER BY place, end_offset
+"""
+_DROP: Final = """
+WITH oldest AS (
+    SELECT end_offset, appended_at FROM batches WHERE partition_id = $1 ORDER BY end_offset LIMIT $3
+), dropped AS (
+    DELETE FROM batches WHERE partition_id = $1 AND end_offset IN (
+        SELECT end_offset FROM oldest
+        WHERE end_offset < coalesce((SELECT min(end_offset) FROM oldest WHERE appended_at >= $2), 9223372036854775807)
+    )
+    RETURNING end_offset
+)
+UPDATE partitions SET start_offset = (SELECT max(end_offset) FROM dropped)
+WHERE id = $1 AND EXISTS (SELECT FROM dropped)
+RETURNING (SELECT count(*) FROM dropped)
 """
 
 
@@ -81,11 +95,18 @@ async def append(
     database: Statements, source: int, ids: Sequence[str], now: datetime, batches: Sequence[tuple[int, Batch]]
 ) -> bool:
     """Appends batches to partitions, which are in the order of their ids. False: some of the `ids`, which are sorted, are
-    there already, and nothing was done."""
+    there already, and nothing was done. They go as one text: asyncpg writes an array of 500 texts in 0.3 ms.
+
+    Raises:
+        ValueError: an id that is empty, or has a line break.
+    """
+    text = "\n".join(ids)
+    if text.count("\n") != max(len(ids) - 1, 0) or "" in ids:
+        raise ValueError("the id of a record is a text without line breaks")
     done: bool = await database.fetchval(
         _APPEND,
         source,
-        ids,
+        text,
         now,
         [place for place, _ in batches],
         [batch.length for _, batch in batches],
@@ -119,3 +140,23 @@ async def ends(database: Statements, topic: int) -> dict[int, Ends]:
         "SELECT number, start_offset, next_offset FROM partitions WHERE topic_id = $1 ORDER BY number", topic
     )
     return {number: Ends(start, end) for number, start, end in rows}
+
+
+async def limited(database: Statements) -> list[tuple[int, float]]:
+    """Id and retention in seconds of all partitions whose records do not stay for ever."""
+    rows = await database.fetch(
+        "SELECT p.id, t.retention FROM topics t JOIN partitions p ON p.topic_id = t.id"
+        " WHERE t.retention > 0 AND NOT t.compact AND p.next_offset > p.start_offset ORDER BY p.id"
+    )
+    return [(number, retention) for number, retention in rows]
+
+
+async def drop(database: Statements, partition: int, before: datetime, most: int) -> int:
+    """Drops the oldest batches that were appended before a moment, up to `most`, and says how many."""
+    return await database.fetchval(_DROP, partition, before, most) or 0
+
+
+async def forget(database: Statements, before: datetime, most: int) -> int:
+    """Forgets ids that were appended before a moment, up to `most`, and says how many."""
+    sql = "DELETE FROM appended WHERE ctid = ANY (ARRAY(SELECT ctid FROM appended WHERE at < $1 LIMIT $2))"
+    return int((await database.execute(sql, before, most)).rpartition(" ")[2])

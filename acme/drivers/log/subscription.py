@@ -182,17 +182,18 @@ class Member:
             reader.behind = False
         self._asked = time.monotonic()
         self._turn += 1
+        records = 2 * limit  # so that what comes in portions of `limit` is seen to be all there is
         try:
             batches = await self._link.run(
                 lambda connection: store.fetch(
-                    connection, [one.id for one in hungry], [one.next for one in hungry], limit, AHEAD
+                    connection, [one.id for one in hungry], [one.next for one in hungry], records, AHEAD
                 )
             )
         except BaseException:
             for reader in hungry:
                 reader.behind = True
             raise
-        cut = sum(one.length for one in batches) >= limit or sum(len(one.content) for one in batches) >= AHEAD
+        cut = sum(one.length for one in batches) >= records or sum(len(one.content) for one in batches) >= AHEAD
         reading.feed(hungry, batches, cut=cut)
         return bool(batches)
 
