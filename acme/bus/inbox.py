@@ -76,6 +76,11 @@ DELETE FROM acme.inbox WHERE ctid = ANY (ARRAY(
 """
 _PRUNE_ATTEMPTS: Final = "DELETE FROM acme.attempts WHERE consumer = $1 AND begun_at <= $2"
 
+_FORGET: Final = """
+DELETE FROM acme.inbox AS heard WHERE consumer = $1 AND NOT EXISTS (SELECT FROM acme.dead_letters AS letter
+    WHERE letter.consumer = heard.consumer AND letter.event_id = heard.event_id)
+"""
+
 _DEPTH: Final = "SELECT count(*) FROM acme.dead_letters WHERE consumer = $1"
 
 
@@ -190,3 +195,8 @@ async def prune(statements: Statements, consumer: str, until: datetime, limit: i
 async def depth(statements: Statements, consumer: str) -> int:
     """How many dead letters there are."""
     return int(await statements.fetchval(_DEPTH, consumer))
+
+
+async def forget(unit: Statements, consumer: str) -> int:
+    """Forgets all that was heard, but dead letters: what the bus delivers again is handled again. Says how many events."""
+    return int((await unit.execute(_FORGET, consumer)).rpartition(" ")[2])
