@@ -9,7 +9,8 @@ from acme.drivers import postgres
 from acme.drivers.log import group_store, store
 from acme.drivers.log.group_store import MemberRow
 from acme.ports import Topic, TopicPartition
-from tests.unit.acme.drivers.log.conftest import ask
+from tests.unit.acme.drivers.log.conftest import somebody_waits
+from tests.waiting import until
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -45,11 +46,7 @@ async def test_a_commit_that_waits_for_a_hand_over_is_refused_after_it(database:
         [row] = await group_store.positions(taker, number)
         await group_store.settle(taker, number, [row._replace(owner="other")])
         waiting = asyncio.gather(group_store.commit(late, number, "me", {1: 5}))
-        blocked = (
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        )
-        while not await ask(database, blocked):
-            await asyncio.sleep(0)
+        await until(lambda: somebody_waits(database))
         await taker.commit()
         [done] = await waiting
         assert done is False

@@ -13,6 +13,7 @@ from acme.errors import Unavailable
 from acme.ports import Connection
 from acme.tasks import Tasks
 from tests.unit.acme.drivers.log.conftest import ask, kill_others
+from tests.waiting import until
 
 
 async def one(connection: Connection) -> object:
@@ -86,8 +87,11 @@ async def test_a_session_that_is_killed_costs_one_operation_at_most(
         link.run(lambda connection: connection.fetchval("SELECT pg_sleep(1000)")), return_exceptions=True
     )
     asleep = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(1000)%' AND state = 'active'"
-    while not await ask(database, asleep):
-        await asyncio.sleep(0)
+
+    async def is_asleep() -> bool:
+        return bool(await ask(database, asleep))
+
+    await until(is_asleep)
     assert await kill_others(database) >= 1
     [error] = await running
     assert isinstance(error, Unavailable)

@@ -13,7 +13,7 @@ from acme.drivers.log import store
 from acme.drivers.log.batches import Batch, pack, unpack
 from acme.ports import Topic
 from tests.contract.bus.rigs import record
-from tests.unit.acme.drivers.log.conftest import Open, ask
+from tests.unit.acme.drivers.log.conftest import Open, ask, somebody_waits
 from tests.waiting import until
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -94,14 +94,7 @@ async def test_one_that_waits_for_another_with_the_same_ids_does_what_is_left_to
             await first.begin()
             assert await store.append(first, 1, [end], NOW, [(place, packed(b"1"))])
             waiting = asyncio.gather(store.append(second, 1, [end], NOW, [(place, packed(b"1"))]))
-            waits = (
-                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-            )
-
-            async def one_waits() -> bool:
-                return bool(await ask(database, waits))
-
-            await until(one_waits)
+            await until(lambda: somebody_waits(database))
             await getattr(first, end)()
             [told] = await waiting
             assert told is expected

@@ -11,6 +11,7 @@ import pytest
 from acme.drivers import postgres
 from acme.drivers.embedded import EmbeddedPostgres
 from acme.drivers.log import subscription
+from acme.drivers.log.batches import LARGEST
 from acme.drivers.log.reading import AHEAD
 from acme.errors import Unavailable
 from acme.ports import Fenced, Received, Subscription, Topic, TopicPartition
@@ -47,8 +48,6 @@ async def test_a_notification_wakes_at_once(opened: Open) -> None:
         took = []
         for _ in range(20):
             waiting = asyncio.gather(member.poll(TURN))
-            while member._news.is_set():  # type: ignore[attr-defined]
-                await asyncio.sleep(0)
             began = time.monotonic()
             await bus.append("users", [record("t")])
             [found] = await waiting
@@ -76,31 +75,31 @@ async def consume(member: Subscription, count: int) -> list[Received]:
 async def test_sessions_that_are_killed_lose_nothing(opened: Open, database: postgres.Pool) -> None:
     writer, bus = opened(), opened()
     await writer.declare([Topic("t", partitions=3)])
-    done = asyncio.Event()
+    done, hearing = asyncio.Event(), Hearing()
 
     async def kill() -> None:
         while not done.is_set():
             await kill_others(database)
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.1)
 
     async def write() -> None:
-        for first in range(0, 300, 10):
-            records = numbered("t", range(first, first + 10))
-            while True:
+        for first in range(0, 300, 30):
+            records = numbered("t", range(first, first + 30))
+            while not done.is_set():
                 try:
                     await writer.append("users", records)
                     break
                 except Unavailable:
                     await asyncio.sleep(0.005)
 
-    async def read() -> list[Received]:
-        async with bus.subscribe("group", ["t"], Hearing()) as member:
-            try:
-                return await consume(member, 300)
-            finally:
-                done.set()
-
-    found, *_ = await asyncio.gather(read(), write(), kill())
+    async with bus.subscribe("group", ["t"], hearing) as member:
+        await poll_until(lambda: len(hearing.owned) == 3, member, limit=TURN)
+        disturbing = asyncio.gather(write(), kill())
+        try:
+            found = await consume(member, 300)
+        finally:
+            done.set()
+            await disturbing
     assert sorted(int(one.value or b"") for one in found) == list(range(300))
 
 
@@ -147,26 +146,20 @@ async def test_one_whose_lease_is_over_loses_everything_and_comes_back(opened: O
         await member.commit({TopicPartition("t", 0): 0})
 
 
-async def test_what_is_held_between_two_polls_is_bounded(opened: Open) -> None:
-    bus, hearing = opened(), Hearing()
+@pytest.mark.parametrize("limit", [2, 500])
+async def test_what_a_poll_brings_and_leaves_is_bounded(opened: Open, limit: int) -> None:
+    bus = opened()
     await bus.declare([Topic("t", partitions=4)])
-    for _ in range(4):
+    for _ in range(5):
         await bus.append("users", [record("t", f"{number}", bytes(500_000)) for number in range(16)])
-    async with bus.subscribe("group", ["t"], hearing) as member:
-        await poll_until(lambda: len(hearing.owned) == 4, member, limit=TURN)
-        await bus.append("users", [record("t", f"{number}", bytes(500_000)) for number in range(16)])
-        left = 5 * 16 - 0
+    async with bus.subscribe("group", ["t"], Hearing()) as member:
         seen = 0
-        while seen < left - 20:
-            seen += len(await member.poll(TURN, limit=1))
-            held = sum(
-                len(batch.content)
-                for reader in member._readers.values()  # type: ignore[attr-defined]
-                for batch in reader._batches
-            )
-            assert held <= AHEAD + (1 << 20)
-            if seen == 0:
-                break
+        while seen < 5 * 16:
+            found = await member.poll(TURN, limit=limit)
+            assert 1 <= len(found) <= limit
+            seen += len(found)
+            held = sum(len(batch.content) for reader in member._readers.values() for batch in reader._batches)  # type: ignore[attr-defined]
+            assert held + sum(len(one.value or b"") for one in found) <= AHEAD + LARGEST
 
 
 async def test_a_listener_that_fails_is_heard_by_who_polls(opened: Open) -> None:
