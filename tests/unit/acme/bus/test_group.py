@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +26,23 @@ from tests.services import CONTRACTS, Stage
 from tests.waiting import until
 
 PARTITIONS = 4
-Opener = Callable[[Tasks], Bus]
+
+
+@dataclass(frozen=True)
+class Opener:
+    """Opens clients of a log."""
+
+    url: str
+    """Where it is, for other processes."""
+    stage: Stage
+    stack: AsyncExitStack
+
+    def __call__(self, tasks: Tasks) -> Bus:
+        bus = drivers.open_bus(
+            "log:", database=self.url, clock=self.stage.clock, tasks=tasks, metrics=Metrics(), lease=2.0
+        )
+        self.stack.push_async_callback(bus.close)
+        return bus
 
 
 @pytest.fixture(autouse=True)
@@ -37,18 +56,10 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 async def log(postgres: Server, stage: Stage) -> AsyncIterator[Opener]:
     """Opens clients of a fresh log that has the topic."""
     async with postgres.database() as name, AsyncExitStack() as stack:
-
-        def opened(tasks: Tasks) -> Bus:
-            bus = drivers.open_bus(
-                "log:", database=postgres.url(name), clock=stage.clock, tasks=tasks, metrics=Metrics(), lease=2.0
-            )
-            stack.push_async_callback(bus.close)
-            return bus
-
         tasks = await stack.enter_async_context(Tasks("log", Metrics()))
-        bus = opened(tasks)
-        await bus.declare([Topic(TOPIC, partitions=PARTITIONS)])
-        yield opened
+        opener = Opener(postgres.url(name), stage, stack)
+        await opener(tasks).declare([Topic(TOPIC, partitions=PARTITIONS)])
+        yield opener
 
 
 @asynccontextmanager
@@ -350,3 +361,38 @@ async def test_the_inbox_forgets_what_no_bus_can_deliver_any_more(
             await until(forgotten)
     finally:
         stage.clock.advance(timedelta(days=-14, hours=-1))
+
+
+async def test_a_handler_that_kills_its_process_is_parked_and_the_rest_goes_on(
+    stage: Stage, log: Opener, tmp_path: Path
+) -> None:
+    """Real processes, one after the other, until one survives."""
+    await append(stage, log, [0], keys=1)
+    async with Tasks("relay", Metrics()) as tasks:
+        bus = log(tasks)
+        await bus.append("projects", [event(stage, 1, "prj_bad"), event(stage, 2, "prj_bad"), event(stage, 3)])
+    lives, ear = 0, Ear(stage)
+    while not await ear.letters():
+        lives += 1
+        assert lives <= 5, "the event is never parked"
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.unit.acme.bus.killed", stage.url, log.url, str(tmp_path / "clock")),
+            stdin=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+
+        async def over(process: asyncio.subprocess.Process = process) -> bool:
+            return process.returncode is not None or len(await ear.letters()) == 2
+
+        try:
+            await until(over, 30)
+            if process.returncode is None:
+                await effects(ear, 2, 20)
+        finally:
+            if process.stdin is not None:
+                process.stdin.close()
+            await process.wait()
+    assert process.returncode == 0
+    assert [(row["event_id"], row["error"]) for row in await ear.letters()] == [("evt_1", "ProcessLost"), ("evt_2", "")]
+    assert await ear.things() == ["evt_0", "evt_3"] or await ear.things() == ["evt_3", "evt_0"]
+    assert lives == 4  # one that nobody counted, two that were, and the one that parked it
