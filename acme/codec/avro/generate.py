@@ -48,6 +48,8 @@ def schemas(contracts: Contracts, package: str, folder: Traversable | None) -> d
         except Unfit as error:
             faults.append(str(error))
     faults += history.clashes()
+    if faults and any(" breaks version " in line for line in faults):
+        faults.append(AGAIN)
     if faults:
         raise SchemaError(faults)
     return history.files()
