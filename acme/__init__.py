@@ -12,7 +12,8 @@ The floors, imports only downward; rooms on one floor are strangers (import-lint
     runtime                               entry points, assembly, migrations: the only one that sees drivers
     gateway | dispatch | bus | drivers    HTTP edge · contract calls · events · one file a technology
     plugin                                what a plugin declares
-    work                                  unit of work: transaction, outbox rows, deliveries, idempotency as one
+    work | archives                       unit of work: transaction, outbox rows, deliveries, idempotency as one · events
+                                          that are kept for good
     tokens | codec | config               access tokens · JSON, wire and rules compiled from contracts · settings
     ports                                 what we ask of the outside world (with ids, authorise, filters and pages)
     gcra                                  how much of something a key may have: arithmetic alone
@@ -25,6 +26,7 @@ commits what the handler wrote together with its events, deliveries and idempote
 """
 
 from acme import filters
+from acme.archives import ArchiveBroken, Archived, archived
 from acme.authorise import Scope, authorise
 from acme.codec.avro import Upcaster
 from acme.context import Principal, current
@@ -77,6 +79,8 @@ API_VERSION = "1.0"
 __all__ = [
     "API_VERSION",
     "Archive",
+    "ArchiveBroken",
+    "Archived",
     "Attempt",
     "Cache",
     "Cipher",
@@ -113,6 +117,7 @@ __all__ = [
     "Unavailable",
     "UniqueViolation",
     "Upcaster",
+    "archived",
     "audit",
     "authorise",
     "current",
