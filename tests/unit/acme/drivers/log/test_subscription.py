@@ -13,6 +13,7 @@ from acme.drivers.embedded import EmbeddedPostgres
 from acme.drivers.log import subscription
 from acme.drivers.log.batches import LARGEST
 from acme.drivers.log.reading import AHEAD
+from acme.drivers.log.subscription import Member
 from acme.errors import Unavailable
 from acme.ports import Fenced, Received, Subscription, Topic, TopicPartition
 from tests.contract.bus.hearing import Hearing, ends, poll_until, receive
@@ -153,12 +154,13 @@ async def test_what_a_poll_brings_and_leaves_is_bounded(opened: Open, limit: int
     for _ in range(5):
         await bus.append("users", [record("t", f"{number}", bytes(500_000)) for number in range(16)])
     async with bus.subscribe("group", ["t"], Hearing()) as member:
+        assert isinstance(member, Member)
         seen = 0
         while seen < 5 * 16:
             found = await member.poll(TURN, limit=limit)
             assert 1 <= len(found) <= limit
             seen += len(found)
-            held = sum(len(batch.content) for reader in member._readers.values() for batch in reader._batches)  # type: ignore[attr-defined]
+            held = sum(len(batch.content) for reader in member._readers.values() for batch in reader._batches)
             assert held + sum(len(one.value or b"") for one in found) <= AHEAD + LARGEST
 
 
