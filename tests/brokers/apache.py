@@ -95,6 +95,9 @@ class ApacheKafka:
             "transaction.state.log.min.isr": "1",
             "group.initial.rebalance.delay.ms": "0",
             "group.min.session.timeout.ms": "1000",
+            # A broker that was killed is let in again when it has been missed.
+            "broker.session.timeout.ms": "1500",
+            "broker.heartbeat.interval.ms": "300",
             **{name.replace("_", "."): value for name, value in settings.items()},
         }
         (folder / "server.properties").write_text("".join(f"{name}={value}\n" for name, value in told.items()))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from acme.errors import Unavailable
-from acme.ports import Bus, Received, Subscription, TopicPartition
+from acme.ports import Bus, Fenced, Received, Subscription, TopicPartition
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
 from tests.brokers.apache import ApacheKafka
@@ -59,13 +59,13 @@ class Writer:
 
 
 async def follow(member: Subscription, into: list[Received], stop: asyncio.Event) -> None:
-    """Reads and commits, whatever the bus says, until it is stopped."""
+    """Reads and commits until it is stopped, whatever the bus says: a group may have lost its member meanwhile."""
     while not stop.is_set():
         try:
             found = await member.poll(0.2)
             into.extend(found)
             await member.commit(ends(list(found)))
-        except Unavailable:
+        except (Unavailable, Fenced):
             continue
 
 

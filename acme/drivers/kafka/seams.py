@@ -54,6 +54,7 @@ async def abort(producer: AIOKafkaProducer) -> None:
         await asyncio.wait([sender])
     left = producer._message_accumulator
     batches = {*left._pending_batches, *(batch for waiting in left._batches.values() for batch in waiting)}
+    left._pending_batches.update(batches)  # each takes itself out again, also one that was waiting to be repeated
     left.fail_all(ProducerClosed())
     for batch in batches:  # nobody asks any more, and what nobody asks for would be logged
         for future in (batch.future, batch._drain_waiter):
