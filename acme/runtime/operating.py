@@ -21,6 +21,8 @@ from acme.bus.record import ID, SOURCE, TYPE
 from acme.codec.avro import Avro
 from acme.codec.json import Json
 from acme.contract import Contracts, Message
+from acme.errors import Conflict
+from acme.plugin import Consumer
 from acme.ports import Bus, Received, Row, TopicPartition, UnknownTopic
 from acme.runtime.visiting import CannotVisit, House, Visited
 from acme.work import audit, work
@@ -203,8 +205,7 @@ async def lag(house: House, bus: Bus, only: str = "") -> list[Behind]:
     for name, visited in (await _listeners(house, only)).items():
         consumer = named(visited.plugin)[name]
         committed, letters = await bus.committed(name), await inbox.depth(visited.database, name)
-        wanted = [house.contracts.message_of(cls).event for cls in consumer.messages]
-        for topic in sorted({event.topic for event in wanted if event is not None}):
+        for topic in _topics_of(house, consumer):
             messages, oldest = 0, None
             for number, ends in (await _ends(bus, topic)).items():
                 place = TopicPartition(topic, number)
@@ -296,18 +297,17 @@ async def reset(
     that it has heard before have their effect once more.
 
     Raises:
-        CannotVisit: there is no such consumer.
-        acme.errors.Conflict: it runs.
+        CannotVisit: there is no such consumer, or it runs.
     """
     ((name, visited),) = (await _listeners(house, consumer)).items()
-    committed = await bus.committed(name)
+    declared, committed = named(visited.plugin)[name], await bus.committed(name)
     changes = []
-    wanted = [house.contracts.message_of(cls).event for cls in named(visited.plugin)[name].messages]
-    for topic in sorted({event.topic for event in wanted if event is not None}):
+    for topic in _topics_of(house, declared):
         for number, ends in (await _ends(bus, topic)).items():
             place, new = TopicPartition(topic, number), ends.start if to == "earliest" else ends.end
-            if committed.get(place, ends.start) != new or place not in committed:
-                changes.append((place, committed.get(place, ends.start), new))
+            now = committed.get(place, ends.end if declared.start == "latest" else ends.start)
+            if now != new:
+                changes.append((place, now, new))
     if dry_run:
         return changes
     with visited.units.outside():
@@ -316,8 +316,16 @@ async def reset(
                 await inbox.forget(visited.database, name)
             said = ["again"] if again else []
             audit.add("events.reset", targets=[name], changes=[f"to {to}", *said], operator=operator)
-            await bus.reset(name, {place: new for place, _, new in changes})
+            try:
+                await bus.reset(name, {place: new for place, _, new in changes})
+            except Conflict as error:
+                raise CannotVisit(f"{name} runs: stop the processes that host {visited.plugin.name} first") from error
     return changes
+
+
+def _topics_of(house: House, consumer: Consumer) -> list[str]:
+    wanted = [house.contracts.message_of(cls).event for cls in consumer.messages]
+    return sorted({event.topic for event in wanted if event is not None})
 
 
 async def _each_consumer(
