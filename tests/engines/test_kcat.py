@@ -71,17 +71,17 @@ async def test_what_kcat_reads_of_a_topic_is_decoded_through_the_registry_endpoi
 
     # A line with the key; the value, with its length in front of it as a big-endian number of four bytes; the headers.
     printed = await kcat(kafka, declared, "-f", "%k\\n%R%s%h\\n")
-    registry = SchemaRegistryClient({"url": endpoint})
-    deserialize = AvroDeserializer(registry)
-    context = SerializationContext(declared, MessageField.VALUE)
-    found = {}
-    while printed:
-        key, _, printed = printed.partition(b"\n")
-        value, printed = _sized(printed)
-        shown, _, printed = printed.partition(b"\n")
-        assert shown == b"content-type=application/avro,ce_type=acme.projects.v1.ProjectCreated"
-        decoded = await asyncio.to_thread(deserialize, value, context)
-        found[key.decode()] = (decoded["project_id"], decoded["project"]["name"])
+    with SchemaRegistryClient({"url": endpoint}) as registry:
+        deserialize = AvroDeserializer(registry)
+        context = SerializationContext(declared, MessageField.VALUE)
+        found = {}
+        while printed:
+            key, _, printed = printed.partition(b"\n")
+            value, printed = _sized(printed)
+            shown, _, printed = printed.partition(b"\n")
+            assert shown == b"content-type=application/avro,ce_type=acme.projects.v1.ProjectCreated"
+            decoded = await asyncio.to_thread(deserialize, value, context)
+            found[key.decode()] = (decoded["project_id"], decoded["project"]["name"])
     assert found == {f"org_1:{id}": (id, name) for id, name in names.items()}
 
 
