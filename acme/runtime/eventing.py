@@ -14,6 +14,8 @@ from functools import partial
 from typing import Final
 
 from acme import drivers
+from acme.bus.archiver import ArchiveMeasures, Archivers
+from acme.bus.archiving import Rules
 from acme.bus.consumers import Consumers
 from acme.bus.measures import Measures
 from acme.bus.relay import Backlog, Relay
@@ -103,6 +105,8 @@ class Eventing:
         self._backlog = Backlog(metrics, clock)
         self._measures = Measures(metrics, bus.system)
         self._consumers: list[Consumers] = []
+        self._archiving = ArchiveMeasures(metrics)
+        self._archivers: list[Archivers] = []
         self.declared = False
         """Whether the topics are as they are to be."""
 
@@ -111,7 +115,7 @@ class Eventing:
         """For readiness: "ok" or what is wrong."""
         if not self.declared:
             return f"topics not declared yet; {self._bus.state}"
-        wrong = [f"{name}: {note}" for each in self._consumers for name, note in each.notes().items()]
+        wrong = [f"{name}: {note}" for each in self._hearing() for name, note in each.notes().items()]
         return "; ".join(wrong) or self._bus.state
 
     async def begin(self, running: Sequence[Running], tasks: Tasks) -> None:
@@ -142,7 +146,10 @@ class Eventing:
 
     async def close(self) -> None:
         """Lets consumers end in order what is under way. Relays end with their tasks."""
-        await asyncio.gather(*(each.stop() for each in self._consumers))
+        await asyncio.gather(*(each.stop() for each in self._hearing()))
+
+    def _hearing(self) -> Sequence[Consumers | Archivers]:
+        return [*self._consumers, *self._archivers]
 
     def _start(self, running: Iterable[Running], tasks: Tasks) -> None:
         for each in running:
@@ -162,6 +169,25 @@ class Eventing:
                 )
                 consumers.start()
                 self._consumers.append(consumers)
+            if each.plugin.archives:
+                self._archive(each, tasks)
+
+    def _archive(self, each: Running, tasks: Tasks) -> None:
+        settings = self._config.archive
+        archivers = Archivers(
+            each.plugin,
+            each.units,
+            each.resources,
+            self._bus,
+            self._contracts,
+            self._avro,
+            Rules(settings.events, settings.idle, settings.lock),
+            tasks,
+            self._archiving,
+            member=self._member,
+        )
+        archivers.start()
+        self._archivers.append(archivers)
 
     def _relay(self, each: Running, tasks: Tasks) -> None:
         plugin, database = each.plugin.name, each.units.database
