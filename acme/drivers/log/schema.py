@@ -117,6 +117,30 @@ EXCEPTION
     WHEN unique_violation THEN RETURN false;
 END $$;
 
+-- The next batches of partitions after these offsets: as many as it takes for `most` records or `size` bytes, in the order
+-- of the places. By the index, batch after batch: a bitmap of all that is left would be made anew for every portion.
+CREATE FUNCTION next_batches(places int[], positions bigint[], most int, size bigint)
+RETURNS TABLE (partition_id int, end_offset bigint, length int, content bytea)
+LANGUAGE plpgsql STABLE SET enable_bitmapscan = off AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT found.partition_id, found.end_offset, found.length, found.content
+    FROM (
+        SELECT wanted.place, batch.*,
+            sum(batch.bytes) OVER so_far - batch.bytes AS bytes_before,
+            sum(batch.length) OVER so_far - batch.length AS records_before
+        FROM unnest(places, positions) WITH ORDINALITY AS wanted (id, position, place)
+        CROSS JOIN LATERAL (
+            SELECT * FROM batches WHERE batches.partition_id = wanted.id AND batches.end_offset > wanted.position
+            ORDER BY batches.end_offset LIMIT most
+        ) AS batch
+        WINDOW so_far AS (ORDER BY wanted.place, batch.end_offset)
+    ) AS found
+    WHERE bytes_before < size AND records_before < most
+    ORDER BY found.place, found.end_offset;
+END $$;
+
 -- Commits what a life of a member has read, all of it or nothing. False: one of the partitions is not its own.
 CREATE FUNCTION commit_offsets(of_group int, of_owner text, places int[], offsets bigint[])
 RETURNS boolean LANGUAGE plpgsql AS $$

@@ -10,22 +10,9 @@ from acme.drivers.log.batches import Batch, Stored
 from acme.ports import Ends, Statements, Topic
 
 _APPEND: Final = "SELECT append($1, $2, $3, $4::int[], $5::int[], $6::bytea[])"
-_FETCH: Final = """
-SELECT partition_id, end_offset, length, content
-FROM (
-    SELECT wanted.place, found.*,
-        sum(found.bytes) OVER so_far - found.bytes AS bytes_before,
-        sum(found.length) OVER so_far - found.length AS records_before
-    FROM unnest($1::int[], $2::bigint[]) WITH ORDINALITY AS wanted (id, position, place)
-    CROSS JOIN LATERAL (
-        SELECT * FROM batches WHERE partition_id = wanted.id AND end_offset > wanted.position
-        ORDER BY end_offset LIMIT $3
-    ) AS found
-    WINDOW so_far AS (ORDER BY wanted.place, found.end_offset)
-) AS found
-WHERE bytes_before < $4 AND records_before < $3
-ORDER BY place, end_offset
-"""
+_FETCH: Final = (
+    "SELECT partition_id, end_offset, length, content FROM next_batches($1::int[], $2::bigint[], $3::int, $4::bigint)"
+)
 _DROP: Final = """
 WITH oldest AS (
     SELECT end_offset, appended_at FROM batches WHERE partition_id = $1 ORDER BY end_offset LIMIT $3

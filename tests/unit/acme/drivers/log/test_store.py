@@ -128,6 +128,23 @@ async def test_a_question_brings_a_bounded_number_of_bytes_and_at_least_one_batc
         assert len(await store.fetch(connection, [places[0]], [0], 3, 1 << 30)) == 3
 
 
+async def test_a_reader_that_is_far_behind_costs_no_more_than_what_it_reads(database: postgres.Pool) -> None:
+    """Also while PostgreSQL has no statistics yet."""
+    [place] = await declared(database, 1)
+    await ask(
+        database,
+        "INSERT INTO batches SELECT $1, n, 1, $2, 1, 'x' FROM generate_series(1, 20000) AS n",
+        place,
+        NOW,
+    )
+    read = "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'batches_pkey'"
+    async with database.connection() as connection:
+        for position in range(0, 2000, 100):
+            assert len(await store.fetch(connection, [place], [position], 100, 1 << 20)) == 100
+        await connection.fetchval("SELECT pg_stat_force_next_flush()")
+        assert await connection.fetchval(read) <= 20 * 200
+
+
 @pytest.mark.parametrize("bad", [[""], ["a\nb"], ["a", "b\n"]])
 async def test_an_id_that_is_no_id_is_refused(database: postgres.Pool, bad: list[str]) -> None:
     async with database.connection() as connection:
