@@ -21,6 +21,7 @@ from acme.codec.rules import Checks
 from acme.codec.wire import Wire
 from acme.context import CALL, Call, IdempotencyKey, Kind, Membership, Principal
 from acme.contract import Contracts, load
+from acme.contracts.audit.v1 import AuditRecord
 from acme.contracts.authority.v1 import AuthorityBase, ChangesReply, ChangesRequest
 from acme.contracts.projects.v1 import (
     CreateProjectRequest,
@@ -252,6 +253,11 @@ class Stage:
             )
         )[0]
         return (row[0], row[1], row[2], row[3])
+
+    async def records(self) -> list[AuditRecord]:
+        """The audit records that were left, oldest first."""
+        rows = await self.sql("SELECT payload FROM acme.outbox WHERE topic = 'acme.audit.log' ORDER BY id")
+        return [self.avro.decode(row["payload"]) for row in rows]
 
     async def clear(self) -> None:
         """Empties all tables."""
