@@ -17,8 +17,8 @@ same in every region, without a registry that gives them out.
 
 - `schema.py`: message → schema, and its id · `released.py`: the lock and the files · `compatible.py`: what separates two
   versions · `golden.py`: examples · `generate.py`: what belongs into the folder.
-- `builder.py`: message ⇄ what fastavro writes and reads · `events.py`: `Avro` · `upcasting.py`: what a plugin says about
-  changes that defaults cannot express.
+- `builder.py`: message ⇄ what fastavro writes and reads · `depth.py`: what fastavro must not read · `events.py`: `Avro`.
+- `upcasting.py`: what a plugin says about changes that defaults cannot express.
 """
 
 from acme.codec.avro.events import Avro, Undecodable, UnknownSchema

@@ -13,6 +13,7 @@ from fastavro.read import SchemaResolutionError
 from fastavro.schema import SchemaParseException
 
 from acme.codec.avro.builder import Builder, Taker
+from acme.codec.avro.depth import Depth, endless
 from acme.codec.avro.released import Released, Version
 from acme.codec.avro.schema import Schema, bare
 from acme.codec.avro.upcasting import Upcaster
@@ -96,11 +97,8 @@ class Avro:
         """
         self._contracts.require(m)
         version = self.released.current(m)
-        build, schema, prefix = (
-            self._builder.function(m),
-            parse_schema(bare(version.schema())),
-            _PREFIX.pack(0, version.id),
-        )
+        build, schema, depth = self._builder.function(m), _parsed(version), _depth(version)
+        prefix = _PREFIX.pack(0, version.id)
 
         def encode(message: Any) -> bytes:
             try:
@@ -110,6 +108,8 @@ class Avro:
             out = io.BytesIO()
             out.write(prefix)
             schemaless_writer(out, schema, datum)
+            if depth is not None:
+                depth.check(out.getvalue()[_PREFIX.size :])
             return out.getvalue()
 
         return encode
@@ -163,12 +163,14 @@ class Avro:
     def _decoder(self, schema_id: int) -> Callable[[bytes], Any]:
         version, message = self._known(schema_id)
         read, take = self._reader(version, self.released.current(message)), self._taker.function(message)
-        name, number = message.name, version.number
+        name, number, depth = message.name, version.number, _depth(version)
 
         def decode(payload: bytes) -> Any:
             source = io.BytesIO(payload)
             source.seek(_PREFIX.size)
             try:
+                if depth is not None:
+                    depth.check(payload[_PREFIX.size :])
                 made = take(read(source))
             except _GARBAGE as error:
                 raise Undecodable(f"the payload is no {name} of version {number} ({type(error).__name__})") from None
@@ -201,6 +203,12 @@ class Avro:
             return _resolved(data, versions[here], reader)
 
         return upcast
+
+
+def _depth(version: Version) -> Depth | None:
+    """What payloads have to pass before fastavro reads them; `None` where nothing can happen."""
+    schema = version.schema()
+    return Depth(schema) if endless(schema) else None
 
 
 def _parsed(version: Version) -> Any:

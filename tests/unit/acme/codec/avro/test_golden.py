@@ -34,7 +34,15 @@ SECOND = thing({"name": "note", "type": "string", "default": "none yet"}, colour
 
 def test_the_examples_are_a_value_without_anything_and_one_with_everything() -> None:
     empty, full = json.loads(golden_of(FIRST))
-    none: dict[str, Any] = {"id": "", "colour": "NONE", "raw": None, "json": None, "inner": None, "more": [], "counts": {}}
+    none: dict[str, Any] = {
+        "id": "",
+        "colour": "NONE",
+        "raw": None,
+        "json": None,
+        "inner": None,
+        "more": [],
+        "counts": {},
+    }
     assert empty == {"value": none, "avro": "00000000000000"}
     assert full["value"] == {
         "id": "id é",
