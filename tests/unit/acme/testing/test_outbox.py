@@ -10,8 +10,9 @@ from acme_projects import plugin as projects_plugin
 
 from acme.codec.avro import Avro
 from acme.contract import load
-from acme.contracts.projects.v1 import Project, ProjectCreated, ProjectUpdated
+from acme.contracts.projects.v1 import CreateProjectRequest, Project, ProjectCreated, ProjectsStub, ProjectUpdated
 from acme.plugin import Plugin
+from acme.testing import Platform
 from acme.testing.databases import FreshDatabase
 from acme.testing.outbox import Outbox
 
@@ -43,3 +44,13 @@ async def test_events_are_decoded_in_the_order_they_were_published_in(database: 
     outbox = Outbox(contracts)
     assert await outbox.read(database) == events
     assert await outbox.read(database, key="prj_1") == [events[0], events[2]]
+
+
+async def test_audit_records_are_read_apart_from_events(platform: Platform) -> None:
+    ada, mark = platform.somebody(), 0
+    stub = platform.stub(ProjectsStub, as_=ada)
+    for name in ("Atlas", "Apollo"):
+        made = await stub.create_project(CreateProjectRequest(name=name))
+        records, mark = await platform.audited("projects", after=mark)
+        assert [[target.id for target in record.targets] for record in records] == [[made.id]]
+    assert len(await platform.outbox("projects")) == 2
