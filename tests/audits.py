@@ -14,6 +14,7 @@ from acme_audit import _checkpoints, canonical, ledger, plugin
 from acme_audit.checkpoints import Checkpoints
 from acme_audit.keys import SubjectKeys
 from acme_audit.notes import Checkpoint
+from acme_audit.sealing import sealed
 from acme_audit.store import CheckpointStore, Head, LogStore, RecordStore, Signed, SubjectStore, WitnessStore
 from acme_audit.verify.anchors import Anchors
 from acme_audit.verify.report import Report
@@ -21,6 +22,9 @@ from acme_audit.verify.run import Asked, Verification, verify
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from acme import NoSettings, work
+from acme.archives import Entry, Layout
+from acme.archives.manifest import digest, file_name, manifest_name
+from acme.archives.reading import manifest_of
 from acme.codec.avro import Avro
 from acme.contracts.audit.v1 import Actor, AuditRecord, Category, Decision, Outcome, Target
 from acme.drivers import postgres
@@ -141,6 +145,22 @@ class Rig:
             await self.checkpoints.first_key()
             return await self.checkpoints.sign_due()
 
+    async def archive(self, *records: AuditRecord, start: int = 0, previous: str = "") -> str:
+        """Writes records into the archive as one file of partition 0, sealed, from this offset on; returns the SHA-256 of
+        its manifest, for the next one."""
+        layout = Layout(Avro(CONTRACTS), CONTRACTS.message_of(AuditRecord))
+        entries = [
+            Entry(
+                start + number, int(self.clock.time() * 1000), record.id, b"", "acme.audit.v1.AuditRecord", record, None
+            )
+            for number, record in enumerate(await sealed(self.resources, [heard(record) for record in records]))
+        ]
+        content = layout.write(0, start, start + len(entries), (), entries)
+        manifest = manifest_of(layout.read(content), content, previous).content()
+        await self.objects.create(file_name(layout.topic, 0, start), content)
+        await self.objects.create(manifest_name(layout.topic, 0, start), manifest)
+        return digest(manifest)
+
     async def erase(self, subject: str) -> bool:
         """Destroys a subject's key."""
         with self.units.outside():
@@ -155,8 +175,8 @@ class Rig:
         """The same of one log, as if it had begun when this was its head."""
         report = Report()
         keys = await self.checkpoints.public_keys()
-        anchors = Anchors(self.objects, self.signed, "", keys, report)
-        await Verification(self.database, anchors, keys, report).one(head, Asked(), self.clock.now())
+        anchors = Anchors(self.objects, self.signed, "", keys, report, region=self.region)
+        await Verification(self.database, self.objects, anchors, keys, report).one(head, Asked(), self.clock.now())
         return report
 
     async def contents(self, name: str = LOG) -> list[Content]:

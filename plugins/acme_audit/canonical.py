@@ -15,6 +15,8 @@ import rfc8785
 
 from acme.contracts.audit.v1 import Actor, AuditRecord, Category, Decision, Outcome, Target
 
+PLACE: Final = ("log", "sequence", "previous", "recorded_at")
+"""What canonical bytes say beside the record."""
 FIRST: Final = bytes(32)
 """What the first record of a log has as the hash of the one before."""
 

@@ -28,6 +28,7 @@ CREATE TABLE records (
 
 CREATE INDEX records_actor ON records (log_id, actor_id, sequence);
 CREATE INDEX records_action ON records (log_id, action, sequence);
+CREATE INDEX records_outcome ON records (log_id, outcome, sequence);
 CREATE INDEX records_occurred ON records (log_id, occurred_at);
 CREATE INDEX records_targets ON records USING gin (targets);
 

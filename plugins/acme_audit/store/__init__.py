@@ -9,12 +9,13 @@ witnesses.py     events, and whether a record names them
 
 from acme_audit.store.checkpoints import CheckpointStore, Signed, SigningKey
 from acme_audit.store.logs import Head, LogStore, Written
-from acme_audit.store.records import RecordStore, Stored, Wanted
+from acme_audit.store.records import Found, RecordStore, Stored, Wanted
 from acme_audit.store.subjects import SubjectStore
 from acme_audit.store.witnesses import WitnessStore
 
 __all__ = [
     "CheckpointStore",
+    "Found",
     "Head",
     "LogStore",
     "RecordStore",

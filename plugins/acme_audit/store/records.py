@@ -25,7 +25,7 @@ WITH RECURSIVE found AS (
 )
 SELECT log_id FROM found WHERE log_id IS NOT NULL AND NOT EXISTS (SELECT FROM logs WHERE logs.id = found.log_id)
 """
-_BY_ID: Final = f"SELECT {_COLUMNS} FROM records WHERE id = ANY($1::text[])"  # noqa: S608
+_BY_ID: Final = "SELECT id, log_id, sequence, canonical FROM records WHERE id = ANY($1::text[])"
 
 
 class Stored(NamedTuple):
@@ -40,6 +40,15 @@ class Stored(NamedTuple):
     action: str
     outcome: int
     targets: list[str]
+
+
+class Found(NamedTuple):
+    """A record, and where it is."""
+
+    id: str
+    log_id: int
+    sequence: int
+    canonical: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +104,9 @@ class RecordStore:
         """Leaf hashes by number."""
         return {row[0]: row[1] for row in await self._database.fetch(_LEAVES, log_id, sequences)}
 
-    async def by_id(self, ids: Sequence[str]) -> list[Stored]:
-        """The records with these ids, in no order."""
-        return [Stored(*row) for row in await self._database.fetch(_BY_ID, ids)]
+    async def by_id(self, ids: Sequence[str]) -> dict[str, Found]:
+        """The records with these ids, by them."""
+        return {row[0]: Found(*row) for row in await self._database.fetch(_BY_ID, ids)}
 
     async def last(self, log_id: int) -> int:
         """The highest number in a log; -1 for none."""

@@ -28,10 +28,12 @@ class Anchors:
         kept: str,
         keys: list[Ed25519PublicKey],
         report: Report,
+        *,
+        region: str,
     ) -> None:
         """`kept` is a checkpoint that somebody kept, "" for none."""
         self._objects, self._signed, self._keys, self._report = objects, signed, keys, report
-        self._kept = kept
+        self._kept, self._ours = kept, f"{FOLDER}{region}/"
         self.log = notes.read(kept).log if kept else ""
         """Which log the kept checkpoint is of."""
 
@@ -91,11 +93,11 @@ class Anchors:
             self._tell(Status.UNANCHORED, "unsigned", head.name, f"its records from {size:,} on are not signed")
 
     async def missing(self, known: set[str]) -> None:
-        """Logs that are in the object store only."""
+        """Logs of this region that are in the object store only."""
         if self._objects is None:
             return
         after = ""
-        while (name := await _next(self._objects, after)) is not None:
+        while (name := await _next(self._objects, self._ours, after)) is not None:
             log = name.removeprefix(FOLDER).rpartition("/")[0]
             if log not in known:
                 self._tell(Status.TAMPERED, "log", log, "the object store has checkpoints of it, the database nothing")
@@ -105,8 +107,8 @@ class Anchors:
         self._report.add(status, kind, log, None, text)
 
 
-async def _next(objects: ObjectStore, after: str) -> str | None:
-    """The name of the next checkpoint in the object store."""
-    async for facts in objects.list(FOLDER, after=after):
+async def _next(objects: ObjectStore, prefix: str, after: str) -> str | None:
+    """The name of the next object."""
+    async for facts in objects.list(prefix, after=after):
         return facts.name
     return None

@@ -9,9 +9,10 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from acme import Resources, Statements
-from acme_audit.store import CheckpointStore, Head, LogStore, RecordStore, WitnessStore
+from acme import ObjectStore, Resources, Statements
+from acme_audit.store import CheckpointStore, Head, LogStore, RecordStore, SubjectStore, WitnessStore
 from acme_audit.verify.anchors import Anchors
+from acme_audit.verify.archive import ArchivedRecords
 from acme_audit.verify.records import Walk
 from acme_audit.verify.report import Report, Status
 from acme_audit.verify.signed import Chain, Roots
@@ -37,10 +38,20 @@ class Asked:
 class Verification:
     """Verifies a database."""
 
-    def __init__(self, database: Statements, anchors: Anchors, keys: list[Ed25519PublicKey], report: Report) -> None:
+    def __init__(
+        self,
+        database: Statements,
+        objects: ObjectStore | None,
+        anchors: Anchors,
+        keys: list[Ed25519PublicKey],
+        report: Report,
+    ) -> None:
         self._logs, self._records = LogStore(database), RecordStore(database)
         self._signed, self._witnesses = CheckpointStore(database), WitnessStore(database)
         self._anchors, self._keys, self._report = anchors, keys, report
+        self._archive = (
+            ArchivedRecords(objects, self._records, SubjectStore(database), report) if objects is not None else None
+        )
 
     async def one(self, head: Head, asked: Asked, now: datetime) -> None:
         """Verifies a log."""
@@ -78,14 +89,18 @@ class Verification:
     async def all(self, asked: Asked, now: datetime) -> None:
         """Verifies all logs, and whether that is all."""
         known: set[str] = set()
+        sizes: dict[int, tuple[str, int]] = {}
         while heads := await self._logs.heads(after=max(known, default="")):
             for head in heads:
                 await self.one(head, asked, now)
                 known.add(head.name)
+                sizes[head.id] = head.name, head.size
         for log_id in await self._records.orphans():
             text = f"there are records of a log {log_id}, and no such log"
             self._report.add(Status.TAMPERED, "log", "", None, text)
         await self._anchors.missing(known)
+        if self._archive is not None:
+            await self._archive.compare(sizes, now)
         count, first = await self._witnesses.lacking(until=now - PATIENCE)
         if count:
             text = f"{count:,} events have no record, the first is {first}"
@@ -102,8 +117,9 @@ async def verify(resources: Resources[Any], asked: Asked) -> Report:
     database = resources.database
     keys = [Ed25519PublicKey.from_public_bytes(key.public) for key in await CheckpointStore(database).keys()]
     signed = CheckpointStore(database)
-    anchors = Anchors(None if asked.offline else resources.archive, signed, asked.checkpoint, keys, report)
-    verification = Verification(database, anchors, keys, report)
+    objects = None if asked.offline else resources.archive
+    anchors = Anchors(objects, signed, asked.checkpoint, keys, report, region=resources.region)
+    verification = Verification(database, objects, anchors, keys, report)
     log = asked.log or (anchors.log if asked.checkpoint else "")
     if log:
         head = await LogStore(database).head(log)

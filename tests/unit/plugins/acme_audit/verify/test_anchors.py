@@ -102,7 +102,7 @@ async def test_a_file_in_the_place_of_another_is_found(sound: Rig) -> None:
 async def test_what_is_not_signed_in_time_is_unanchored(sound: Rig) -> None:
     await sound.grow(1)
     assert (await sound.verify()).status is Status.OK
-    sound.clock.advance(timedelta(hours=2))
+    sound.clock.advance(timedelta(hours=1.5))
     report = await sound.verify()
     assert report.status is Status.UNANCHORED
     assert [(fault.log, fault.kind) for fault in report.faults] == [(LOG, "unsigned")]
@@ -116,3 +116,8 @@ async def test_what_does_not_get_into_the_object_store_in_time_is_unanchored(sou
     report = await sound.verify()
     assert (report.status, found(report)) == (Status.UNANCHORED, {"anchor": None})
     assert report.faults[0].log == f"{REGION}/{OTHER}"
+
+
+async def test_logs_of_another_region_in_the_same_store_are_not_missed(sound: Rig) -> None:
+    await sound.objects.create(object_name("eu-west/org_1", 1), b"theirs")
+    assert (await sound.verify()).faults == []
