@@ -1,6 +1,6 @@
 """The schemas of all events in the shape of Confluent's Schema Registry, to be read: ordinary Kafka tools decode our topics.
 
-    kcat -b BROKER -t acme.projects.events -s value=avro -r http://127.0.0.1:9090
+    kcat -b BROKER -t acme.projects.events -s value=avro -r http://127.0.0.1:9090     # one that was built with Avro
 
     ======================================  ====================================================
     Path                                    Answer
