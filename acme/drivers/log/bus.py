@@ -239,10 +239,17 @@ class Log:
 def _packed(records: Iterable[Record], layouts: Mapping[str, Layout]) -> list[tuple[int, Batch]]:
     """The batches to append, by partition id: in this order everybody takes the rows of partitions, so nobody waits in a
     circle."""
-    by_partition: dict[int, list[Record]] = {}
-    topic, ids = "", tuple[int, ...]()
-    for record in records:
+    by_topic: dict[str, list[list[Record]]] = {}
+    topic, count, parts = "", 0, list[list[Record]]()
+    for record in records:  # 500 turns for most appends, so the topic is looked up where it changes
         if record.topic != topic:
-            topic, ids = record.topic, layouts[record.topic].partitions
-        by_partition.setdefault(ids[partition(record.key, len(ids))], []).append(record)
-    return [(number, batch) for number in sorted(by_partition) for batch in batches.pack(by_partition[number])]
+            topic, count = record.topic, len(layouts[record.topic].partitions)
+            parts = by_topic.setdefault(topic, [[] for _ in range(count)])
+        parts[partition(record.key, count)].append(record)
+    by_partition = sorted(
+        (number, part)
+        for topic, parts in by_topic.items()
+        for number, part in zip(layouts[topic].partitions, parts, strict=True)
+        if part
+    )
+    return [(number, batch) for number, part in by_partition for batch in batches.pack(part)]

@@ -50,7 +50,7 @@ def record(topic: str, key: str | bytes = b"key", value: bytes | None = b"value"
     """A record with an id of its own."""
     number = next(_NUMBERS)
     given: dict[str, object] = {"headers": (), "timestamp": 1_790_000_000_000 + number, "id": f"evt_{number:020}"}
-    return Record(topic, key.encode() if isinstance(key, str) else key, value, **{**given, **fields})  # type: ignore[arg-type]
+    return Record(topic, key.encode() if isinstance(key, str) else key, value, **{**given, **fields})  # type: ignore[arg-type] # fields by name
 
 
 def numbered(topic: str, numbers: Sequence[int], keys: int = 7) -> list[Record]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
@@ -41,7 +42,7 @@ async def write(bus: Log, writer: int) -> int:
         records = [
             record("t", f"{writer}", b"%d" % (batch * EACH + n), id=f"{writer}/{batch}/{n}") for n in range(EACH)
         ]
-        failed += await again_and_again(lambda given=records: bus.append("source", given))  # type: ignore[misc]
+        failed += await again_and_again(partial(bus.append, "source", records))
     return failed
 
 

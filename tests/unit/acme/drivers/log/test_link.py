@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -56,7 +57,7 @@ async def test_whoever_waits_in_a_circle_goes_round_again(url: str, database: po
         await connection.execute("UPDATE pair SET n = n + 1 WHERE id = $1", rows[1])
         await connection.commit()
 
-    await asyncio.gather(*(link.run(lambda connection, at=rows: add(connection, at)) for rows in ((1, 2), (2, 1))))  # type: ignore[misc]
+    await asyncio.gather(*(link.run(partial(add, rows=rows)) for rows in ((1, 2), (2, 1))))
     assert tries == 3
     assert await ask(database, "SELECT array_agg(n) FROM pair") == [2, 2]
     await link.close()
