@@ -147,8 +147,10 @@ class Consumer:
 class Archive:
     """Keeps every event of one message's topic in the object store, for good (`acme/bus/archiver.py`).
 
-    `seal` gets the plugin's resources and the events of a file in their order, and returns what is written in their place:
-    messages of the same type, such as with personal data encrypted. It must always return the same for the same event.
+    `seal` gets the plugin's resources and events in their order, some of a file at a time, and returns what is written in
+    their place: messages of the same type, such as with personal data encrypted. It must always return the same for the same
+    event, but that fields marked `pii` may become empty once their key is destroyed. Records of other types, and those that
+    cannot be decoded, are kept as they are. A plugin archives a topic once; `acme.archived` reads it back.
     """
 
     message: type

@@ -99,7 +99,7 @@ class Layout:
         self.schema: Final[Schema] = _schema(version.schema())
         self._datum = avro.datum(message)
         self._parsed: Any = parse_schema(bare(self.schema))
-        self._nested: dict[int, Any] = {}
+        self._parsed_by_id: dict[int, tuple[Any, Any]] = {}
 
     def encode(self, entry: Entry) -> bytes:
         """An entry as Avro. ValueError where its message is none that Avro can carry."""
@@ -145,11 +145,7 @@ class Layout:
             raise Damaged("it is of another topic")
         decode = self._avro.decoder(span.schema_id)
         prefix = _PREFIX.pack(0, span.schema_id)
-        try:
-            whole = parse_schema(bare(found.schema))
-            nested = self._nested_in(span.schema_id, found.schema)
-        except _GARBAGE:
-            raise Damaged("its schema is none of an archive") from None
+        whole, nested = self._schemas(span.schema_id, found.schema)
         entries: list[Entry] = []
         leaves: list[bytes] = []
         for block in found.blocks:
@@ -168,14 +164,15 @@ class Layout:
         _whole(span, entries)
         return Opened(span, tuple(entries), tuple(leaves))
 
-    def _nested_in(self, schema_id: int, schema: Schema) -> Any:
-        """The schema of the messages in a file, which has to be the one with this id."""
+    def _schemas(self, schema_id: int, schema: Schema) -> tuple[Any, Any]:
+        """The schemas of the entries and of the messages in a file, which have to be those of this id."""
         released = self._avro.released.of_id(schema_id)
         if released is None or _schema(released.schema()) != schema:
             raise Damaged(f"its schema is not the one with the id {schema_id}")
-        if schema_id not in self._nested:
-            self._nested[schema_id] = parse_schema(bare(released.schema()))
-        return self._nested[schema_id]
+        if schema_id not in self._parsed_by_id:
+            message = released.schema()
+            self._parsed_by_id[schema_id] = (parse_schema(bare(_schema(message))), parse_schema(bare(message)))
+        return self._parsed_by_id[schema_id]
 
 
 def _schema(message: Schema) -> Schema:

@@ -31,6 +31,8 @@ from acme.ports import ObjectMissing, ObjectStore
 MessageT = TypeVar("MessageT")
 
 HOME: Final = "acme.contracts"
+UNDERWAY: Final = 60.0
+"""Seconds that the manifest of a new file may take."""
 
 
 class ArchiveBroken(Exception):
@@ -97,7 +99,8 @@ async def archived(
     Before a record is given out, its file is proved: the chain of manifests has led to it without a gap from offset 0; the
     file has the SHA-256 and size of its manifest; its records are as many, have the Merkle root and are at the offsets that
     the manifest says; and every offset is there or listed as missing. One file is in memory at a time. An archive that grows
-    meanwhile is read as far as it goes. `upcasters`: those of the plugin whose event it is (`Plugin.upcasters`).
+    meanwhile is read as far as it goes: a last file that is younger than a minute may be without its manifest yet.
+    `upcasters`: those of the plugin whose event it is (`Plugin.upcasters`).
 
     What nothing here can know is whether files at the end of a partition, or a whole partition, are gone together with their
     manifests: compare with what else is known of it (such as a database), and lock the objects (`[archive] lock`).
@@ -108,17 +111,22 @@ async def archived(
         ValueError: the message is no event.
     """
     layout = _layout(message, upcasters)
-    partition, following, previous = -1, 0, ""
+    partition, following, previous, underway = -1, 0, "", ""
     async for place in _files(store, layout.topic):
         if place.partition != partition:
-            partition, following, previous = place.partition, 0, ""
-        if place.start > following:
+            partition, following, previous, underway = place.partition, 0, "", ""
+        if place.start > following and not underway:
             raise ArchiveBroken(file_name(place.topic, partition, following), "it is missing", missing=True)
         name = file_name(place.topic, partition, place.start)
         if place.start < following:
             raise ArchiveBroken(name, f"the file before it goes on to offset {following - 1}")
-        opened, said = await _proved(store, layout, name, place, previous)
-        following, previous = opened.span.next, said
+        if underway:
+            raise ArchiveBroken(underway, "it is missing", missing=True)
+        proved = await _proved(store, layout, name, place, previous)
+        if proved is None:
+            underway = manifest_name(place.topic, partition, place.start)
+            continue
+        opened, (following, previous) = proved[0], (proved[0].span.next, proved[1])
         for entry in opened.entries:
             yield Archived(
                 message=entry.message,
@@ -156,11 +164,18 @@ async def _files(store: ObjectStore, topic: str) -> AsyncIterator[Place]:
             yield place
 
 
-async def _proved(store: ObjectStore, layout: Layout, name: str, place: Place, previous: str) -> tuple[Opened, str]:
-    """A file that is what its manifest says, and the manifest's SHA-256."""
+async def _proved(
+    store: ObjectStore, layout: Layout, name: str, place: Place, previous: str
+) -> tuple[Opened, str] | None:
+    """A file that is what its manifest says, and the manifest's SHA-256. None while the manifest is not written yet."""
     beside = manifest_name(place.topic, place.partition, place.start)
     content = await _get(store, name)
-    said = await _get(store, beside)  # one that was not listed may be there by now
+    try:
+        said = await store.get(beside)
+    except ObjectMissing:
+        if (datetime.now(UTC) - (await store.facts(name)).modified_at).total_seconds() < UNDERWAY:
+            return None
+        raise ArchiveBroken(beside, "it is missing", missing=True) from None
     try:
         manifest = read_manifest(said)
     except (ValueError, msgspec.DecodeError) as error:

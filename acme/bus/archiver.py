@@ -84,8 +84,8 @@ class Archivers:
         Raises:
             ValueError: one of the messages is no event, or two are of one topic.
         """
-        topics = [contracts.message_of(archive.message).event for archive in plugin.archives]
-        if len({event.topic for event in topics if event is not None}) != len(topics):
+        events = [contracts.message_of(archive.message).event for archive in plugin.archives]
+        if len({event.topic for event in events if event is not None}) != len(events):
             raise ValueError(f"the plugin {plugin.name} archives one topic twice, or a message that is no event")
         self._archivers: Final = [
             Archiver(plugin, archive, units, resources, bus, contracts, avro, rules, tasks, measures, member, look)
