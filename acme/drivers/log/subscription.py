@@ -116,7 +116,7 @@ class Member:
     async def keep(self) -> None:
         """Renews the lease for ever; `poll` does the rest when something changed."""
         while True:
-            wait = self._beat if self._wait is None else min(self._beat, self._wait + 0.01)
+            wait = self._beat if self._wait is None else min(self._beat, max(self._wait, 0.1))
             try:
                 async with asyncio.timeout(wait):
                     await self._nudged.wait()
