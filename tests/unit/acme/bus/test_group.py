@@ -5,44 +5,19 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from acme import drivers
 from acme.bus import group, partition
-from acme.bus.consumers import Consumers
-from acme.ports import Bus, Topic
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
 from acme.testing.server import Server
-from tests.hearing import NAME, TOPIC, Broken, Ear, event
-from tests.services import CONTRACTS, Stage
+from tests.hearing import NAME, TOPIC, Ear, event
+from tests.services import Stage
+from tests.unit.acme.bus.groups import Opener, append, by_key, committed, effects, listening
 from tests.waiting import until
-
-PARTITIONS = 4
-
-
-@dataclass(frozen=True)
-class Opener:
-    """Opens clients of a log."""
-
-    url: str
-    """Where it is, for other processes."""
-    stage: Stage
-    stack: AsyncExitStack
-
-    def __call__(self, tasks: Tasks) -> Bus:
-        bus = drivers.open_bus(
-            "log:", database=self.url, clock=self.stage.clock, tasks=tasks, metrics=Metrics(), lease=2.0
-        )
-        self.stack.push_async_callback(bus.close)
-        return bus
 
 
 @pytest.fixture(autouse=True)
@@ -50,57 +25,6 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(partition, "FIRST_PAUSE", 0.002)
     monkeypatch.setattr(group, "COMMIT", 0.05)
     monkeypatch.setattr(group, "POLL", 0.02)
-
-
-@pytest.fixture
-async def log(postgres: Server, stage: Stage) -> AsyncIterator[Opener]:
-    """Opens clients of a fresh log that has the topic."""
-    async with postgres.database() as name, AsyncExitStack() as stack:
-        tasks = await stack.enter_async_context(Tasks("log", Metrics()))
-        opener = Opener(postgres.url(name), stage, stack)
-        await opener(tasks).declare([Topic(TOPIC, partitions=PARTITIONS)])
-        yield opener
-
-
-@asynccontextmanager
-async def listening(ear: Ear, log: Opener, **settings: Any) -> AsyncIterator[Consumers]:
-    """The ear as a process has it, from start to stop."""
-    async with Tasks("process", Metrics()) as tasks:
-        bus = log(tasks)
-        assert ear.units is not None
-        consumers = Consumers(
-            ear.plugin, ear.units, ear.resources, bus, CONTRACTS, ear.stage.avro, Topic, tasks, ear.measures, **settings
-        )
-        consumers.start()
-        yield consumers
-        async with asyncio.timeout(10):
-            await consumers.stop()
-
-
-async def append(stage: Stage, log: Opener, numbers: Sequence[int], keys: int = 5) -> None:
-    async with Tasks("relay", Metrics()) as tasks:
-        bus = log(tasks)
-        await bus.append("projects", [event(stage, number, f"prj_{number % keys}") for number in numbers])
-
-
-async def effects(ear: Ear, number: int, limit: float = 10.0) -> None:
-    async def there() -> bool:
-        return bool(await ear.stage.value("SELECT count(*) = $1 FROM things", number))
-
-    await until(there, limit)
-
-
-async def committed(log: Opener) -> int:
-    async with Tasks("look", Metrics()) as tasks:
-        return sum((await log(tasks).committed(NAME)).values())
-
-
-async def by_key(ear: Ear) -> dict[str, list[int]]:
-    """Numbers of the events that had an effect, in their order, by aggregate."""
-    found: dict[str, list[int]] = {}
-    for row in await ear.stage.sql("SELECT id, note FROM things ORDER BY ctid"):
-        found.setdefault(row["note"], []).append(int(row["id"].removeprefix("evt_")))
-    return found
 
 
 async def test_every_event_has_its_effect_in_order_for_each_key_and_is_committed(stage: Stage, log: Opener) -> None:
@@ -288,79 +212,6 @@ async def test_the_bus_may_be_away_for_a_while(stage: Stage, log: Opener, postgr
         await append(stage, log, range(20, 40))
         await effects(ear, 40, 20)
     assert len(ear.heard) == 40
-
-
-async def test_lag_and_letters_are_told_in_the_metrics(
-    stage: Stage, log: Opener, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from acme.bus import consumers as listeners
-
-    monkeypatch.setattr(listeners, "LOOK", 0.02)
-    monkeypatch.setattr(listeners, "STUCK", 0.0)
-    go = asyncio.Event()
-
-    async def script(each: Any) -> None:
-        if each.id == "evt_0":
-            raise Broken
-        await go.wait()
-
-    ear = Ear(stage, script, attempts=1, timeout=60)
-    await append(stage, log, range(10), keys=2)
-    stage.clock.advance(timedelta(minutes=1))
-    try:
-        async with listening(ear, log) as consumers:
-
-            async def told() -> bool:
-                return (
-                    stage.count("acme_consumer_lag_messages") == 5
-                    and stage.count("acme_dlq_depth", messaging_consumer_group_name=NAME) == 5
-                )
-
-            await until(told)
-            assert 60 <= stage.count("acme_consumer_lag_seconds") < 120
-            assert stage.count("acme_consumer_stuck_partitions") == 1
-            assert consumers.notes() == {NAME: f"1 partitions of {TOPIC} stand still"}
-            go.set()
-            await effects(ear, 5)
-
-            async def caught_up() -> bool:
-                return stage.count("acme_consumer_lag_messages") == 0 and not consumers.notes()
-
-            await until(caught_up)
-    finally:
-        stage.clock.advance(timedelta(minutes=-1))
-
-
-async def test_the_inbox_forgets_what_no_bus_can_deliver_any_more(
-    stage: Stage, log: Opener, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from acme.bus import consumers as listeners
-
-    async def script(each: Any) -> None:
-        if each.id == "evt_1":
-            raise Broken
-
-    ear = Ear(stage, script, attempts=1)
-    await append(stage, log, [0, 1])
-    async with listening(ear, log):
-        await effects(ear, 1)
-
-        async def two() -> bool:
-            return await ear.inbox() == 2
-
-        await until(two)
-    stage.clock.advance(timedelta(days=14, hours=1))
-    monkeypatch.setattr(listeners, "SWEEP", 0.02)
-    try:
-        async with listening(ear, log):
-
-            async def forgotten() -> bool:
-                rows = await stage.sql("SELECT event_id FROM acme.inbox")
-                return [row[0] for row in rows] == ["evt_1"]  # a dead letter is remembered for as long as it is there
-
-            await until(forgotten)
-    finally:
-        stage.clock.advance(timedelta(days=-14, hours=-1))
 
 
 async def test_a_handler_that_kills_its_process_is_parked_and_the_rest_goes_on(
