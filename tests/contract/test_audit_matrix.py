@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, Final, cast
 
 import pytest
@@ -31,6 +32,7 @@ from tests.matrix.rows import ROWS
 from tests.matrix.world import World
 from tests.people import new_email
 from tests.published import Published
+from tests.waiting import until
 
 pytestmark = pytest.mark.every_placement
 
@@ -255,6 +257,24 @@ async def test_an_internal_method_says_which_service_called(world: World, publis
     assert record.actor.kind == ("user" if path.endswith("InviteToProject") else "service")
     assert named <= {target.id for target in record.targets}
     assert record.organization_id == things["org"]
+
+
+async def test_what_the_gateway_refuses_arrives_at_the_audit_service(world: World, published: Published) -> None:
+    client, asked = world.platform.client(), "acme.projects.v1.Projects/BatchGetProjects"
+    for _ in range(3):
+        (await client.post("/v1/projects:batchGet", {"ids": []}, headers={"Authorization": "Bearer nonsense"})).expect(
+            401
+        )
+    world.platform.clock.advance(timedelta(seconds=61))
+    found: list[AuditRecord] = []
+
+    async def arrived() -> bool:
+        found.extend(r for r in await published.new() if r.reason == "invalid_token" and r.action == asked)
+        return bool(found)
+
+    await until(arrived, 15)
+    [record] = found
+    assert (record.service, record.outcome, record.count) == ("gateway", Outcome.DENIED, 3)
 
 
 def test_rows_of_committed_refusals_are_of_methods_there_are() -> None:
