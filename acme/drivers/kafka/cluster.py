@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -145,6 +146,8 @@ def _check_login(mechanism: str, user: str, password: str, region: str, secured:
         raise ValueError(f"{mechanism} needs a user and a password")
     if mechanism == IAM and not region:
         raise ValueError(f"{IAM} needs the region of the cluster")
+    if mechanism == IAM and find_spec("aws_msk_iam_sasl_signer") is None:
+        raise ValueError(f"{IAM} needs a package that is not installed: install acme-platform[msk]")
     if mechanism in {"PLAIN", IAM} and not secured:
         raise ValueError(f"{mechanism} would show its secret to the network: use kafkas://")
     if (user or password) and mechanism not in PASSWORDS:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 
 from aiokafka.abc import AbstractTokenProvider
+from aiokafka.errors import AuthenticationFailedError
 from aws_msk_iam_sasl_signer import MSKAuthTokenProvider
+from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]  # it ships no types
 
 
 class Tokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka has no types
@@ -23,7 +25,15 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka has no ty
 
         Raises:
             TimeoutError: it took too long.
+            AuthenticationFailedError: there is no account to sign with.
         """
-        async with asyncio.timeout(self._timeout):
-            token, _expiry = await asyncio.to_thread(MSKAuthTokenProvider.generate_auth_token, self._region)
+        try:
+            async with asyncio.timeout(self._timeout):
+                token, _expiry = await asyncio.to_thread(MSKAuthTokenProvider.generate_auth_token, self._region)
+        except (
+            BotoCoreError,
+            ValueError,
+            AttributeError,
+        ) as error:  # the last one where AWS's library finds no account
+            raise AuthenticationFailedError(type(error).__name__) from error
         return str(token)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import ProducerClosed
+from aiokafka.errors import KafkaError, ProducerClosed
 
 UNKNOWN_MEMBER = ""
 
@@ -37,7 +38,12 @@ def poll_ended(consumer: AIOKafkaConsumer) -> None:
 
 
 async def abandon(consumer: AIOKafkaConsumer) -> None:
-    """Closes what a cancelled `stop` has left open, without asking anybody."""
+    """Closes what the `stop` of a member has left open when it failed or was cancelled, without asking anybody. A heartbeat
+    that went on would keep partitions that nobody reads."""
+    if consumer._coordinator is not None:
+        with suppress(KafkaError):
+            await consumer._coordinator._stop_heartbeat_task()
+            await consumer._coordinator._stop_commit_offsets_refresh_task()
     if consumer._fetcher is not None:
         await consumer._fetcher.close()
     await consumer._client.close()

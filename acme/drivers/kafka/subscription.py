@@ -175,6 +175,9 @@ class KafkaSubscription:
                 await consumer.stop()
         except (KafkaError, TimeoutError):  # the group will miss us when the session is over
             await seams.abandon(consumer)
+        except asyncio.CancelledError:
+            await seams.abandon(consumer)
+            raise
 
     def _wake(self) -> None:
         """Ends the waiting of `poll`."""

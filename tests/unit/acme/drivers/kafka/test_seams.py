@@ -69,13 +69,15 @@ async def test_a_producer_is_ended_without_delivering_what_it_has(
         mock.come_up()
 
 
-async def test_what_a_cancelled_stop_has_left_is_closed(cluster: Cluster, topic: str) -> None:
-    consumer = AIOKafkaConsumer(topic, **cluster.client())
-    await consumer.start()
-    consumer._closed = True  # as `stop` does first of all
+async def test_what_a_cancelled_stop_has_left_is_closed(consumer: AIOKafkaConsumer) -> None:
+    stopping = asyncio.timeout(0)
+    with pytest.raises(TimeoutError):
+        async with stopping:
+            await consumer.stop()
     await seams.abandon(consumer)
     assert consumer._fetcher.error_future.done()
-    await consumer._coordinator.close()
+    assert consumer._coordinator._heartbeat_task is None
+    assert consumer._coordinator._coordination_task.done()
 
 
 async def _true(fact: bool) -> bool:
