@@ -48,6 +48,9 @@ DRIVERS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """Port → scheme of a URL → module."""
 
+EXTRAS: Final = {"aiokafka": "kafka", "aioboto3": "s3"}
+"""Package → the extra of ours that installs it, where their names differ."""
+
 PROCESS_LOCAL: Final = frozenset({"memory"})
 """Schemes whose drivers keep everything within one process."""
 
@@ -76,7 +79,7 @@ def driver(url: str, port: str = "database") -> ModuleType:
         if package == "acme":
             raise
         what = f"{scheme(url)}: needs the package {package}, which is not installed"
-        raise ValueError(f"{what}: install acme-platform[{package}]") from error
+        raise ValueError(f"{what}: install acme-platform[{EXTRAS.get(package, package)}]") from error
 
 
 def open(url: str, **needs: Any) -> Any:
