@@ -69,7 +69,7 @@ def open_bus(
             mechanism=settings.mechanism,
             user=settings.user,
             password=settings.password,
-            aws_region=settings.aws_region,
+            region=settings.aws_region,
             tls=_tls(settings),
         )
     except ValueError as error:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from acme.codec.avro import Avro
 from acme.contract import Contracts
-from acme.ports import Statements
+from acme.ports import Bus, Received, Statements, TopicPartition
 
 _AUDIT: Final = "acme.audit.log"
 
@@ -27,6 +27,21 @@ class Outbox:
             _AUDIT,
         )
         return [self._avro.decode(row["payload"]) for row in rows]
+
+    async def published(self, bus: Bus, topic: str, *, key: str = "") -> list[Any]:
+        """The events on a topic of the bus, in order for each aggregate; those of one aggregate, by its id, if given."""
+        found: list[Received] = []
+        for partition, ends in (await bus.ends(topic)).items():
+            offset = ends.start
+            while offset < ends.end and (records := await bus.read(TopicPartition(topic, partition), offset)):
+                found += records
+                offset = records[-1].offset + 1
+        wanted = f":{key}".encode()
+        return [
+            self._avro.decode(record.value)
+            for record in found
+            if record.value is not None and (not key or (record.key or b"").endswith(wanted))
+        ]
 
     async def records(self, database: Statements, *, after: int = 0) -> tuple[list[Any], int]:
         """The audit records (`acme.audit.v1.AuditRecord`), oldest first, and the place to go on from: `after`."""
