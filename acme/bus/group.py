@@ -68,9 +68,13 @@ class Member:
         self._tasks.loop(f"{self._name}.member", self._join, pause=0.05)
 
     async def stop(self) -> None:
-        """Finishes what is under way, commits, and leaves the group."""
+        """Finishes what is under way, commits, and leaves the group. A bus that does not answer is not waited for."""
         self._stopping.set()
-        await self._ended.wait()
+        try:
+            async with asyncio.timeout(self._drain * 2):
+                await self._ended.wait()
+        except TimeoutError:
+            log.warning("the group was not left in time", consumer=self._name)
 
     async def _join(self) -> None:
         if self._stopping.is_set():
