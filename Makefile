@@ -23,7 +23,7 @@ run: $(STAMP) ## Starts the platform (ARGS go to `acme up`).
 test: $(STAMP) ## Runs the test suite on two cores (ARGS go to pytest).
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
-test-engines: $(STAMP) ## Runs what needs real servers: Apache Kafka by Java and Maven, kcat (ARGS go to pytest).
+test-engines: $(STAMP) ## Runs what needs real servers: Kafka by Maven, S3 by Go, kcat (ARGS go to pytest).
 	$(BIN)/pytest -m engines tests/contract tests/engines $(ARGS)
 
 check: $(STAMP) ## Runs ruff, mypy, import-linter and the drift check of generated files.
