@@ -38,12 +38,14 @@ _TIME: Final = re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:
 _TOKEN: Final = re.compile(r'"(access_token|refresh_token|next_page_token)":\s?"[^"]+"')
 _BYTES: Final = re.compile(r'"\\\\x[0-9a-f]+"')
 _QUERY: Final = re.compile(r"\bpage_token=[^&\s]+")
+_KEY: Final = re.compile(r"\bkid [\w-]{43}")
 
 
 def canonical(text: str) -> str:
     """A transcript with what may differ replaced. Give it whole: ordinals and ranks are the text's."""
     text = _TOKEN.sub(r'"\1":"<\1>"', text)
     text = _QUERY.sub("page_token=<page_token>", text)
+    text = _KEY.sub("kid <kid>", text)
     text = _BYTES.sub('"<bytes>"', text)
     seen: defaultdict[str, dict[str, str]] = defaultdict(dict)
 
