@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test check proto bench soak fuzz lock reset install FORCE
+.PHONY: help run test test-engines check proto bench soak fuzz lock reset install FORCE
 
 ARGS ?=
 VENV := .venv
@@ -15,7 +15,7 @@ $(STAMP): FORCE
 endif
 
 help: ## Lists the targets.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 run: $(STAMP) ## Starts the platform (ARGS go to `acme up`).
 	@exec $(BIN)/acme up $(ARGS)
@@ -23,6 +23,9 @@ run: $(STAMP) ## Starts the platform (ARGS go to `acme up`).
 # Three workers also where there are two cores: many tests wait for processes. The longest files come first, see pyproject.toml.
 test: $(STAMP) ## Runs the test suite in three processes (ARGS go to pytest).
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-engines: $(STAMP) ## Runs what needs real servers: Kafka by Maven, S3 by Go, kcat (ARGS go to pytest).
+	$(BIN)/pytest -m engines tests/contract tests/engines $(ARGS)
 
 check: $(STAMP) ## Runs ruff, mypy, import-linter and the drift check of generated files.
 	$(BIN)/ruff check .

@@ -12,7 +12,8 @@ The floors, imports only downward; rooms on one floor are strangers (import-lint
     runtime                               entry points, assembly, migrations: the only one that sees drivers
     gateway | dispatch | bus | drivers    HTTP edge · contract calls · events · one file a technology
     plugin                                what a plugin declares
-    work                                  unit of work: transaction, outbox rows, deliveries, idempotency as one
+    work | archives                       unit of work: transaction, outbox rows, deliveries, idempotency as one · events
+                                          that are kept for good
     tokens | codec | config               access tokens · JSON, wire and rules compiled from contracts · settings
     ports                                 what we ask of the outside world (with ids, authorise, filters and pages)
     gcra                                  how much of something a key may have: arithmetic alone
@@ -25,7 +26,9 @@ commits what the handler wrote together with its events, deliveries and idempote
 """
 
 from acme import filters
+from acme.archives import ArchiveBroken, Archived, archived
 from acme.authorise import Scope, authorise
+from acme.codec.avro import Upcaster
 from acme.context import Principal, current
 from acme.errors import (
     Conflict,
@@ -42,23 +45,53 @@ from acme.errors import (
 )
 from acme.ids import new_id
 from acme.pages import Pages, page_size
-from acme.plugin import Delivery, Job, NoSettings, Plugin, Replicas, Resources, TokenProfile
-from acme.ports import Cache, Cipher, Clock, Directory, Row, Statements, UniqueViolation
-from acme.work import Attempt, deliver, events, mail, work
+from acme.plugin import (
+    Archive,
+    Command,
+    Consumer,
+    Delivery,
+    Event,
+    Job,
+    NoSettings,
+    Plugin,
+    Replicas,
+    Resources,
+    TokenProfile,
+)
+from acme.ports import (
+    Cache,
+    Cipher,
+    Clock,
+    Directory,
+    ObjectExists,
+    ObjectMissing,
+    ObjectStore,
+    Row,
+    Statements,
+    UniqueViolation,
+)
+from acme.telemetry import logger
+from acme.work import Attempt, audit, deliver, events, mail, work
 
 API_VERSION = "1.0"
 """Version of this vocabulary; a plugin states the versions it works with (`Plugin.api`)."""
 
 __all__ = [
     "API_VERSION",
+    "Archive",
+    "ArchiveBroken",
+    "Archived",
     "Attempt",
     "Cache",
     "Cipher",
     "Clock",
+    "Command",
     "Conflict",
+    "Consumer",
     "Delivery",
     "Denied",
     "Directory",
+    "Event",
     "Exhausted",
     "Fault",
     "Invalid",
@@ -66,6 +99,9 @@ __all__ = [
     "Malformed",
     "NoSettings",
     "NotFound",
+    "ObjectExists",
+    "ObjectMissing",
+    "ObjectStore",
     "Pages",
     "Plugin",
     "Principal",
@@ -80,11 +116,15 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "UniqueViolation",
+    "Upcaster",
+    "archived",
+    "audit",
     "authorise",
     "current",
     "deliver",
     "events",
     "filters",
+    "logger",
     "mail",
     "new_id",
     "page_size",

@@ -25,7 +25,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from acme.context import Call, Kind, Membership, Principal, current
+from acme.context import Call, Decision, Kind, Membership, Principal, current
 from acme.contract import ROLES
 from acme.errors import Denied, NotFound, Unauthenticated
 
@@ -69,9 +69,12 @@ class _Authorise:
         call = self._decide(permission)
         membership = call.principal.memberships.get(organization)
         if membership is None:
+            call.noted += (Decision(permission, organization, "", False),)
             raise NotFound("There is no such organisation, or you may not see it.")
         if not _includes(membership.role, membership, permission, call):
+            call.noted += (Decision(permission, organization, membership.role, False),)
             raise Denied(f"Your role in the organisation does not include {permission}.", reason="permission_denied")
+        call.noted += (Decision(permission, organization, membership.role, True),)
 
     def scope(self, permission: str) -> Scope:
         """The predicate for a query; same errors as a decision, except that it never raises `NotFound`."""
@@ -97,10 +100,26 @@ class _Authorise:
         Raises:
             Denied: a service account is calling, which has no account of a person's.
         """
-        principal = self._decide(permission).principal
+        call = self._decide(permission)
+        principal = call.principal
         if principal.kind is Kind.SERVICE_ACCOUNT:
+            call.noted += (Decision(permission, "", "", False),)
             raise Denied("This is for people: a service account has nothing of the kind.", reason="not_a_person")
+        call.noted += (Decision(permission, "", "own", True),)
         return principal.id
+
+    def decided(self, permission: str, resource: str, *, granted: bool, role: str = "") -> None:
+        """Says what a predicate decided (`scope`), for the audit log: `resource` is the id, `role` what it rests on.
+
+        Where it is not granted, raise `Denied` or `NotFound`: either is recorded as a denial. Say the same of what is not
+        there as of what is hidden, or the two can be told apart by what they cost.
+
+            standing = await self._store.standing(project_id, allowed=authorise.scope(permission))
+            authorise.decided(permission, project_id, granted=standing is not None)
+            if standing is None:
+                raise NotFound("There is no such project, or you may not see it.")
+        """
+        current().noted += (Decision(permission, resource, role, granted),)
 
     def permissions(self, organization: str) -> frozenset[str]:
         """Everything the caller may do in an organisation, as far as its role and its token go together.
@@ -124,8 +143,10 @@ class _Authorise:
         call = current()
         principal = call.principal
         if principal.kind is Kind.ANONYMOUS:
+            call.noted += (Decision(permission, "", "", False),)
             raise Unauthenticated("Send a Bearer access token.")
         if not principal.covers(permission):
+            call.noted += (Decision(permission, "", "", False),)
             raise Denied(f"The token does not cover {permission}.", reason="insufficient_scope")
         call.decided = True
         return call

@@ -10,6 +10,9 @@ FileDescriptorSet with the comments, which `acme/contract.py` reads at start-up.
 contracts may import, so that nobody needs their `.proto` files or `_pb2` modules; a stranger's holds its own files only,
 and its code imports `acme.contracts...` for everything else: a message class exists once.
 
+Events get Avro schemas too (`acme/codec/avro`), beside the descriptors: every version that there ever was. An event that has
+changed gets one more, and a change that its readers could not follow is refused.
+
 The way: protoc (grpcio-tools) → descriptors → betterproto2's own generator → relative imports made absolute. A contract
 that breaks the rules of `acme/contract.py` is not written. Needs the extra `dev`.
 """
@@ -35,6 +38,8 @@ from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from grpc_tools import protoc  # type: ignore[import-untyped]  # it ships no types
 
+from acme.codec.avro.generate import SchemaError, schemas
+from acme.codec.avro.released import LOCK
 from acme.contract import ContractError
 from acme.contract.load import DESCRIPTORS, HOME, WITHOUT_CLASSES, check, module_of
 
@@ -75,12 +80,15 @@ class CodegenError(Exception):
     """The contracts cannot be generated; the text says why and where."""
 
 
-def generate(protos: Path, package: str) -> dict[str, bytes]:
+def generate(protos: Path, package: str, released: Path | None = None) -> dict[str, bytes]:
     """Everything that belongs into the folder of `package`: relative path → content. Writes nothing.
+
+    `released` is the folder with the schemas that there are already; without it, every event begins at version 1.
 
     Raises:
         CodegenError: protoc refuses a file (it has said why on stderr), or a file breaks a rule of ours.
         acme.contract.ContractError: a contract is wrong.
+        acme.codec.avro.generate.SchemaError: an event has changed in a way that breaks its readers.
     """
     names = sorted(path.relative_to(protos).as_posix() for path in protos.rglob("*.proto"))
     if not names:
@@ -93,7 +101,8 @@ def generate(protos: Path, package: str) -> dict[str, bytes]:
         file=[_trimmed(file, comments=file.name in names) for file in every.file if file.name in own]
     )
     out = {DESCRIPTORS: kept.SerializeToString(deterministic=True)}
-    check({**({} if home else {HOME: _installed().read_bytes()}), package: out[DESCRIPTORS]})
+    contracts = check({**({} if home else {HOME: _installed().read_bytes()}), package: out[DESCRIPTORS]})
+    out.update(schemas(contracts, package, released))
     out.update(_modules(every, own - WITHOUT_CLASSES, package))
     return out
 
@@ -236,7 +245,9 @@ def write(wanted: Mapping[str, bytes], folder: Path) -> None:
 
 
 def _is_generated(path: Path) -> bool:
-    return path.name == DESCRIPTORS or (path.suffix == ".py" and path.read_text().startswith(_HEADER))
+    if path.name in (DESCRIPTORS, LOCK) or path.suffix in (".avsc", ".golden"):
+        return True
+    return path.suffix == ".py" and path.read_text().startswith(_HEADER)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -251,8 +262,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     folder = options.out or Path(*options.package.split("."))
     try:
-        wanted = generate(options.protos, options.package)
-    except (CodegenError, ContractError) as error:
+        wanted = generate(options.protos, options.package, folder)
+    except (CodegenError, ContractError, SchemaError) as error:
         print(error, file=sys.stderr)
         return 1
     if options.check:

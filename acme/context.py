@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 
 class Kind(StrEnum):
@@ -77,6 +77,17 @@ class IdempotencyKey:
     """SHA-256 of the request message's wire bytes; `work.py` keeps only an HMAC of it."""
 
 
+class Decision(NamedTuple):
+    """What `authorise` said of a call."""
+
+    permission: str
+    resource: str
+    """What was asked about, "" for the caller's own."""
+    role: str
+    """What it rests on: a role, "own", or "" where nothing allowed it."""
+    granted: bool
+
+
 @dataclass(slots=True)
 class Call:
     """One call, as its callee sees it. Only the pipeline in `dispatch` makes and marks it."""
@@ -106,6 +117,8 @@ class Call:
     credentials: str = field(default="", repr=False)
     """The access token that proves a user, "" when there is none: it goes along wherever the call leads, so that another
     process verifies it again."""
+    noted: tuple[object, ...] = ()
+    """What its audit record will say of it: each `Decision`, and what the handler adds (`acme/work/audit.py`)."""
 
 
 CALL: Final[ContextVar[Call]] = ContextVar("acme.call")

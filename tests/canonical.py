@@ -23,8 +23,8 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
 
+from acme.codec.avro import Avro
 from acme.codec.json import Json
-from acme.codec.wire import Wire
 from acme.contract import Contracts
 from acme.drivers import postgres
 from acme.ports import Statements
@@ -38,12 +38,14 @@ _TIME: Final = re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:
 _TOKEN: Final = re.compile(r'"(access_token|refresh_token|next_page_token)":\s?"[^"]+"')
 _BYTES: Final = re.compile(r'"\\\\x[0-9a-f]+"')
 _QUERY: Final = re.compile(r"\bpage_token=[^&\s]+")
+_KEY: Final = re.compile(r"\bkid [\w-]{43}")
 
 
 def canonical(text: str) -> str:
     """A transcript with what may differ replaced. Give it whole: ordinals and ranks are the text's."""
     text = _TOKEN.sub(r'"\1":"<\1>"', text)
     text = _QUERY.sub("page_token=<page_token>", text)
+    text = _KEY.sub("kid <kid>", text)
     text = _BYTES.sub('"<bytes>"', text)
     seen: defaultdict[str, dict[str, str]] = defaultdict(dict)
 
@@ -108,7 +110,7 @@ class Published:
 
     def __init__(self, contracts: Contracts) -> None:
         self._messages = contracts.messages
-        self._wire, self._json = Wire(contracts), Json(contracts)
+        self._avro, self._json = Avro(contracts), Json(contracts)
 
     async def read(self, database: Statements) -> list[str]:
         """A text each row, in the order they were published in."""
@@ -119,10 +121,10 @@ class Published:
 
     def _text(self, row: dict[str, Any]) -> str:
         message = self._messages[row["type"]]
-        wire: bytes = row["payload"]
-        decoded = self._wire.decoder(message)(wire)
-        if len(self._wire.encoder(message)(decoded)) != len(wire):  # the order of a map's entries means nothing
-            raise AssertionError(f"the payload of a {message.name} holds what its contract does not: {wire!r}")
+        avro: bytes = row["payload"]
+        decoded = self._avro.decode(avro)
+        if self._avro.encoder(message)(decoded) != avro:
+            raise AssertionError(f"the payload of a {message.name} is not what its contract makes of it: {avro!r}")
         payload = self._json.encoder(message)(decoded).decode()
         lines = [f"{row['topic']} {row['key']} {row['type']} at {row['created_at'].isoformat()}"]
         lines += [f"  {name}: {value}" for name, value in sorted(json.loads(row["headers"]).items())]

@@ -32,3 +32,14 @@ def _logs_as_they_were() -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes a minute or so; `make test ARGS='-m \"not slow\"'` leaves it out.")
     config.addinivalue_line("markers", "soak: `make soak` runs it with 10,000 examples, or 1 GiB.")
+    config.addinivalue_line("markers", "engines: `make test-engines` runs it, over servers that are fetched for it.")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves tests over engines out unless they are asked for by their marker."""
+    if "engines" in config.option.markexpr:
+        return
+    left_out = [item for item in items if item.get_closest_marker("engines")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("engines")]

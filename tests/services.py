@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from acme import authorise, events, mail, work
+from acme.codec.avro import Avro
 from acme.codec.rules import Checks
 from acme.codec.wire import Wire
 from acme.context import CALL, Call, IdempotencyKey, Kind, Membership, Principal
 from acme.contract import Contracts, load
+from acme.contracts.audit.v1 import AuditRecord
 from acme.contracts.authority.v1 import AuthorityBase, ChangesReply, ChangesRequest
 from acme.contracts.projects.v1 import (
     CreateProjectRequest,
@@ -138,6 +140,7 @@ class Stage:
     metrics: Metrics
     tasks: Tasks
     wire: Wire = field(default_factory=lambda: Wire(CONTRACTS))
+    avro: Avro = field(default_factory=lambda: Avro(CONTRACTS))
     cipher: Vault = field(default_factory=lambda: Vault(b"a master secret for the tests, 32+"))
     projects: Projects = field(default_factory=Projects)
     users: Users = field(default_factory=Users)
@@ -155,7 +158,7 @@ class Stage:
             "things",
             pool,
             contracts=CONTRACTS,
-            wire=self.wire,
+            avro=self.avro,
             cipher=self.cipher,
             clock=self.clock,
             metrics=self.metrics,
@@ -241,14 +244,20 @@ class Stage:
             return await connection.fetchval(sql, *args)
 
     async def counts(self) -> tuple[int, int, int, int]:
-        """Rows of (things, outbox, deliveries, idempotency)."""
+        """Rows of (things, outbox without audit records, deliveries, idempotency)."""
         row = (
             await self.sql(
-                "SELECT (SELECT count(*) FROM things), (SELECT count(*) FROM acme.outbox),"
+                "SELECT (SELECT count(*) FROM things),"
+                " (SELECT count(*) FROM acme.outbox WHERE topic <> 'acme.audit.log'),"
                 " (SELECT count(*) FROM acme.deliveries), (SELECT count(*) FROM acme.idempotency)"
             )
         )[0]
         return (row[0], row[1], row[2], row[3])
+
+    async def records(self) -> list[AuditRecord]:
+        """The audit records that were left, oldest first."""
+        rows = await self.sql("SELECT payload FROM acme.outbox WHERE topic = 'acme.audit.log' ORDER BY id")
+        return [self.avro.decode(row["payload"]) for row in rows]
 
     async def clear(self) -> None:
         """Empties all tables."""

@@ -26,7 +26,8 @@ from acme.contracts.authority.v1 import AuthorityStub
 from acme.dispatch import Directory, Host, Pipeline, Remote, Server
 from acme.drivers.clock import SystemClock
 from acme.drivers.vault import Vault
-from acme.gateway.app import Gateway, Info
+from acme.gateway.app import Gateway
+from acme.gateway.endpoints import Info
 from acme.gateway.settings import GatewaySettings
 from acme.tasks import Tasks
 from acme.telemetry import Metrics, configure_logs

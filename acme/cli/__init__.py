@@ -4,6 +4,9 @@
 `mailbox.py` how mails are shown. Answers go to stdout, logs and errors to stderr. A command imports what it needs when it
 is called, so that `acme --help` does not load the platform. `options.py` holds what they share.
 
+For operators: `events.py` declares `acme events …`, `event_views.py` says how it looks; `commands.py` runs the commands that
+plugins bring; both visit a platform by `visits.py`.
+
 For authors: `plugin.py` declares `acme plugin …`; `scaffold.py` makes a plugin of the files in `template/`, `plugins.py`
 lists, `distribution.py` finds the one a command is about, `trials.py` runs its tests, `drift.py` looks at generated code.
 

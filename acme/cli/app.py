@@ -10,11 +10,13 @@ from typing import Annotated
 import typer
 import typer.main
 
-from acme.cli import plugin, serve
+from acme.cli import events, plugin, serve
+from acme.cli.commands import Commands
 from acme.cli.options import AsJson, Data, Overlays, fail, read_settings
 
 app = typer.Typer(
     name="acme",
+    cls=Commands,
     help="The Acme Platform: one command starts it, everything embedded.",
     no_args_is_help=True,
     add_completion=False,
@@ -23,6 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(plugin.app, name="plugin")
+app.add_typer(events.app, name="events")
 app.command()(serve.serve)
 
 

@@ -9,6 +9,13 @@ from typing import Any, TypeAlias
 
 from acme.client.listing import Listing
 from acme.client.operation import UNSET, Unset
+from acme.contracts.audit.v1 import (
+    AuditCheckpoint,
+    ConsistencyProof,
+    InclusionProof,
+    KeptAuditRecord,
+    ListAuditRecordsReply,
+)
 from acme.contracts.projects.v1 import (
     AddProjectMemberReply,
     BatchGetProjectsReply,
@@ -53,6 +60,88 @@ from acme.contracts.users.v1 import (
 
 Invoke: TypeAlias = Callable[[str, Mapping[str, Any], str], Awaitable[Any]]
 """(path of the method, arguments, Idempotency-Key or "") → reply."""
+
+
+class Audit:
+    """For the administrators of an organisation."""
+
+    def __init__(self, invoke: Invoke) -> None:
+        self._invoke = invoke
+
+    def list_audit_records(
+        self,
+        organization_id: str,
+        *,
+        page_size: int | Unset = UNSET,
+        actor_id: str | Unset = UNSET,
+        action: str | Unset = UNSET,
+        target_id: str | Unset = UNSET,
+        outcome: str | Unset = UNSET,
+        from_: datetime | Unset = UNSET,
+        until: datetime | Unset = UNSET,
+    ) -> Listing[ListAuditRecordsReply, KeptAuditRecord]:
+        """Lists the records of an organisation, newest first. This, too, leaves a record."""
+        given: dict[str, Any] = {
+            "organization_id": organization_id,
+            "page_size": page_size,
+            "actor_id": actor_id,
+            "action": action,
+            "target_id": target_id,
+            "outcome": outcome,
+            "from": from_,
+            "until": until,
+        }
+        path = "/acme.audit.v1.Audit/ListAuditRecords"
+        return Listing(
+            lambda token: self._invoke(path, {**given, "page_token": token or UNSET}, ""),
+            "records",
+        )
+
+    async def get_audit_checkpoint(
+        self,
+        organization_id: str,
+    ) -> AuditCheckpoint:
+        """The newest signed checkpoint of the organisation's log: size and root of the tree, as a C2SP signed note."""
+        given: dict[str, Any] = {
+            "organization_id": organization_id,
+        }
+        path = "/acme.audit.v1.Audit/GetAuditCheckpoint"
+        reply: AuditCheckpoint = await self._invoke(path, given, "")
+        return reply
+
+    async def get_inclusion_proof(
+        self,
+        organization_id: str,
+        sequence: int,
+        *,
+        tree_size: int | Unset = UNSET,
+    ) -> InclusionProof:
+        """Proves that a record is in the tree of a given size (RFC 6962, section 2.1.1)."""
+        given: dict[str, Any] = {
+            "organization_id": organization_id,
+            "sequence": sequence,
+            "tree_size": tree_size,
+        }
+        path = "/acme.audit.v1.Audit/GetInclusionProof"
+        reply: InclusionProof = await self._invoke(path, given, "")
+        return reply
+
+    async def get_consistency_proof(
+        self,
+        organization_id: str,
+        *,
+        first_size: int | Unset = UNSET,
+        second_size: int | Unset = UNSET,
+    ) -> ConsistencyProof:
+        """Proves that the tree of one size is the beginning of the tree of a later one (RFC 6962, section 2.1.2)."""
+        given: dict[str, Any] = {
+            "organization_id": organization_id,
+            "first_size": first_size,
+            "second_size": second_size,
+        }
+        path = "/acme.audit.v1.Audit/GetConsistencyProof"
+        reply: ConsistencyProof = await self._invoke(path, given, "")
+        return reply
 
 
 class ProjectMembers:
@@ -1406,6 +1495,7 @@ class Services:
     """All of them."""
 
     def __init__(self, invoke: Invoke) -> None:
+        self.audit = Audit(invoke)
         self.project_members = ProjectMembers(invoke)
         self.project_settings = ProjectSettings(invoke)
         self.projects = Projects(invoke)

@@ -39,8 +39,12 @@ WITHOUT_CLASSES: Final = frozenset(
 class Contracts:
     """All loaded services and messages, by full name."""
 
-    def __init__(self, services: Mapping[str, Service], messages: Mapping[str, Message]) -> None:
+    def __init__(
+        self, services: Mapping[str, Service], messages: Mapping[str, Message], packages: Mapping[str, str]
+    ) -> None:
         self.services: Mapping[str, Service] = MappingProxyType(dict(services))
+        self.packages: Mapping[str, str] = MappingProxyType(dict(packages))
+        """The import package of each file, by the file's name."""
         self.messages: Mapping[str, Message] = MappingProxyType(dict(messages))
         self._by_class: dict[type, Service] = {}
         for service in services.values():
@@ -221,4 +225,4 @@ class _Pool:
                 for service in file.services_by_name.values():
                     services[service.full_name] = reader.service(service, package)
         validate(services.values(), reader.messages.values(), self._packages)
-        return Contracts(services, reader.messages)
+        return Contracts(services, reader.messages, self._packages)

@@ -72,7 +72,22 @@ class Event:
 
     topic: str
     key: str
-    """Name of the field whose value orders the events."""
+    """Name of the field whose value, the id of an aggregate, orders the events."""
+    organization: str = ""
+    """Path of the field that holds the organisation the aggregate belongs to, such as "project.organization_id"; "" for
+    none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What a method leaves in the audit log: a plain mirror of `acme.options.v1.Audit`."""
+
+    targets: tuple[str, ...] = ()
+    """Fields that name what it was done to; empty: those in the path of the route, and the reply's "id"."""
+    reads: bool = False
+    """A method that only reads leaves a record of every success, too."""
+    none: str = ""
+    """Why it leaves no record at all; "" where it does."""
 
 
 class Kind(enum.Enum):
@@ -257,6 +272,7 @@ class Method:
     """The caller must have logged in within the last `acme.authorise.STEP_UP` seconds."""
     changes_access: bool
     """It changes what verifiers of access tokens know, and announces so."""
+    audit: Audit
     client_streaming: bool
     server_streaming: bool
     comment: str

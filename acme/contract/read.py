@@ -18,6 +18,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from acme.contract.model import (
     KINDS,
+    Audit,
     Choice,
     Choices,
     Event,
@@ -50,6 +51,7 @@ _EXTENSIONS: Final = {
         "acme.options.v1.role",
         "acme.options.v1.step_up",
         "acme.options.v1.changes_access",
+        "acme.options.v1.audit",
     ),
     "google.protobuf.FieldOptions": (
         "acme.options.v1.rules",
@@ -60,6 +62,10 @@ _EXTENSIONS: Final = {
     ),
     "google.protobuf.MessageOptions": ("acme.options.v1.event",),
 }
+
+
+def _audit(said: Any) -> Audit:
+    return Audit() if said is None else Audit(tuple(said.targets), said.reads, said.none)
 
 
 class Classes(Protocol):
@@ -110,7 +116,7 @@ class Reader:
             name=descriptor.full_name,
             cls=self._class(descriptor),
             descriptor=descriptor,
-            event=Event(topic=event.topic, key=event.key) if event is not None else None,
+            event=Event(event.topic, event.key, event.organization) if event is not None else None,
             comment=self._comment(descriptor),
         )
         self.messages[made.name] = made
@@ -147,6 +153,7 @@ class Reader:
             role=says.get("role", "") or ("viewer" if reads else "member"),
             step_up=says.get("step_up", False),
             changes_access=says.get("changes_access", False),
+            audit=_audit(says.get("audit")),
             client_streaming=method.client_streaming,
             server_streaming=method.server_streaming,
             comment=self._comment(method),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -38,7 +38,7 @@ class ContractError(Exception):
         self.faults = tuple(faults)
 
 
-def validate(services: Iterable[Service], messages: Iterable[Message], packages: Mapping[str, str]) -> None:
+def validate(services: Iterable[Service], messages: Collection[Message], packages: Mapping[str, str]) -> None:
     """Raises ContractError for the first package, in the order of `packages` (by file name), that breaks a rule."""
     faults: dict[str, list[str]] = {}
     for message in messages:
@@ -52,9 +52,26 @@ def validate(services: Iterable[Service], messages: Iterable[Message], packages:
             own = (*_access(method), *_routes(method), *_rest(method))
             for fault in (*own, *_clashes(method, taken), *_roles(method, roles)):
                 faults.setdefault(service.package, []).append(f"{service.file}: {service.name}.{method.name}: {fault}")
+    for message, fault in _organizations(messages):
+        file = message.descriptor.file.name
+        faults.setdefault(packages[file], []).append(f"{file}: {message.descriptor.name}: {fault}")
     for package in dict.fromkeys(packages.values()):
         if package in faults:
             raise ContractError(package, faults[package])
+
+
+def _organizations(messages: Iterable[Message]) -> Iterator[tuple[Message, str]]:
+    """The events of an aggregate are ordered by its organisation and its id, so all of them, or none, name the former."""
+    first: dict[tuple[str, str], Message] = {}
+    for message in messages:
+        if message.event is not None:
+            other = first.setdefault((message.event.topic, message.event.key), message)
+            if other.event is not None and bool(other.event.organization) != bool(message.event.organization):
+                has, lacks = (message, other) if message.event.organization else (other, message)
+                yield (
+                    message,
+                    f"{has.name} says which organisation {message.event.key} belongs to, and {lacks.name} does not",
+                )
 
 
 def _access(method: Method) -> Iterator[str]:
@@ -142,6 +159,14 @@ def _rest(method: Method) -> Iterator[str]:
         yield f"success_status {method.success_status} is no success"
 
 
+def _is_text(message: Message | None, path: Sequence[str]) -> bool:
+    """Whether a path of fields leads to a single string."""
+    field = next((field for field in message.fields if field.name == path[0]), None) if message is not None else None
+    if field is None or field.repeated or field.is_map:
+        return False
+    return _is_text(field.message, path[1:]) if len(path) > 1 else field.kind is Kind.STRING
+
+
 def _message(message: Message) -> Iterator[str]:
     if message.event is not None:
         if not message.event.topic:
@@ -151,6 +176,8 @@ def _message(message: Message) -> Iterator[str]:
             yield f"the event's key {message.event.key!r} is no field"
         elif not _is_scalar(key) or key.kind not in (Kind.STRING, Kind.INT):
             yield f"the event's key {key.name!r} has to be a single string or integer"
+        if message.event.organization and not _is_text(message, message.event.organization.split(".")):
+            yield f"the event's organization {message.event.organization!r} has to be the path of a single string"
     for field in message.fields:
         if field.header and not _TOKEN.fullmatch(field.header):
             yield f"{field.name}: {field.header!r} cannot be the name of a header"

@@ -23,7 +23,7 @@ from acme.dispatch.status import guarded
 from acme.errors import Denied, Invalid, Refused, TooLarge, Unauthenticated
 from acme.ports import Clock
 from acme.telemetry import Metrics, logger
-from acme.work import HERE, Carrier, Scope, Unit, UnitFactory
+from acme.work import HERE, Carrier, Scope, Unit, UnitFactory, denies, trail_of
 
 log: Final = logger(__name__)
 
@@ -140,6 +140,7 @@ def serve(pipeline: Pipeline, host: Host, method: Method, carriage: Carriage) ->
     check = pipeline.checks.check(method.request)
     receive, answer, carrier = carriage.receive, carriage.answer, carriage.carrier
     units = host.work
+    trail = trail_of(method) if units is not None else None
     keyed = not method.secret_reply
     set_call, set_here = CALL.set, HERE.set
 
@@ -163,29 +164,47 @@ def serve(pipeline: Pipeline, host: Host, method: Method, carriage: Carriage) ->
 
     async def alone(call: Call, raw: Any) -> Any:
         """NONE, and any method of a service without a database."""
-        message = admitted(call, raw)
-        context = empty.copy()
-        context.run(set_call, call)
-        reply = await Driven(context, handler(message))
-        if permission and not call.decided:
-            raise undecided(call)
+        message = None
+        try:
+            message = admitted(call, raw)
+            context = empty.copy()
+            context.run(set_call, call)
+            reply = await Driven(context, handler(message))
+            if permission and not call.decided:
+                raise undecided(call)
+        except Refused as refusal:
+            if trail is not None and units is not None and denies(call, refusal):
+                await units.deny(trail.entry(call, message), refusal)
+            raise
+        if trail is not None and units is not None and trail.reads:
+            entry = trail.entry(call, message)
+            entry.reply = reply
+            await units.tell(entry)
         return answer(reply)
 
     async def in_unit(call: Call, raw: Any) -> Any:
         """AUTO and MANUAL."""
-        message = admitted(call, raw)
+        try:
+            message = admitted(call, raw)
+        except Denied as refusal:
+            if trail is not None and units is not None:
+                await units.deny(trail.entry(call, None), refusal)
+            raise
+        entry = trail.entry(call, message) if trail is not None else None
 
         async def perform(here: Unit | Scope) -> Any:
-            call.decided = False  # it may be the second attempt
+            call.decided, call.noted = False, ()  # it may be the second attempt
             context = Context()
             context.run(set_call, call)
             context.run(set_here, here)
             reply = await Driven(context, handler(message))
             if permission and not call.decided:
                 raise undecided(call)
+            if entry is not None:
+                entry.reply = reply
             return answer(reply)
 
-        return await run(call, keyed, perform, carrier)
+        return await run(call, keyed, perform, carrier, entry)
 
     empty = Context()
     if units is None or method.work is Work.NONE:

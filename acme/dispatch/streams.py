@@ -19,8 +19,8 @@ from acme.dispatch.drive import Driven
 from acme.dispatch.messages import Messages
 from acme.dispatch.serve import Carriage, Host, Pipeline, admit, not_carried, undecided
 from acme.dispatch.status import guarded_stream
-from acme.errors import Invalid
-from acme.work import HERE, Scope
+from acme.errors import Invalid, Refused
+from acme.work import HERE, Entry, Scope, denies, trail_of
 
 Streamed: TypeAlias = Callable[[Call, Messages], AsyncGenerator[Any, None]]
 """A served method that streams: (call, requests as the placement carries them) → replies likewise. Close what it returns."""
@@ -37,6 +37,7 @@ def serve_stream(pipeline: Pipeline, host: Host, method: Method, carriage: Carri
     check = pipeline.checks.check(method.request)
     receive, answer, carrier = carriage.receive, carriage.answer, carriage.carrier
     permission, units = method.permission, host.work
+    trail = trail_of(method) if units is not None else None
 
     def message_of(raw: Any) -> Any:
         try:
@@ -47,8 +48,13 @@ def serve_stream(pipeline: Pipeline, host: Host, method: Method, carriage: Carri
             raise Invalid("The request breaks rules of its contract.", faults=faults)
         return message
 
-    async def argument(requests: Messages) -> Any:
-        return _Received(requests, message_of) if method.client_streaming else message_of(await anext(requests))
+    async def argument(requests: Messages, entry: Entry | None) -> Any:
+        if method.client_streaming:
+            return _Received(requests, message_of)
+        message = message_of(await anext(requests))
+        if entry is not None:
+            entry.asked(message)
+        return message
 
     def entered(call: Call, here: Scope | None) -> Context:
         context = Context()
@@ -63,14 +69,18 @@ def serve_stream(pipeline: Pipeline, host: Host, method: Method, carriage: Carri
         if permission and not call.decided:
             raise undecided(call)
 
-    async def one(call: Call, requests: Messages, here: Scope | None) -> Any:
-        reply = await Driven(entered(call, here), handler(await argument(requests)))
+    async def one(call: Call, requests: Messages, here: Scope | None, entry: Entry | None) -> Any:
+        reply = await Driven(entered(call, here), handler(await argument(requests, entry)))
         check_end(call, requests)
+        if entry is not None:
+            entry.reply = reply
         return answer(reply)
 
-    async def many(call: Call, requests: Messages, here: Scope | None) -> AsyncGenerator[Any, None]:
+    async def many(
+        call: Call, requests: Messages, here: Scope | None, entry: Entry | None
+    ) -> AsyncGenerator[Any, None]:
         context = entered(call, here)
-        replies = context.run(handler, await argument(requests))
+        replies = context.run(handler, await argument(requests, entry))
         try:
             while True:
                 try:
@@ -81,25 +91,45 @@ def serve_stream(pipeline: Pipeline, host: Host, method: Method, carriage: Carri
                     raise undecided(call)
                 if here is not None and here.pending is not None and units is not None:
                     await units.settle(here)  # nothing leaves before what it tells of is there to stay
+                await told(entry)
                 yield answer(reply)
             check_end(call, requests)
+            await told(entry)
         finally:
             await Driven(context, replies.aclose())
 
+    async def told(entry: Entry | None) -> None:
+        """Nothing leaves before it is recorded that somebody read it."""
+        if entry is not None and entry.trail.reads and units is not None:
+            await units.tell(entry)
+
     async def perform(call: Call, requests: Messages) -> AsyncGenerator[Any, None]:
-        admit(pipeline, method, call)
+        entry = trail.entry(call, None) if trail is not None else None
+        try:
+            admit(pipeline, method, call)
+            async with aclosing(performed(call, requests, entry)) as replies:
+                async for reply in replies:
+                    yield reply
+        except Refused as refusal:
+            if entry is not None and units is not None and denies(call, refusal):
+                await units.deny(entry, refusal)
+            raise
+
+    async def performed(call: Call, requests: Messages, entry: Entry | None) -> AsyncGenerator[Any, None]:
         if units is None or method.work is Work.NONE:
             here = None if units is None else units.reading
             if not method.server_streaming:
-                yield await one(call, requests, here)
+                reply = await one(call, requests, here, entry)
+                await told(entry)
+                yield reply
                 return
-            async with aclosing(many(call, requests, here)) as replies:
+            async with aclosing(many(call, requests, here, entry)) as replies:
                 async for reply in replies:
                     yield reply
         elif not method.server_streaming:
-            yield await units.manual(call, False, lambda scope: one(call, requests, scope), carrier)
+            yield await units.manual(call, False, lambda scope: one(call, requests, scope, entry), carrier, entry)
         else:
-            async with units.stream(call) as scope, aclosing(many(call, requests, scope)) as replies:
+            async with units.stream(call, entry) as scope, aclosing(many(call, requests, scope, entry)) as replies:
                 async for reply in replies:
                     yield reply
 

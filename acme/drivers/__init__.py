@@ -9,8 +9,8 @@ ports and never learn which driver is behind them. The driver follows from the s
 
 `DRIVERS` below is the whole table. A driver's module is imported when the first URL of its scheme is opened, so a library
 that is not used is neither loaded nor needed. Each module has an `open(url, …)`, or with the port's name `open_cache`,
-`open_limiter` and `open_broadcast`; what it takes beside the URL (tasks, a clock) and whether it is awaited is the port's
-matter. One contract suite a port (`tests/contract/`) runs over all drivers.
+`open_limiter`, `open_broadcast` and `open_bus`; what it takes beside the URL (tasks, a clock) and whether it is awaited is
+the port's matter. One contract suite a port (`tests/contract/`) runs over all drivers.
 
 `embedded.py` is not behind a URL: it starts the PostgreSQL that `postgresql:` URLs then point at, with the programs that
 `binaries.py` finds and under the locks of `processes.py`. `spaces.py`, `buckets.py` and `subscriptions.py` are what all
@@ -24,7 +24,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, Final
 
-from acme.ports import Broadcast, CacheStore, Clock, Limiter
+from acme.ports import Broadcast, Bus, CacheStore, Clock, Limiter, ObjectStore
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
 
@@ -36,9 +36,20 @@ DRIVERS: Final[Mapping[str, Mapping[str, str]]] = {
         "redis": "acme.drivers.allowances",
         "rediss": "acme.drivers.allowances",
     },
+    "objects": {"file": "acme.drivers.files", "s3": "acme.drivers.s3"},
     "broadcast": {"memory": "acme.drivers.memory", "redis": "acme.drivers.redis", "rediss": "acme.drivers.redis"},
+    "bus": {
+        "log": "acme.drivers.log",
+        "postgres": "acme.drivers.log",
+        "postgresql": "acme.drivers.log",
+        "kafka": "acme.drivers.kafka",
+        "kafkas": "acme.drivers.kafka",
+    },
 }
 """Port → scheme of a URL → module."""
+
+EXTRAS: Final = {"aiokafka": "kafka", "aioboto3": "s3"}
+"""Package → the extra of ours that installs it, where their names differ."""
 
 PROCESS_LOCAL: Final = frozenset({"memory"})
 """Schemes whose drivers keep everything within one process."""
@@ -68,7 +79,7 @@ def driver(url: str, port: str = "database") -> ModuleType:
         if package == "acme":
             raise
         what = f"{scheme(url)}: needs the package {package}, which is not installed"
-        raise ValueError(f"{what}: install acme-platform[{package}]") from error
+        raise ValueError(f"{what}: install acme-platform[{EXTRAS.get(package, package)}]") from error
 
 
 def open(url: str, **needs: Any) -> Any:
@@ -96,3 +107,16 @@ def open_broadcast(url: str, *, tasks: Tasks, metrics: Metrics, **settings: Any)
     """A broadcast. Otherwise as `open_cache`."""
     broadcast: Broadcast = driver(url, "broadcast").open_broadcast(url, tasks=tasks, metrics=metrics, **settings)
     return broadcast
+
+
+def open_bus(url: str, *, clock: Clock, tasks: Tasks, metrics: Metrics, **settings: Any) -> Bus:
+    """The event bus. Otherwise as `open_cache`; of the settings, `log:` wants `database`, the URL of a PostgreSQL database
+    of its own."""
+    bus: Bus = driver(url, "bus").open_bus(url, clock=clock, tasks=tasks, metrics=metrics, **settings)
+    return bus
+
+
+async def open_objects(url: str, **settings: Any) -> ObjectStore:
+    """A store of objects. `settings`: `data` (the data folder), `timeout` (seconds). Otherwise as `open_cache`."""
+    store: ObjectStore = await driver(url, "objects").open_objects(url, **settings)
+    return store

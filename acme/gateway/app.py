@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any, Final, TextIO, cast
 
 from multidict import istr
@@ -31,7 +30,7 @@ from acme.gateway.auth import authenticate, bearer
 from acme.gateway.binding import Bound, Lazy, unfit
 from acme.gateway.cors import Cors
 from acme.gateway.deadlines import Deadlines
-from acme.gateway.endpoints import Answered, Fixed, Readiness, endpoints
+from acme.gateway.endpoints import Answered, Fixed, Info, Readiness, endpoints
 from acme.gateway.exchange import Exchange
 from acme.gateway.headers import (
     TRACEPARENT,
@@ -47,6 +46,7 @@ from acme.gateway.headers import (
 )
 from acme.gateway.limits import Limits
 from acme.gateway.problems import Rejected, problem, settled
+from acme.gateway.refusals import Refusals
 from acme.gateway.routing import Leaf, Routes
 from acme.gateway.server import (
     JSON,
@@ -71,19 +71,11 @@ _Target = Fixed | Lazy
 _IF_NONE_MATCH: Final = istr("If-None-Match")
 
 
-@dataclass(frozen=True, slots=True)
-class Info:
-    """What the gateway says of itself."""
-
-    title: str = "Acme Platform"
-    version: str = "0.1.0"
-
-
 class Gateway:
     """Serves the routes of `services` over HTTP/1.1, through clients of `directory`.
 
     `directory` calls as "gateway". `health` gives each plugin's state: "ok", "quarantined", or what is wrong with it;
-    `stores` that of what requests can do without, for the details of readiness.
+    `stores` that of what requests can do without, for the details of readiness. `refusals` hears what the gateway refuses.
     """
 
     def __init__(
@@ -100,11 +92,13 @@ class Gateway:
         health: Callable[[], Mapping[str, str]],
         log_to: TextIO | None = None,
         stores: Callable[[], Mapping[str, str]] = dict,
+        refusals: Refusals | None = None,
     ) -> None:
         require_c_parser()
         self._services, self._directory = tuple(services), directory
         self._json, self._wire, self._verifier = json, wire, verifier
         self._settings, self._info = settings, info
+        self._refusals = refusals
         self._access = AccessLog((log_to or sys.stderr) if settings.access_log else None)
         self.readiness: Final = Readiness(verifier, health, stores)
         self._routes: Routes[_Target] = Routes()
@@ -215,6 +209,7 @@ class Gateway:
                 {},
                 token,
             )
+            exchange.called = True
             if bound.entry is None:
                 reply = await self._stream(exchange, bound, call, asked)
             else:
@@ -306,6 +301,8 @@ class Gateway:
             self._accounts.add(exchange, outcome.status, outcome.body_length, time.time())
             return outcome
         refusal = cast(Refused, outcome)
+        if self._refusals is not None:
+            self._refusals.add(exchange, refusal)
         if exchange.download is not None:
             return self._broken(exchange, exchange.download, refusal)
         return self._refusal(exchange, refusal)

@@ -19,6 +19,14 @@ from acme.tokens import Verifier
 _AUTHORIZATION: Final = istr("Authorization")
 
 
+class Uncovered(Denied):
+    """The scope of a token is too small (403). `principal` is whose it is."""
+
+    def __init__(self, permission: str, principal: Principal) -> None:
+        super().__init__(f"The access token's scope does not cover {permission}.", reason="insufficient_scope")
+        self.principal = principal
+
+
 def bearer(headers: Headers) -> str:
     """The token of a request.
 
@@ -43,10 +51,10 @@ async def authenticate(token: str, verifier: Verifier, permission: str) -> Princ
 
     Raises:
         Unauthenticated: it proves nothing (401).
-        Denied: the scope is too small (403, `insufficient_scope`).
+        Uncovered: the scope is too small (403, `insufficient_scope`).
         Unavailable: revocations are not known right now (503): never 401, for the client would throw its token away.
     """
     principal = (verifier.cached(token) if verifier.fresh else None) or await verifier.verify(token)
     if not principal.covers(permission):
-        raise Denied(f"The access token's scope does not cover {permission}.", reason="insufficient_scope")
+        raise Uncovered(permission, principal)
     return principal

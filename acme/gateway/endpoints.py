@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -21,6 +22,14 @@ Answered = tuple[int, str, bytes, bytes]
 WELL_ENOUGH: Final = frozenset({"ok", "quarantined", "unreachable", "contract differs", "not served"})
 """Health of a plugin that takes nobody else out of service: one that failed to load, or is elsewhere and cannot be called
 there, answers 503 wherever the request goes. Any other state, such as "starting", is a reason to wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """What the gateway says of itself."""
+
+    title: str = "Acme Platform"
+    version: str = "0.1.0"
 
 
 class Fixed:

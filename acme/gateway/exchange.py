@@ -31,6 +31,7 @@ class Exchange(Request):
         "address",
         "alarm",
         "bound",
+        "called",
         "download",
         "due",
         "network",
@@ -71,6 +72,8 @@ class Exchange(Request):
         self.bound: Bound | None = None
         self.series: dict[int, Histogram] | None = None
         """Durations of its route and verb, by status."""
+        self.called = False
+        """Whether the method was called: what is refused before, is refused by the gateway."""
         self.principal: Principal = ANONYMOUS
         self.quota: Quota | None = None
         """The limit that was asked last, and what it had left."""

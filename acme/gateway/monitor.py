@@ -6,8 +6,8 @@
     await monitor.close()                      # last of all
 
 The paths are those of a gateway: `/healthz` (and `/livez`, as Kubernetes calls it) answers 200 as long as the event loop
-turns, `/readyz` 200 or 503 with the reasons, `/metrics` Prometheus' text format. Nobody is asked who they are: the port is
-for operators, and not for the world.
+turns, `/readyz` 200 or 503 with the reasons, `/metrics` Prometheus' text format; `/schemas` and `/subjects` are those of
+`registry.py`. Nobody is asked who they are: the port is for operators, and not for the world.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 import msgspec
 from aiohttp import web
 
 from acme.gateway.endpoints import Answer, Readiness, alive
+from acme.gateway.registry import Registry
 from acme.gateway.server import JSON
 from acme.telemetry import Metrics
 
@@ -33,6 +35,8 @@ class Monitor:
     def __init__(self, metrics: Metrics, version: str) -> None:
         self.readiness: Readiness | None = None
         """`None` until there is anything that could be ready."""
+        self.registry: Registry | None = None
+        """`None` until contracts are loaded."""
         living = alive(version)
         self._answers: Mapping[str, Callable[[], Answer]] = {
             "/healthz": living,
@@ -60,8 +64,10 @@ class Monitor:
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
         answer = self._answers.get(request.path)
+        if answer is None and self.registry is not None and request.path.startswith(Registry.PATHS):
+            answer = partial(self.registry.answer, request.path)
         if answer is None:
-            return web.Response(status=404, text=f"There are {', '.join(self._answers)}.\n")
+            return web.Response(status=404, text=f"There are {', '.join((*self._answers, *Registry.PATHS))}.\n")
         if request.method not in ("GET", "HEAD"):
             return web.Response(status=405, headers={"Allow": "GET, HEAD"})
         status, kind, body = answer()

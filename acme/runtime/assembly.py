@@ -34,21 +34,24 @@ from acme.dispatch.socketed import socketed
 from acme.drivers.clock import MovableClock, SystemClock
 from acme.drivers.mailbox import Mailbox
 from acme.drivers.vault import Vault
-from acme.gateway.app import Gateway, Info
-from acme.gateway.endpoints import Readiness
+from acme.gateway.app import Gateway
+from acme.gateway.endpoints import Info, Readiness
 from acme.gateway.monitor import Monitor
+from acme.gateway.refusals import Refusals
+from acme.gateway.registry import Registry
 from acme.plugin import Plugin
-from acme.ports import Cipher, Clock, Database, Mailer
+from acme.ports import Bus, Cipher, Clock, Database, Mailer
 from acme.runtime import control, databases, datafolder, listener, roles, topology
 from acme.runtime.databases import CannotStart
-from acme.runtime.discovery import Roster, contracts_of, discover, enlist, settings_of
+from acme.runtime.discovery import Roster, avro_of, contracts_of, discover, enlist, settings_of
+from acme.runtime.eventing import Eventing, open_bus
 from acme.runtime.hosting import Parts, Placement, Running
 from acme.runtime.neighbours import GLANCE, PATIENCE, Neighbours
 from acme.runtime.nudges import Following, Nudges, deliveries_of
 from acme.runtime.roles import WHOLE, Role
 from acme.runtime.runfolder import RunFolder
 from acme.runtime.settings import Config
-from acme.runtime.stores import Stores, open_limiter, open_stores, shared_by_processes
+from acme.runtime.stores import Stores, open_archive, open_limiter, open_stores, shared_by_processes
 from acme.runtime.tls import LOOK_EVERY, Certificates
 from acme.tasks import LoopWatch, Tasks
 from acme.telemetry import Metrics, logger
@@ -87,6 +90,8 @@ class Node:
     deliveries: Mapping[str, Deliveries]
     stores: Stores
     """Cache and broadcast."""
+    bus: Bus | None
+    """None where nothing is hosted, or nothing relayed."""
     clock: Clock
     mailer: Mailer
     cipher: Cipher
@@ -150,7 +155,8 @@ async def assemble(
             tasks.loop("mtls", certificates.renew, pause=LOOK_EVERY)
 
         contracts = contracts_of(roster)
-        wire = Wire(contracts)
+        wire, avro = Wire(contracts), avro_of(roster, contracts)
+        monitor.registry = Registry(avro.released)
         pipeline = Pipeline(contracts, wire, Checks(contracts), metrics, clock)
         directory = Directory(pipeline)
         tls = certificates.client if certificates is not None else None
@@ -168,7 +174,7 @@ async def assemble(
             url=url,
             databases=where,
             contracts=contracts,
-            wire=wire,
+            avro=avro,
             directory=directory,
             placement=placement,
             clock=clock,
@@ -176,9 +182,14 @@ async def assemble(
             nudges=nudges,
             following=following,
             mailer=mailer,
+            archive=await open_archive(config, stack),
             cipher=cipher,
             metrics=metrics,
         )
+        bus = open_bus(config.bus, where, clock, tasks, metrics, stack) if role.host is None or role.host else None
+        eventing = None
+        if bus is not None:
+            eventing = Eventing(bus, config, role, contracts, avro, clock, nudges, metrics)
         running: list[Running] = []
         for entry, plugin in roster.usable():
             if not role.hosts(entry.name):
@@ -188,6 +199,9 @@ async def assemble(
 
         busy = await stack.enter_async_context(Tasks("work", metrics))
         deliveries = {each.plugin.name: each.work(busy, metrics) for each in running}
+        if eventing is not None:
+            await eventing.begin(running, busy)
+            stack.push_async_callback(eventing.close)
         await _follow(verifier, PATIENCE if contracts.service_of(AuthorityStub).name in directory.remotes else 0.0)
         following.start(busy)
         for name, each_of in deliveries.items():
@@ -210,9 +224,23 @@ async def assemble(
         def health() -> dict[str, str]:
             return _health(roster, neighbours)
 
+        def details() -> dict[str, str]:
+            return {**stores.details(), **({} if eventing is None else {"bus": eventing.state})}
+
         gateway = None
         if socket is not None:
             limiter = await open_limiter(config, clock, tasks, metrics, stack)
+            refusals = Refusals(
+                directory.named("gateway"),
+                contracts,
+                clock,
+                metrics,
+                config.data / "spool" / "audit",
+                version=version(),
+                region=config.platform.region,
+            )
+            stack.push_async_callback(refusals.close)
+            refusals.start(tasks)
             gateway = Gateway(
                 contracts.services.values(),
                 directory.named("gateway"),
@@ -224,7 +252,8 @@ async def assemble(
                 config.gateway,
                 Info(version=version()),
                 health=health,
-                stores=lambda: {**stores.details(), "limiter": limiter.state},
+                stores=lambda: {**details(), "limiter": limiter.state},
+                refusals=refusals,
             )
             stack.push_async_callback(gateway.drain, config.gateway.grace, notice=config.gateway.notice)
             await gateway.start(socket)
@@ -242,6 +271,7 @@ async def assemble(
             databases={each.plugin.name: each.pool for each in running},
             deliveries=deliveries,
             stores=stores,
+            bus=bus,
             clock=clock,
             mailer=mailer,
             cipher=cipher,
@@ -254,7 +284,7 @@ async def assemble(
         if gateway is not None:
             monitor.readiness = gateway.readiness
         else:
-            monitor.readiness = readiness = Readiness(verifier, health, stores.details, role.host or ())
+            monitor.readiness = readiness = Readiness(verifier, health, details, role.host or ())
             readiness.started = True
             stack.callback(setattr, readiness, "draining", True)
         name = "control" if role.alone else f"control-{role.title}"

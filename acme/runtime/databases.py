@@ -65,6 +65,10 @@ class Databases:
             url = self._url(plugin)
         return await postgres.open(url, size=self._settings.connections, tasks=self._tasks)
 
+    def address(self, database: str) -> str:
+        """The URL of another database on the same server."""
+        return self._url(database)
+
     def _url(self, database: str) -> str:
         if self._server is not None:
             return self._server.url(database)

@@ -18,6 +18,7 @@ from typing import Any, Final
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from acme import API_VERSION
+from acme.codec.avro import Avro, Released
 from acme.config import ConfigError, Section
 from acme.contract import ContractError, Contracts, load, package_of
 from acme.plugin import Plugin
@@ -127,7 +128,8 @@ def enlist(plugins: Iterable[Plugin]) -> Roster:
 
 
 def contracts_of(roster: Roster) -> Contracts:
-    """The contracts of the platform and of all usable plugins; a plugin whose contracts cannot be used is quarantined."""
+    """The contracts of the platform and of all usable plugins; a plugin whose contracts cannot be used, or whose events have
+    no released schema, is quarantined."""
     owners: dict[str, str] = {}
     packages: dict[str, str] = {}
     for entry, plugin in roster.usable():
@@ -140,11 +142,22 @@ def contracts_of(roster: Roster) -> Contracts:
     packages.pop("acme.contracts", None)
     while True:
         try:
-            return load("acme.contracts", *packages)
+            contracts = load("acme.contracts", *packages)
+            Released(contracts)
+            return contracts
         except ContractError as error:
             if error.package not in packages:
                 raise
             roster.quarantine(packages.pop(error.package), "contracts", error)
+
+
+def avro_of(roster: Roster, contracts: Contracts) -> Avro:
+    """The codecs of all events, with the upcasters of usable plugins; a plugin with a wrong one is quarantined."""
+    avro = Avro(contracts)
+    for entry, plugin in roster.usable():
+        with roster.trial(entry.name, "upcasters"):
+            avro.upcast(plugin.upcasters)
+    return avro
 
 
 def settings_of(roster: Roster, sections: Mapping[str, Section], disabled: Collection[str] = ()) -> dict[str, Any]:

@@ -8,13 +8,13 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
-from acme.codec.wire import Wire
+from acme.codec.avro import Avro
 from acme.contract import Contracts, Service
 from acme.contracts.authority.v1 import AuthorityStub
 from acme.dispatch import Directory, Host, Placement
 from acme.pages import Pages
 from acme.plugin import Delivery, Job, Plugin, Replicas, Resources, TokenProfile
-from acme.ports import CacheStore, Cipher, Clock, Database, Mailer
+from acme.ports import CacheStore, Cipher, Clock, Database, Mailer, ObjectStore
 from acme.runtime.databases import Databases
 from acme.runtime.discovery import Entry, Roster, Unusable
 from acme.runtime.leases import Lease, Singleton
@@ -41,6 +41,8 @@ class Running:
     handlers: Mapping[str, Handler]
     """Who carries out deliveries, by kind."""
     resources: Resources[Any]
+    listeners: list[Callable[[], None]]
+    """Called after every commit that left events."""
 
     def work(self, tasks: Tasks, metrics: Metrics) -> Deliveries:
         """Begins what the plugin does unasked: deliveries and jobs."""
@@ -71,7 +73,7 @@ class Parts:
     url: str
     databases: Databases
     contracts: Contracts
-    wire: Wire
+    avro: Avro
     directory: Directory
     placement: Placement
     clock: Clock
@@ -79,6 +81,7 @@ class Parts:
     nudges: Nudges
     following: Following
     mailer: Mailer
+    archive: ObjectStore
     cipher: Cipher
     metrics: Metrics
 
@@ -93,16 +96,19 @@ class Parts:
                 trial.step = "migrations"
                 entry.migrations = str(await migrate(pool, plugin.name, plugin.package, self.clock))
                 trial.step = "service"
+                listeners: list[Callable[[], None]] = []
                 units = UnitFactory(
                     plugin.name,
                     pool,
                     contracts=self.contracts,
-                    wire=self.wire,
+                    avro=self.avro,
                     cipher=self.cipher,
                     clock=self.clock,
                     metrics=self.metrics,
                     kinds=[delivery.kind for delivery in plugin.deliveries],
-                    told=self._told(plugin),
+                    version=plugin.version,
+                    region=self.config.platform.region,
+                    told=self._told(plugin, listeners),
                 )
                 resources = self._resources(plugin, units, settings)
                 with units.outside():
@@ -111,7 +117,7 @@ class Parts:
                     self.directory.host(Host(service, instance, plugin.name, units, entry.version), self.placement)
                 entry.placement, entry.health = self.placement, "up"
                 stack.push_async_callback(_end, roster, entry, own.pop_all())
-                return Running(plugin, pool, units, self._handlers(plugin, resources), resources)
+                return Running(plugin, pool, units, self._handlers(plugin, resources), resources, listeners)
         return None
 
     async def _started(self, own: AsyncExitStack, service: AbstractAsyncContextManager[Sequence[object]]) -> Any:
@@ -134,21 +140,25 @@ class Parts:
             directory=self.directory.named(plugin.name),
             clock=self.clock,
             cipher=self.cipher,
+            archive=self.archive,
             pages=Pages(self.cipher),
             tokens=TokenProfile(self.config.tokens.issuer, self.config.tokens.audience),
             region=self.config.platform.region,
             public_url=self.config.platform.public_url or self.url,
         )
 
-    def _told(self, plugin: Plugin) -> Callable[[bool], None]:
-        """Who is told of the plugin's commits: processes that carry out its deliveries, and those that verify tokens."""
+    def _told(self, plugin: Plugin, listeners: Sequence[Callable[[], None]]) -> Callable[[bool, bool], None]:
+        """Who is told of the plugin's commits: who carries out its deliveries, relays its events, and verifies tokens."""
         authority = self.contracts.service_of(AuthorityStub)
         keeps_authority = any(self.contracts.service_of(base) is authority for base in plugin.contracts)
         topic = deliveries_of(plugin.name)
 
-        def told(deliveries: bool) -> None:
+        def told(deliveries: bool, events: bool) -> None:
             if deliveries:
                 self.nudges.send(topic)
+            if events:
+                for listener in listeners:
+                    listener()
             if keeps_authority:
                 self.following.committed()
 

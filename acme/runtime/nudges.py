@@ -33,6 +33,11 @@ def deliveries_of(plugin: str) -> str:
     return f"deliveries.{plugin}"
 
 
+def events_of(plugin: str) -> str:
+    """Topic: this plugin has announced something."""
+    return f"events.{plugin}"
+
+
 class Nudges:
     """What this process says to the others, and hears from them."""
 

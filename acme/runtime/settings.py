@@ -19,6 +19,7 @@ import msgspec
 
 from acme.config import ConfigError, Layer, Section, Tree, read_environment, read_file
 from acme.gateway.settings import GatewaySettings
+from acme.runtime.bus_settings import BusSettings
 from acme.tokens import TokenSettings
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -167,6 +168,22 @@ class BroadcastSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """Seconds that Redis has to take a message; then it is dropped."""
 
 
+class ArchiveSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[archive]`: where what has to be kept for good is kept, such as the audit log."""
+
+    url: Annotated[str, msgspec.Meta(pattern="^(file:.*|s3://.+)$")] = "file:"
+    """`file:`, the folder DATA/archive; `file:///path`, that folder; `s3://bucket/prefix?region=…`, with `endpoint=http://…`
+    for another server than Amazon's."""
+    timeout: Annotated[float, msgspec.Meta(gt=0, le=300)] = 10.0
+    """Seconds the store may take to answer."""
+    events: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 10_000
+    """Events in a file: files of a partition begin at the multiples of it. Not changed once there are files."""
+    idle: Annotated[float, msgspec.Meta(gt=0)] = 300.0
+    """Seconds after which what a quiet partition has is archived, full file or not."""
+    lock: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """Seconds for which nobody may delete a file, this platform included, where the store sees to that (S3 Object Lock)."""
+
+
 class MailerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[mailer]`."""
 
@@ -218,6 +235,8 @@ class Config(msgspec.Struct, frozen=True):
     cache: CacheSettings = CacheSettings()
     limiter: LimiterSettings = LimiterSettings()
     broadcast: BroadcastSettings = BroadcastSettings()
+    bus: BusSettings = BusSettings()
+    archive: ArchiveSettings = ArchiveSettings()
     mailer: MailerSettings = MailerSettings()
     clock: ClockSettings = ClockSettings()
     secrets: SecretSettings = SecretSettings()
@@ -245,6 +264,8 @@ SECTIONS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "cache": CacheSettings,
     "limiter": LimiterSettings,
     "broadcast": BroadcastSettings,
+    "bus": BusSettings,
+    "archive": ArchiveSettings,
     "mailer": MailerSettings,
     "clock": ClockSettings,
     "secrets": SecretSettings,

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from acme import drivers
 from acme.config import ConfigError
-from acme.ports import Broadcast, CacheStore, Clock, Limiter
+from acme.ports import Broadcast, CacheStore, Clock, Limiter, ObjectStore
 from acme.runtime.settings import Config
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
@@ -87,6 +87,21 @@ async def open_limiter(config: Config, clock: Clock, tasks: Tasks, metrics: Metr
     )
     stack.push_async_callback(opened.close)
     return opened
+
+
+async def open_archive(config: Config, stack: AsyncExitStack) -> ObjectStore:
+    """Where archives are kept, closed by `stack`. Nothing is waited for.
+
+    Raises:
+        ConfigError: as `open_stores`.
+    """
+    settings = config.archive
+    try:
+        store = await drivers.open_objects(settings.url, data=config.data, timeout=settings.timeout)
+    except ValueError as error:
+        raise ConfigError(f"archive.url: {error}") from error
+    stack.push_async_callback(store.close)
+    return store
 
 
 def shared_by_processes(config: Config) -> Mapping[str, str]:

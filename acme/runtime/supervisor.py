@@ -86,7 +86,8 @@ async def _supervise(
             sockets = [stack.enter_context(one) for one in _ports(config)]
             names = plugins(config.platform.disabled)
             tasks = await stack.enter_async_context(Tasks("supervisor", Metrics()))
-            sessions = _RESERVE + len(names) * config.split.workers * config.database.connections
+            each = config.database.connections + config.bus.connections + 1  # the one that listens to the log
+            sessions = _RESERVE + len(names) * config.split.workers * each
             where = await stack.enter_async_context(
                 databases.serve(config.database, config.data, tasks, sessions=sessions)
             )

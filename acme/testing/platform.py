@@ -73,12 +73,15 @@ class Platform:
         *,
         placement: Placement = "loopback",
         fault: Fault = "clean",
+        events: bool = False,
         settings: Mapping[str, Any] | None = None,
         server: Server | None = None,
     ) -> AsyncIterator[Platform]:
         """Hosts `plugins` (all that are installed, when `None`) on fresh databases, behind a gateway on a free port.
 
         In the placement "process" each is in a process of its own.
+
+        `events`: what is announced goes over a bus, and consumers hear it; otherwise it stays in the outboxes.
 
         `fault` is what happens to calls on their way, once all are up (`faults.py`). `settings` go over the kit's: nested
         tables, as in `acme.toml`. `server` is the PostgreSQL to use, with the processes that go with it; the fixture
@@ -98,6 +101,8 @@ class Platform:
             databases = {plugin.name: await stack.enter_async_context(migrated(server, plugin)) for plugin in hosted}
             urls = {name: server.url(database) for name, database in databases.items()}
             values = _merged(_defaults(data, server.url("postgres"), urls), settings or {})
+            if events:
+                values["bus"] = {"url": server.url(await stack.enter_async_context(server.database()))}
             role, within = WHOLE, placement
             if within == "process":
                 values["services"] = await stack.enter_async_context(hosting(server, hosted, values, data))
@@ -196,10 +201,22 @@ class Platform:
 
     # ---- what they left behind ----------------------------------------------------------------------------------
 
+    async def published(self, topic: str, *, key: str = "") -> list[Any]:
+        """The events on a topic of the bus, decoded, in order for each aggregate; those of one aggregate, if given."""
+        if self._node.bus is None:
+            raise RuntimeError("start the platform with events=True, and in a placement within this process")
+        return await self._outbox.published(self._node.bus, topic, key=key)
+
     async def outbox(self, plugin: str, *, key: str = "") -> list[Any]:
-        """The events that a plugin published, decoded, oldest first; those with one key, if given."""
+        """The events that a plugin published, decoded, oldest first, without audit records; those with one key, if given."""
         async with self._server.connection(self._databases[plugin]) as connection:
             return await self._outbox.read(connection, key=key)
+
+    async def audited(self, plugin: str, *, after: int = 0) -> tuple[list[Any], int]:
+        """The audit records (`acme.audit.v1.AuditRecord`) that a plugin has left and no bus has taken, oldest first; and a
+        place to go on from (`after`)."""
+        async with self._server.connection(self._databases[plugin]) as connection:
+            return await self._outbox.records(connection, after=after)
 
     def database(self, plugin: str) -> str:
         """The address of a plugin's database, for looking at what no contract shows."""
@@ -214,6 +231,7 @@ def _defaults(data: Path, server: str, databases: Mapping[str, str]) -> dict[str
     return {
         "platform": {"data": str(data), "region": REGION, "public_url": "https://acme.test"},
         "database": {"url": server, "urls": dict(databases), "connections": 4},
+        "bus": {"url": "outbox:"},
         "clock": {"url": f"movable:{quote(str(data / 'clock'))}"},
         "gateway": {"host": "127.0.0.1", "port": 0, "access_log": False, "limits": dict.fromkeys(CLASSES, PLENTY)},
         "secrets": {"master_key": base64.b64encode(secrets.token_bytes(32)).decode()},

@@ -23,16 +23,18 @@ Three things follow from the transaction, and hold in every placement. A refusal
 `Refused(commit=True)`: then what was written stays, and the caller is refused all the same. Inside a unit of work nothing
 is called but the own database: `dispatch` refuses calls to other services. Time comes from the Clock, never from SQL.
 
-- `facade.py`: `work`, `events`, `mail`, `deliver`: the words of a plugin author.
+- `facade.py`: `work`, `events`, `mail`, `deliver`, `audit`: the words of a plugin author.
 - `unit.py`: the transaction. `factory.py`: the `Statements` a service gets, and how a call runs in its unit.
+- `audit.py`: a call and its outcome → a record of the audit log, which is one more event.
 - `outbox.py`: a message → a row of the outbox.
 - `idempotency.py`: what is kept for an Idempotency-Key, and its replay.
 - `deliveries.py`: the claim loop that carries out what a commit asked for, and the housekeeping.
 - `store.py`: all SQL. The tables are in `acme/migrations/`, schema `acme` of every service's own database.
 """
 
+from acme.work.audit import Entry, Trail, denies, trace_id, trail_of
 from acme.work.deliveries import Attempt, Deliveries, Handler, send_mail
-from acme.work.facade import deliver, events, mail, work
+from acme.work.facade import audit, deliver, events, mail, work
 from acme.work.factory import Carrier, UnitFactory
 from acme.work.unit import HERE, Scope, Unit
 
@@ -41,13 +43,19 @@ __all__ = [
     "Attempt",
     "Carrier",
     "Deliveries",
+    "Entry",
     "Handler",
     "Scope",
+    "Trail",
     "Unit",
     "UnitFactory",
+    "audit",
     "deliver",
+    "denies",
     "events",
     "mail",
     "send_mail",
+    "trace_id",
+    "trail_of",
     "work",
 ]

@@ -1,4 +1,4 @@
-"""The words of a plugin author: `work`, `events`, `mail` and `deliver`. They act on the unit of work they are used in."""
+"""The words of a plugin author: `work`, `events`, `mail`, `deliver`, `audit`. They act on the unit of work around them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import Any, Final
 
 import msgspec
 
+from acme.context import current
 from acme.contract import Work
+from acme.contracts.audit.v1 import Outcome
 from acme.errors import Refused
 from acme.ports import Mail
+from acme.work.audit import About, of_system
 from acme.work.unit import HERE, READING, Scope, Unit
 
 
@@ -58,6 +61,10 @@ class Block:
         if error is not None and not (isinstance(error, Refused) and error.commit):
             HERE.set(self._scope)
             await self._unit.leave(error)
+        elif isinstance(error, Refused) and not self._last:
+            HERE.set(self._scope)
+            self._unit.promise(Outcome.REFUSED, error.reason)
+            await self._unit.finish()
         elif self._last and self._scope.call is not None:
             # HERE stays, so that a statement after it is refused instead of running outside of its transaction.
             self._unit.close("work(last=True) is the last of its call: nothing follows it but the reply")
@@ -94,6 +101,92 @@ class _Mail:
         unit.deliver(delivery, "mail", msgspec.json.encode(Mail(delivery, to, subject, text, tuple(links))))
 
 
+class _Audit:
+    """`audit`: what the audit log says. The record of a call is written by itself (`acme/work/audit.py`); this tells what
+    only the handler knows, and records what happens outside of calls."""
+
+    def about(
+        self,
+        *,
+        organization: str = "",
+        target: str = "",
+        actor: str = "",
+        subject: str = "",
+        changes: Sequence[str] = (),
+    ) -> None:
+        """Adds to the record of the call being served, whatever becomes of it. Ids and names of fields, never a value that
+        is personal or secret.
+
+            audit.about(organization=project.organization_id)            # found out only now
+            audit.about(actor=account.id, target=session.id)             # who logs in is nobody before
+
+        `organization` is whose log it belongs to, `target` what it was done to, `actor` who did it where the caller is
+        nobody yet, `subject` whose personal data (the address) the record holds where that is not the actor, and `changes`
+        names of fields. Everywhere in a call, in a unit of work and outside.
+
+        Raises:
+            LookupError: outside of a call.
+        """
+        current().noted += (About(organization, target, actor, subject, tuple(changes)),)
+
+    def done(self) -> None:
+        """Puts the record of this call's success into this unit of work: for a MANUAL method whose effect is not in its
+        `work(last=True)`. What the record says is known by then.
+
+            async with work():
+                session = await self._store.add_session(...)
+                audit.about(actor=session.user_id, target=session.id)
+                audit.done()
+
+        Raises:
+            RuntimeError: not inside a unit of work of a call.
+        """
+        unit = _unit()
+        if unit.call is None:
+            raise RuntimeError("there is no call here: use audit.add")
+        unit.promise(Outcome.OK)
+
+    def add(
+        self,
+        action: str,
+        *,
+        organization: str = "",
+        targets: Sequence[str] = (),
+        changes: Sequence[str] = (),
+        outcome: Outcome = Outcome.OK,
+        reason: str = "",
+        subject: str = "",
+        operator: str = "",
+    ) -> None:
+        """Records what no call asked for: in jobs, deliveries, consumers and commands. It commits with the unit of work it
+        is used in, and names the events of that unit.
+
+            async with work():                                            # the job that deletes for good
+                await self._store.delete(project.id)
+                events.add(ProjectPurged(project_id=project.id, ...))
+                audit.add("projects.purge", organization=project.organization_id, targets=[project.id])
+
+        `action` is a name of the service's own, such as "projects.purge"; `operator` is who did it past the API, such as the
+        name of the account at the console, and "" where the platform did it by itself.
+
+        Raises:
+            RuntimeError: not inside a unit of work.
+        """
+        unit = _unit()
+        record = of_system(
+            unit.service.writer,
+            action,
+            organization=organization,
+            targets=targets,
+            changes=changes,
+            outcome=outcome,
+            reason=reason,
+            subject=subject,
+            operator=operator,
+        )
+        unit.record(record)
+
+
 def deliver(kind: str, payload: bytes) -> None:
     """Asks for a delivery (`acme.Delivery`) after the commit. The payload is kept encrypted, and erased once delivered.
 
@@ -118,5 +211,6 @@ _NOWHERE: Final = (
     "there is no unit of work here: this is for the calls, jobs and deliveries of a service with a database"
 )
 
+audit: Final = _Audit()
 events: Final = _Events()
 mail: Final = _Mail()

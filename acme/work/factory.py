@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
-from acme.codec.wire import Wire
+from acme.codec.avro import Avro
 from acme.context import Call
 from acme.contract import Contracts, Work
+from acme.contracts.audit.v1 import Outcome
 from acme.errors import Refused, Unavailable
 from acme.ports import Cipher, Clock, Database, Row, SerializationFailure, Statements
 from acme.telemetry import Metrics, logger
+from acme.work.audit import Entry, Writer, denies
 from acme.work.idempotency import Idempotency, Key, in_flight
 from acme.work.outbox import Outbox
 from acme.work.unit import HERE, KeyTaken, Scope, Service, Unit
@@ -82,15 +84,17 @@ class UnitFactory:
         pool: Database,
         *,
         contracts: Contracts,
-        wire: Wire,
+        avro: Avro,
         cipher: Cipher,
         clock: Clock,
         metrics: Metrics,
         kinds: Collection[str] = (),
-        told: Callable[[bool], None] = lambda _: None,
+        version: str = "",
+        region: str = "local",
+        told: Callable[[bool, bool], None] = lambda _deliveries, _events: None,
     ) -> None:
         """`kinds` are the deliveries that the plugin declares; "mail" is always one. `told` is called after every commit,
-        with whether it asked for deliveries; it must not raise."""
+        with whether it asked for deliveries and left events; it must not raise."""
         ends = metrics.counter("acme_units_of_work_total", "Units of work by their end.", ("plugin", "end"))
         replays = metrics.counter("acme_idempotent_replays_total", "Calls answered from a stored outcome.", ("plugin",))
         self.service: Final = Service(
@@ -98,12 +102,13 @@ class UnitFactory:
             pool=pool,
             cipher=cipher,
             clock=clock,
-            outbox=Outbox(contracts, wire),
+            outbox=Outbox(contracts, avro),
             kinds=frozenset({"mail", *kinds}),
             wake=asyncio.Event(),
             told=told,
             committed=ends.bind(plugin, "committed"),
             rolled_back=ends.bind(plugin, "rolled_back"),
+            writer=Writer(plugin, version, region, clock),
         )
         self.database: Final[Statements] = ServiceDatabase(self.service)
         """What the service gets as `Resources.database`."""
@@ -121,10 +126,34 @@ class UnitFactory:
         finally:
             HERE.reset(token)
 
-    async def auto(self, call: Call, keyed: bool, perform: Callable[[Unit], Awaitable[T]], carrier: Carrier[T]) -> T:
+    @asynccontextmanager
+    async def consuming(self, call: Call) -> AsyncIterator[Unit]:
+        """Around a consumer's handler, and what notes that it was called: one unit of work, which commits at the end.
+
+        Raises: as `Unit.finish`.
+        """
+        unit = Unit(self.service, call, "a consumer's handler is one unit of work already")
+        token = HERE.set(unit)
+        try:
+            yield unit
+            await unit.finish()
+        except BaseException as error:
+            await unit.leave(error)
+            raise
+        finally:
+            HERE.reset(token)
+
+    async def auto(
+        self,
+        call: Call,
+        keyed: bool,
+        perform: Callable[[Unit], Awaitable[T]],
+        carrier: Carrier[T],
+        entry: Entry | None = None,
+    ) -> T:
         """Runs an AUTO call: `perform` in a unit of its own, repeated after serialization failures.
 
-        `keyed`: the method keeps outcomes for an Idempotency-Key.
+        `keyed`: the method keeps outcomes for an Idempotency-Key. `entry`: what it owes to the audit log.
 
         Raises:
             Unavailable(reason="contention"): it failed to serialize each time.
@@ -132,12 +161,12 @@ class UnitFactory:
         """
         key = self._idempotency.key(call) if keyed else None
         for attempt in range(RETRIES + 1):
-            unit = Unit(self.service, call, "a method that is declared WORK_AUTO is one unit of work already")
+            unit = Unit(self.service, call, "a method that is declared WORK_AUTO is one unit of work already", entry)
             try:
                 if key is not None and (stored := await self._idempotency.claim(unit, key)) is not None:
                     await unit.roll_back()
                     return self._replayed(stored, carrier)
-                return await self._settle(unit, perform, key, carrier)
+                return await self._settle(unit, perform, key, carrier, entry)
             except KeyTaken:
                 break
             except SerializationFailure as error:
@@ -151,7 +180,14 @@ class UnitFactory:
             raise _contention()
         return await self._replay(key, carrier)
 
-    async def manual(self, call: Call, keyed: bool, perform: Callable[[Scope], Awaitable[T]], carrier: Carrier[T]) -> T:
+    async def manual(
+        self,
+        call: Call,
+        keyed: bool,
+        perform: Callable[[Scope], Awaitable[T]],
+        carrier: Carrier[T],
+        entry: Entry | None = None,
+    ) -> T:
         """Runs a MANUAL call: `perform` opens its units itself; the last of them commits here, with the reply.
 
         Raises: as `auto`; a serialization failure at the last commit is `Unavailable(reason="contention")` at once.
@@ -159,11 +195,11 @@ class UnitFactory:
         key = self._idempotency.key(call) if keyed else None
         if key is not None and (stored := await self._idempotency.find(self.database, key)) is not None:
             return self._replayed(stored, carrier)
-        scope = Scope(self.service, Work.MANUAL, call)
+        scope = Scope(self.service, Work.MANUAL, call, entry)
         if key is not None:
             scope.claim = partial(self._claim_last, key)
         try:
-            reply = await self._settle(scope, perform, key, carrier)
+            reply = await self._settle(scope, perform, key, carrier, entry)
             if key is not None and scope.opened and scope.pending is None:
                 log.error(
                     "a MANUAL method wrote without work(last=True): its key protects nothing",
@@ -181,17 +217,42 @@ class UnitFactory:
             raise
         return await self._replay(key, carrier)
 
+    async def deny(self, entry: Entry, refusal: Refused) -> None:
+        """Records a denial, in a transaction of its own: what was refused has been rolled back. Nothing where a record of
+        the call is committed."""
+        await self._write(entry, Outcome.DENIED, refusal.reason)
+
+    async def tell(self, entry: Entry) -> None:
+        """Records the success of a call that has no unit of work, before its reply leaves."""
+        await self._write(entry, Outcome.OK)
+
+    async def _write(self, entry: Entry, outcome: Outcome, reason: str = "") -> None:
+        if not entry.written:
+            unit = Unit(self.service, entry.call, _ALONE, entry)
+            unit.promise(outcome, reason)
+            await unit.finish()
+
+    async def _tell_late(self, entry: Entry, *, wrote: bool) -> None:
+        """Of a MANUAL call whose units carried no record, and which `wrote` all the same: that is a fault."""
+        if not entry.written:
+            if wrote:
+                log.error("a MANUAL method wrote without work(last=True) or audit.done()", method=entry.call.method)
+            await self.tell(entry)
+
     @asynccontextmanager
-    async def stream(self, call: Call) -> AsyncIterator[Scope]:
+    async def stream(self, call: Call, entry: Entry | None = None) -> AsyncIterator[Scope]:
         """Around a MANUAL call that streams its replies: what `work(last=True)` leaves is committed by `settle`, before the
         next reply, and at the end. A stream keeps no outcome for an Idempotency-Key."""
-        scope = Scope(self.service, Work.MANUAL, call)
+        scope = Scope(self.service, Work.MANUAL, call, entry)
         try:
             yield scope
             await self.settle(scope)
+            if entry is not None:
+                await self._tell_late(entry, wrote=scope.opened)
         except BaseException as error:
             if (unit := scope.pending) is not None:
                 if isinstance(error, Refused) and error.commit:
+                    unit.promise(Outcome.REFUSED, error.reason)
                     await unit.finish()
                 else:
                     await unit.leave(error)
@@ -201,6 +262,7 @@ class UnitFactory:
         """Commits what `work(last=True)` left."""
         unit, scope.pending = scope.pending, None
         if unit is not None:
+            unit.promise(Outcome.OK)
             await unit.finish()
 
     async def _claim_last(self, key: Key, unit: Unit) -> None:
@@ -208,17 +270,31 @@ class UnitFactory:
             raise KeyTaken
 
     async def _settle(
-        self, here: Here, perform: Callable[[Here], Awaitable[T]], key: Key | None, carrier: Carrier[T]
+        self,
+        here: Here,
+        perform: Callable[[Here], Awaitable[T]],
+        key: Key | None,
+        carrier: Carrier[T],
+        entry: Entry | None,
     ) -> T:
-        """Performs the call and commits what it left to commit."""
+        """Performs the call and commits what it left to commit, with its audit record."""
         try:
             reply = await perform(here)
         except Refused as refusal:
-            if refusal.commit and (unit := here.pending) is not None:
+            unit = here.pending
+            if refusal.commit and unit is not None:
+                unit.promise(Outcome.REFUSED, refusal.reason)
                 await unit.finish(self._idempotency.refused(key, refusal) if key is not None else None)
+            elif entry is not None and denies(entry.call, refusal):
+                if unit is not None:
+                    await unit.leave(refusal)
+                await self.deny(entry, refusal)
             raise
         if (unit := here.pending) is not None:
+            unit.promise(Outcome.OK)
             await unit.finish(self._idempotency.answered(key, carrier.pack(reply)) if key is not None else None)
+        elif entry is not None:
+            await self._tell_late(entry, wrote=key is None and isinstance(here, Scope) and here.opened)
         return reply
 
     async def _replay(self, key: Key | None, carrier: Carrier[T]) -> T:
@@ -231,6 +307,9 @@ class UnitFactory:
     def _replayed(self, stored: bytes, carrier: Carrier[T]) -> T:
         self._replays.add()
         return carrier.unpack(stored)
+
+
+_ALONE: Final = "an audit record stands alone"
 
 
 def _contention() -> Unavailable:

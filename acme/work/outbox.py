@@ -1,4 +1,5 @@
-"""Events on their way into the outbox: a message of a contract → a row, and the headers that travel with it."""
+"""Events on their way into the outbox: a message of a contract → a row with the
+message in Avro, and the headers that travel with it."""
 
 from __future__ import annotations
 
@@ -7,47 +8,70 @@ from typing import Any, Final
 
 import msgspec
 
-from acme.codec.wire import Wire
+from acme.codec.avro import Avro
 from acme.context import Call, Kind
-from acme.contract import Contracts
+from acme.contract import Contracts, Message
 from acme.work import store
 
 
 class Outbox:
     """Encodes events; each kind of message is looked up once."""
 
-    def __init__(self, contracts: Contracts, wire: Wire) -> None:
+    def __init__(self, contracts: Contracts, avro: Avro) -> None:
         self._contracts = contracts
-        self._wire = wire
-        self._rows: Final[dict[type, Callable[[Any], store.Event]]] = {}
+        self._avro = avro
+        self._rows: Final[dict[type, Callable[[Any, str], store.Event]]] = {}
 
-    def row(self, message: Any) -> store.Event:
+    def row(self, message: Any, event_id: str) -> store.Event:
         """The row of an event.
 
         Raises:
-            ValueError: the message is no event, its key is empty, or the wire cannot carry it.
+            ValueError: the message is no event, its key is empty, or Avro cannot carry it.
         """
         row = self._rows.get(type(message))
         if row is None:
             row = self._rows[type(message)] = self._compile(type(message))
-        return row(message)
+        return row(message, event_id)
 
-    def _compile(self, cls: type) -> Callable[[Any], store.Event]:
+    def _compile(self, cls: type) -> Callable[[Any, str], store.Event]:
         message = self._contracts.message_of(cls)
         event = message.event
         if event is None:
             raise ValueError(f"{message.name} is no event: it lacks the option acme.options.v1.event")
-        attr = next(field.attr for field in message.fields if field.name == event.key)
-        encode = self._wire.encoder(message)
+        aggregate_of, organization_of = _getter(message, event.key), _getter(message, event.organization)
+        encode = self._avro.encoder(message)
         topic, name, key_name = event.topic, message.name, event.key
 
-        def row(value: Any) -> store.Event:
-            key = getattr(value, attr)
-            if key is None or key == "":
+        def row(value: Any, event_id: str) -> store.Event:
+            aggregate, organization = aggregate_of(value), organization_of(value)
+            if aggregate == "":
                 raise ValueError(f"{name} orders by {key_name}, which is empty")
-            return store.Event(topic, str(key), name, encode(value))
+            return store.Event(event_id, topic, f"{organization}:{aggregate}", name, encode(value), organization)
 
         return row
+
+
+def _getter(message: Message, path: str) -> Callable[[Any], str]:
+    """Reads the field at a path such as "project.organization_id" as text; "" where it is absent, and for an empty path."""
+    attrs: list[str] = []
+    here: Message | None = message
+    for name in filter(None, path.split(".")):
+        field = next(field for field in here.fields if field.name == name) if here is not None else None
+        if field is None:
+            raise ValueError(f"{message.name}: {path!r} is no field")
+        attrs.append(field.attr)
+        here = field.message
+
+    def get(value: Any) -> str:
+        if not attrs:
+            return ""
+        for attr in attrs:
+            value = getattr(value, attr)
+            if value is None:
+                return ""
+        return str(value)
+
+    return get
 
 
 def headers(call: Call | None, plugin: str) -> str:

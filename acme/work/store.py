@@ -11,10 +11,10 @@ from acme.ports import Row, Statements
 # One statement writes everything a unit of work has gathered. Empty arrays cost 4 µs; a round trip each would cost 20.
 _WRITE: Final = """
 WITH event AS (
-    INSERT INTO acme.outbox (topic, key, type, payload, headers, created_at)
-    SELECT topic, key, type, payload, $5::text::jsonb, $6::timestamptz
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[])
-        WITH ORDINALITY AS added (topic, key, type, payload, number)
+    INSERT INTO acme.outbox (event_id, topic, key, type, payload, headers, created_at)
+    SELECT event_id, topic, key, type, payload, $5::text::jsonb, $6::timestamptz
+    FROM unnest($16::text[], $1::text[], $2::text[], $3::text[], $4::bytea[])
+        WITH ORDINALITY AS added (event_id, topic, key, type, payload, number)
     ORDER BY number
 ), delivery AS (
     INSERT INTO acme.deliveries (id, kind, payload, created_at, run_at)
@@ -87,10 +87,14 @@ _RELEASE: Final = "DELETE FROM acme.leases WHERE name = $1 AND holder = $2"
 class Event(NamedTuple):
     """A row of the outbox."""
 
+    id: str
+    """"evt_…"."""
     topic: str
     key: str
     type: str
     payload: bytes
+    organization: str
+    """Of the aggregate, "" for none; not a column: it is in the key."""
 
 
 class Wanted(NamedTuple):
@@ -121,10 +125,10 @@ async def write(
     now: datetime,
 ) -> bool:
     """Writes all of it, `headers` (JSON) beside each event. False: there is a record for that key already."""
-    topics, keys, types, payloads = zip(*events, strict=True) if events else ((), (), (), ())
+    names, topics, keys, types, payloads, _ = zip(*events, strict=True) if events else ((), (), (), (), (), ())
     ids, kinds, sealed = zip(*deliveries, strict=True) if deliveries else ((), (), ())
     kept = record or (None, None, None, None, None, None)
-    args = (topics, keys, types, payloads, headers, now, ids, kinds, sealed, *kept)
+    args = (topics, keys, types, payloads, headers, now, ids, kinds, sealed, *kept, names)
     written = await statements.fetchval(_WRITE, *args)
     return written is True or record is None
 

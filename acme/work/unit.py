@@ -11,11 +11,13 @@ from typing import Any, Final
 
 from acme.context import Call
 from acme.contract import Work
+from acme.contracts.audit.v1 import AuditRecord, Outcome
 from acme.errors import Unavailable
 from acme.ids import new_id
 from acme.ports import Cipher, Clock, Connection, Database, Row, Statements
 from acme.telemetry import Counter
 from acme.work import store
+from acme.work.audit import Entry, Writer
 from acme.work.outbox import Outbox, headers
 
 
@@ -36,10 +38,12 @@ class Service:
     """Kinds of deliveries it may ask for."""
     wake: asyncio.Event
     """Set after a commit that asked for deliveries."""
-    told: Callable[[bool], None]
-    """Called after every commit, with whether it asked for deliveries."""
+    told: Callable[[bool, bool], None]
+    """Called after every commit, with whether it asked for deliveries, and whether it left events."""
     committed: Counter
     rolled_back: Counter
+    writer: Writer
+    """Whose audit records they are."""
 
 
 class Unit:
@@ -54,21 +58,29 @@ class Unit:
         "_connection",
         "_failed",
         "_lent",
+        "_promised",
         "call",
         "deliveries",
+        "entry",
         "events",
         "nested",
+        "records",
         "service",
     )
 
-    def __init__(self, service: Service, call: Call | None, nested: str) -> None:
+    def __init__(self, service: Service, call: Call | None, nested: str, entry: Entry | None = None) -> None:
         self.service: Final = service
         self.call: Final = call
         """The call it serves; None in a job or a delivery."""
         self.nested: Final = nested
         """Why no other unit can be opened inside."""
+        self.entry: Final = entry
+        """What the call owes to the audit log; `None` where there is no call, or it owes nothing."""
         self.events: list[store.Event] = []
         self.deliveries: list[store.Wanted] = []
+        self.records: list[AuditRecord] = []
+        """Audit records besides the call's own."""
+        self._promised: tuple[Outcome, str] | None = None
         self._lent: AbstractAsyncContextManager[Connection] | None = None
         self._connection: Connection | None = None
         self._busy = False
@@ -98,7 +110,16 @@ class Unit:
     def announce(self, message: Any) -> None:
         """Adds an event; it is encoded at once."""
         self._open()
-        self.events.append(self.service.outbox.row(message))
+        self.events.append(self.service.outbox.row(message, new_id("evt", self.service.clock)))
+
+    def record(self, record: AuditRecord) -> None:
+        """Adds an audit record besides the call's own."""
+        self._open()
+        self.records.append(record)
+
+    def promise(self, outcome: Outcome, reason: str = "") -> None:
+        """The record of the call is committed with this unit, unless one is committed already."""
+        self._promised = outcome, reason
 
     def new_delivery_id(self) -> str:
         """The id of a delivery about to be asked for."""
@@ -129,17 +150,20 @@ class Unit:
             if self._failed or self._busy:
                 raise RuntimeError(self._why_not())
             self.close(_ENDED)
+            entry = self._inscribe()
             if record is not None and self._connection is None:
                 await self._begin()
             await self._commit(record)
         except BaseException as error:
             await self.leave(error)
             raise
+        if entry is not None:
+            entry.written = True
         await self._give_back()
         self.service.committed.add()
         if self.deliveries:
             self.service.wake.set()
-        self.service.told(bool(self.deliveries))
+        self.service.told(bool(self.deliveries), bool(self.events))
 
     async def leave(self, error: BaseException) -> None:
         """Ends the unit after `error` without committing. Does nothing to one that has ended.
@@ -183,6 +207,22 @@ class Unit:
         self._connection = connection
         return connection
 
+    def _inscribe(self) -> Entry | None:
+        """Adds the audit records to the events; returns what the call owed, if that is among them."""
+        entry = self.entry if self._promised is not None else None
+        if entry is not None and entry.written:
+            entry = None
+        if entry is None and not self.records:
+            return None
+        events = tuple(self.events)
+        if entry is not None and self._promised is not None:
+            outcome, reason = self._promised
+            self.records.append(entry.record(self.service.writer, outcome, reason, events))
+        for record in self.records:
+            record.event_ids = [event.id for event in events]
+            self.events.append(self.service.outbox.row(record, new_id("evt", self.service.clock)))
+        return entry
+
     async def _commit(self, record: store.Record | None) -> None:
         connection = self._connection
         try:
@@ -225,12 +265,13 @@ _ENDED: Final = "this unit of work has ended"
 class Scope:
     """Where statements stand alone: around the units of a MANUAL call, a job or a delivery; all of a NONE call."""
 
-    __slots__ = ("call", "claim", "opened", "pending", "service", "work")
+    __slots__ = ("call", "claim", "entry", "opened", "pending", "service", "work")
 
-    def __init__(self, service: Service, work: Work, call: Call | None = None) -> None:
+    def __init__(self, service: Service, work: Work, call: Call | None = None, entry: Entry | None = None) -> None:
         self.service: Final = service
         self.work: Final = work
         self.call: Final = call
+        self.entry: Final = entry
         self.claim: Callable[[Unit], Awaitable[None]] | None = None
         """What the last unit of a call with an Idempotency-Key begins with: nobody else may be about to do the same."""
         self.opened = False
@@ -243,7 +284,7 @@ class Scope:
         if self.work is Work.NONE:
             raise RuntimeError(READING)
         self.opened = True
-        return Unit(self.service, self.call, "a unit of work cannot be opened inside another")
+        return Unit(self.service, self.call, "a unit of work cannot be opened inside another", self.entry)
 
 
 READING: Final = "a method that is declared WORK_NONE writes nothing"

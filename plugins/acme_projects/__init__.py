@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from acme import Job, NoSettings, Plugin, Resources, events, work
+from acme import Job, NoSettings, Plugin, Resources, audit, events, work
 from acme.contracts.projects.v1 import ProjectMembersBase, ProjectPurged, ProjectsBase, ProjectSettingsBase
 from acme_projects.access import Access
 from acme_projects.listing import Listing
@@ -54,6 +54,7 @@ async def _purge(resources: Resources[Any]) -> None:
             purged = await store.purge(at=now, limit=PURGE_BATCH)
             for project_id, organization_id in purged:
                 events.add(ProjectPurged(project_id=project_id, organization_id=organization_id, purged_at=now))
+                audit.add("projects.purge", organization=organization_id, targets=[project_id])
         more = len(purged) == PURGE_BATCH
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from acme import Clock, Conflict, Denied, NotFound, Principal, Scope, Stale, authorise, current
+from acme import Clock, Conflict, Denied, NotFound, Principal, Scope, Stale, audit, authorise, current
 from acme.contracts.projects.v1 import Project
 from acme_projects.store import ProjectStore, Standing
 
@@ -74,9 +74,11 @@ class Access:
     ) -> Standing:
         standing = await self._store.standing(project_id, allowed=allowed, seen=seen, at=self._clock.now())
         if standing is None or (standing.project.deleted_at is not None and not deleted):
-            raise none()
+            raise hidden(permission, project_id)
+        organization_id = standing.project.organization_id
         if not standing.allowed:
-            raise refused(permission)
+            raise refused(permission, project_id, organization_id)
+        _granted(permission, project_id, organization_id, standing.roles)
         check_version(version, standing.project.version, "project")
         if not archived:
             check_writable(standing.project)
@@ -98,9 +100,24 @@ def none() -> NotFound:
     return NotFound("There is no such project, or you may not see it.")
 
 
-def refused(permission: str) -> Denied:
+def hidden(permission: str, project_id: str) -> NotFound:
+    """The caller may not use the permission on the project, nor see it, if there is one: either is a denial."""
+    authorise.decided(permission, project_id, granted=False)
+    return none()
+
+
+def refused(permission: str, project_id: str, organization_id: str) -> Denied:
     """The caller sees the project, and that is all."""
+    authorise.decided(permission, project_id, granted=False)
+    audit.about(organization=organization_id)
     return Denied(f"Your role on the project does not include {permission}.", reason="permission_denied")
+
+
+def _granted(permission: str, project_id: str, organization_id: str, roles: Iterable[str]) -> None:
+    membership = current().principal.memberships.get(organization_id)
+    role = next(iter(roles), "") or ("" if membership is None else membership.role)
+    authorise.decided(permission, project_id, granted=True, role=role)
+    audit.about(organization=organization_id)
 
 
 def check_version(wanted: int | None, found: int, what: str) -> None:

@@ -13,6 +13,7 @@ from acme import (
     Invalid,
     NotFound,
     Pages,
+    audit,
     authorise,
     events,
     page_size,
@@ -51,6 +52,7 @@ from acme_projects.access import (
     check_version,
     check_writable,
     covered,
+    hidden,
     none,
     permissions,
     refused,
@@ -95,9 +97,10 @@ class ProjectMembers(ProjectMembersBase):
         size = page_size(message.page_size)
         page = await self._store.page(message.project_id, allowed=allowed, seen=seen, after=after, limit=size + 1)
         if page is None:
-            raise none()
+            raise hidden("projects.members.read", message.project_id)
         if not page.allowed:
-            raise refused("projects.members.read")
+            organization_id = await self._projects.organization(message.project_id)
+            raise refused("projects.members.read", message.project_id, organization_id or "")
         members, token = page.members[:size], ""
         if len(page.members) > size:
             token = self._pages.seal((members[-1].joined_at, members[-1].subject_id), message.project_id)
@@ -123,8 +126,11 @@ class ProjectMembers(ProjectMembersBase):
             problem = "It has to be somebody who belongs to the organisation of the project."
             raise Invalid(problem, reason="not_a_member", faults=[Fault("/subject_id", "not_a_member", problem)])
         async with work(last=True):
-            check_gives(await self._access.hold(message.project_id, _INVITE), message.role)
-            member = await self._add(message.project_id, message.subject_id, message.role)
+            standing = await self._access.hold(message.project_id, _INVITE)
+            check_gives(standing, message.role)
+            member = await self._add(
+                standing.project.organization_id, message.project_id, message.subject_id, message.role
+            )
             if member is None:
                 raise Conflict("It is a member already: change its role instead.", reason="already_member")
         return AddProjectMemberReply(member=member)
@@ -158,7 +164,9 @@ class ProjectMembers(ProjectMembersBase):
             raise _owner_stays()
         if member.role == message.role:
             return member
-        return await self._set_role(message.project_id, message.subject_id, message.role)
+        return await self._set_role(
+            standing.project.organization_id, message.project_id, message.subject_id, message.role
+        )
 
     async def remove_project_member(self, message: RemoveProjectMemberRequest) -> RemoveProjectMemberReply:
         """Raises:
@@ -173,7 +181,7 @@ class ProjectMembers(ProjectMembersBase):
         if member.role == "owner":
             raise _owner_stays()
         await self._store.remove(message.project_id, message.subject_id)
-        self._removed(message.project_id, message.subject_id, "removed")
+        self._removed(standing.project.organization_id, message.project_id, message.subject_id, "removed")
         return RemoveProjectMemberReply()
 
     async def join_project(self, message: JoinProjectRequest) -> JoinProjectReply:
@@ -197,9 +205,9 @@ class ProjectMembers(ProjectMembersBase):
                 await self._check_invites(message, found.get(message.inviter_id))
                 member = await self._store.get(message.project_id, message.user_id)
                 if member is None:
-                    await self._add(message.project_id, message.user_id, message.role)
+                    await self._add(organization_id, message.project_id, message.user_id, message.role)
                 elif _RANKS[member.role] < _RANKS[message.role]:
-                    await self._set_role(message.project_id, message.user_id, message.role)
+                    await self._set_role(organization_id, message.project_id, message.user_id, message.role)
         return JoinProjectReply()
 
     async def leave_projects(self, message: LeaveProjectsRequest) -> LeaveProjectsReply:
@@ -210,6 +218,7 @@ class ProjectMembers(ProjectMembersBase):
         subject = message.subject_id
         async with work():
             await self._transfers.drop_all(message.organization_id, subject, ending=left_at + STANDS)
+            audit.done()  # all that follows has begun with this
         more = True
         while more:
             async with work():
@@ -220,7 +229,7 @@ class ProjectMembers(ProjectMembersBase):
                 for project in departure.inherited:
                     events.add(ProjectTransferred(project_id=project.id, project=project, from_user_id=subject))
                 for project_id in departure.projects:
-                    self._removed(project_id, subject, "organization_left")
+                    self._removed(message.organization_id, project_id, subject, "organization_left")
                 more = departure.more
         return LeaveProjectsReply()
 
@@ -254,24 +263,48 @@ class ProjectMembers(ProjectMembersBase):
                 return
         raise Conflict("Whoever invited may not do so any more.", reason="inviter_may_not")
 
-    async def _add(self, project_id: str, subject_id: str, role: str) -> ProjectMember | None:
+    async def _add(self, organization_id: str, project_id: str, subject_id: str, role: str) -> ProjectMember | None:
         now = self._clock.now()
         member = await self._store.add(project_id, subject_id, role, at=now)
         if member is not None:
-            events.add(ProjectMemberAdded(project_id=project_id, subject_id=subject_id, role=role, joined_at=now))
+            events.add(
+                ProjectMemberAdded(
+                    project_id=project_id,
+                    subject_id=subject_id,
+                    role=role,
+                    joined_at=now,
+                    organization_id=organization_id,
+                )
+            )
         return member
 
-    async def _set_role(self, project_id: str, subject_id: str, role: str) -> ProjectMember:
+    async def _set_role(self, organization_id: str, project_id: str, subject_id: str, role: str) -> ProjectMember:
         member = await self._store.set_role(project_id, subject_id, role)
         if member is None:
             raise LookupError(f"{subject_id} is gone from {project_id}, although that was locked")
         now = self._clock.now()
-        events.add(ProjectMemberUpdated(project_id=project_id, subject_id=subject_id, role=role, updated_at=now))
+        events.add(
+            ProjectMemberUpdated(
+                project_id=project_id,
+                subject_id=subject_id,
+                role=role,
+                updated_at=now,
+                organization_id=organization_id,
+            )
+        )
         return member
 
-    def _removed(self, project_id: str, subject_id: str, reason: str) -> None:
+    def _removed(self, organization_id: str, project_id: str, subject_id: str, reason: str) -> None:
         now = self._clock.now()
-        events.add(ProjectMemberRemoved(project_id=project_id, subject_id=subject_id, reason=reason, removed_at=now))
+        events.add(
+            ProjectMemberRemoved(
+                project_id=project_id,
+                subject_id=subject_id,
+                reason=reason,
+                removed_at=now,
+                organization_id=organization_id,
+            )
+        )
 
 
 def _no_member() -> NotFound:

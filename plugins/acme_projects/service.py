@@ -38,7 +38,7 @@ from acme.contracts.projects.v1 import (
     UndeleteProjectRequest,
     UpdateProjectRequest,
 )
-from acme_projects.access import Access, check_version, covered, none
+from acme_projects.access import Access, check_version, covered, hidden
 from acme_projects.listing import Listing
 from acme_projects.store import MemberStore, ProjectStore
 from acme_projects.transfers import Transfers
@@ -101,7 +101,7 @@ class Projects(ProjectsBase):
         """
         found = await self._visible([message.id])
         if not found:
-            raise none()
+            raise hidden("projects.read", message.id)
         return found[message.id]
 
     async def batch_get_projects(self, message: BatchGetProjectsRequest) -> BatchGetProjectsReply:
@@ -188,15 +188,22 @@ class Projects(ProjectsBase):
             Conflict: it owns the project, or is no direct member of it.
         """
         user_id = current().principal.id
-        await self._access.hold(message.id, "projects.leave", archived=True)
+        standing = await self._access.hold(message.id, "projects.leave", archived=True)
         member = await self._members.get(message.id, user_id)
         if member is None:
             raise Conflict("You are no direct member of the project.", reason="not_a_member")
         if member.role == "owner":
             raise Conflict("The owner stays: transfer the project first.", reason="owner_stays")
         await self._members.remove(message.id, user_id)
-        now = self._clock.now()
-        events.add(ProjectMemberRemoved(project_id=message.id, subject_id=user_id, reason="left", removed_at=now))
+        events.add(
+            ProjectMemberRemoved(
+                project_id=message.id,
+                subject_id=user_id,
+                reason="left",
+                removed_at=self._clock.now(),
+                organization_id=standing.project.organization_id,
+            )
+        )
         return LeaveProjectReply()
 
     async def _visible(self, ids: list[str]) -> Mapping[str, Project]:

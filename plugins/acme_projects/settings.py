@@ -66,7 +66,14 @@ class ProjectSettings(ProjectSettingsBase):
         now = self._clock.now()
         version = Version(before.version + 1, wanted, now, current().principal.id)
         await self._store.add(message.project_id, version, keep=KEPT)
-        events.add(ProjectSettingsUpdated(project_id=message.project_id, version=version.version, updated_at=now))
+        events.add(
+            ProjectSettingsUpdated(
+                project_id=message.project_id,
+                version=version.version,
+                updated_at=now,
+                organization_id=standing.project.organization_id,
+            )
+        )
         return _settings(version)
 
     async def list_project_settings_history(

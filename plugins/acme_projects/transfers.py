@@ -11,10 +11,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from acme import Clock, Conflict, Denied, Directory, Fault, Invalid, authorise, current, events, work
+from acme import Clock, Conflict, Denied, Directory, Fault, Invalid, audit, authorise, current, events, work
 from acme.contracts.projects.v1 import Project, ProjectTransfer, ProjectTransferred
 from acme.contracts.users.v1 import Found, LookUpMembersRequest, MembershipStub
-from acme_projects.access import Access, check_gives, check_writable, covered, none, permissions, refused
+from acme_projects.access import Access, check_gives, check_writable, covered, hidden, permissions, refused
 from acme_projects.store import MemberStore, Offer, Offered, ProjectStore, TransferStore
 
 STANDS: Final = timedelta(hours=24)
@@ -115,9 +115,11 @@ class Transfers:
             at=self._clock.now(),
         )
         if offered is None:
-            raise none()
+            raise hidden(_ACCEPT, project_id)
         if not offered.allowed:
-            raise refused(_ACCEPT)
+            raise refused(_ACCEPT, project_id, offered.project.organization_id)
+        authorise.decided(_ACCEPT, project_id, granted=True)
+        audit.about(organization=offered.project.organization_id)
         return offered
 
     def _to_caller(self, offered: Offered) -> Offer:

@@ -14,7 +14,7 @@ import hashlib
 from datetime import datetime
 from typing import NoReturn
 
-from acme import Clock, Conflict, Denied, Fault, Invalid, NotFound, authorise, events
+from acme import Clock, Conflict, Denied, Fault, Invalid, NotFound, audit, authorise, events
 from acme.contracts.users.v1 import (
     AcceptInvitationReply,
     AcceptInvitationRequest,
@@ -72,6 +72,7 @@ class Acceptances:
         taken = await self._store.take(hashed, at=now)
         if taken is None:
             _void()
+        audit.about(organization=taken.organization_id, target=taken.id)
         granted = await self._recheck(taken, now)
         role = await self._join(taken, granted, user_id, now)
         events.add(

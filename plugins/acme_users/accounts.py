@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from acme import Clock, NotFound, Stale, authorise, events, new_id, work
+from acme import Clock, NotFound, Stale, audit, authorise, events, new_id, work
 from acme.contracts.users.v1 import (
     ChangeEmailReply,
     ChangeEmailRequest,
@@ -185,6 +185,7 @@ class Users(UsersBase):
         created = await self._store.create_account(newcomer, verified_at=None, at=now)
         if created:
             self._tell_created(newcomer, now)
+            audit.about(organization=newcomer.organization_id, target=newcomer.id, subject=newcomer.id)
         holder = None if created else await self._store.lock_holder(address.key)
         if not await self._throttles.may_mail(address):
             return
@@ -211,6 +212,7 @@ class Users(UsersBase):
 
     async def _proved(self, user_id: str, now: datetime) -> User:
         events.add(UserEmailVerified(user_id=user_id, verified_at=now))
+        audit.about(actor=user_id)
         return await self._user(user_id)
 
     async def _user(self, user_id: str) -> User:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from acme import Clock, Fault, Invalid, NotFound, Unavailable, UniqueViolation, authorise, events
+from acme import Clock, Fault, Invalid, NotFound, Unavailable, UniqueViolation, audit, authorise, events
 from acme.contracts.users.v1 import ChangeEmailRequest, UserEmailChanged
 from acme_users.account_mails import AccountMails
 from acme_users.addresses import Address
@@ -85,6 +85,7 @@ class EmailChanges:
         if own is None or (holder is not None and holder.verified) or former not in (None, user_id):
             void()
         await self._tokens.use(token)
+        audit.about(actor=user_id, target=user_id)
         stripped = await self._move(own, token.address, holder)
         if own.verified:
             undo = await self._tokens.issue(Purpose.UNDO_EMAIL_CHANGE, user_id, own.address, now=now)
@@ -104,6 +105,7 @@ class EmailChanges:
         if own is None or (holder is not None and holder.verified):
             void()
         await self._tokens.use(token)
+        audit.about(actor=user_id, target=user_id)
         stripped = await self._move(own, token.address, holder)
         await self._token_store.void_undos(user_id, since=token.expires_at)
         await self._store.take_password(user_id)

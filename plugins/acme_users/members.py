@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
-from acme import Clock, Conflict, Denied, NotFound, Pages, Resources, authorise, events, page_size, work
+from acme import Clock, Conflict, Denied, NotFound, Pages, Resources, audit, authorise, events, page_size, work
 from acme.contracts.users.v1 import Found as FoundMessage
 from acme.contracts.users.v1 import (
     LeaveOrganizationReply,
@@ -182,6 +182,7 @@ async def end_expired(resources: Resources[Any]) -> None:
                 expired = await members.expired(organization_id, at=now, limit=BATCH)
                 for user_id in expired:
                     await end(members, organization_id, user_id, "expired", at=now)
+                    audit.add("users.memberships.expire", organization=organization_id, targets=[user_id])
                 for user_id in expired:
                     await authority.announce(grants_of=user_id, at=now)
 

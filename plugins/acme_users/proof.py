@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from acme import Denied, Refused, Unavailable, current
+from acme import Denied, Refused, Unavailable, audit, current, work
 from acme_users.passwords import Passwords
 from acme_users.throttles import Throttles
 
@@ -13,13 +13,15 @@ class Proof:
     def __init__(self, throttles: Throttles, passwords: Passwords) -> None:
         self._throttles, self._passwords = throttles, passwords
 
-    async def matches(self, account: str, kept: bytes | None, password: str) -> bool:
-        """Whether `kept`, of the account with this address key, was made of this password; `None` is of none.
+    async def prove(self, account: str, user_id: str, kept: bytes | None, password: str, wrong: Refused) -> None:
+        """Returns when `kept`, of the account with this address key, was made of this password; `None` is of none.
 
-        One computation in any case, outside of any unit of work. A failure counts when this returns, a success is the end
-        of all that counted.
+        One computation in any case, outside of any unit of work. A failure counts, and is in the audit log, when this
+        raises: the same statements whether there is such an account (`user_id`) or not (""). A success is the end of all
+        that counted.
 
         Raises:
+            Refused: it was not: `wrong`, which is one that commits.
             Exhausted: too many attempts; this one was not looked at.
             Unavailable: too many computations at the moment.
         """
@@ -35,11 +37,13 @@ class Proof:
             raise refusal
         if matched:
             await self._throttles.forget(account)
-        else:
+            return
+        audit.about(target=user_id, subject=user_id)
+        async with work():
             await self._throttles.failed(account, address)
-        return matched
+            raise wrong
 
 
-def wrong_password() -> Refused:
+def wrong_password(*, commit: bool = False) -> Refused:
     """The answer to a wrong password of somebody whose access token is good: 401 would say that the token is not."""
-    return Denied("The password is wrong.", reason="invalid_credentials")
+    return Denied("The password is wrong.", reason="invalid_credentials", commit=commit)

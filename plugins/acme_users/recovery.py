@@ -10,7 +10,7 @@ move of the account stays good for its seven days, because a thief can change pa
 
 from __future__ import annotations
 
-from acme import Clock, Fault, Invalid, NotFound, authorise, current, events, work
+from acme import Clock, Fault, Invalid, NotFound, audit, authorise, current, events, work
 from acme.contracts.users.v1 import (
     ChangePasswordRequest,
     RequestPasswordResetRequest,
@@ -62,8 +62,14 @@ class Recovery:
         if credentials is None:
             raise NotFound("There is no such account.")
         self._check(message.new_password, credentials)
-        if not await self._proof.matches(credentials.address.key, credentials.password_hash, message.current_password):
-            raise wrong_password()
+        await self._proof.prove(
+            credentials.address.key,
+            user_id,
+            credentials.password_hash,
+            message.current_password,
+            wrong_password(commit=True),
+        )
+        audit.about(target=user_id)
         password_hash = await self._passwords.hash(message.new_password)
         async with work(last=True):
             locked = await self._store.lock(user_id)
@@ -105,6 +111,7 @@ class Recovery:
             now = self._clock.now()
             await self._store.set_password(user_id, password_hash, at=now)
             await self._token_store.void(user_id)
+            audit.about(actor=user_id, target=user_id)
             await self._throttles.forget(credentials.address.key)
             gone = await self._sign_out.everything(user_id, reason="password_reset", now=now)
             events.add(UserPasswordChanged(user_id=user_id, reset=True, changed_at=now))

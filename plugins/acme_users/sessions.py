@@ -16,6 +16,7 @@ from acme import (
     Refused,
     Unauthenticated,
     Unavailable,
+    audit,
     authorise,
     current,
     events,
@@ -121,6 +122,7 @@ class Sessions(SessionsBase):
             raise _unusable()
         if session.revoked_at is not None or session.expires_at <= now:
             raise _unusable()
+        audit.about(actor=session.user_id, target=session.id)
         generation = session.generation
         match judge(token.generation, generation, now - session.rotated_at):
             case Use.ROTATE:
@@ -132,7 +134,9 @@ class Sessions(SessionsBase):
                 raise Unauthenticated(message_text, reason="refresh_token_reused", commit=True)
             case Use.REPEAT:
                 pass
-        return await self._tokens(session, await self._accounts.identity(session.user_id), generation)
+        identity = await self._accounts.identity(session.user_id)
+        audit.about(organization=identity.organization_id)
+        return await self._tokens(session, identity, generation)
 
     async def list_sessions(self, message: ListSessionsRequest) -> ListSessionsReply:
         """Raises `Malformed` for a page token that was altered, or made for somebody else."""
@@ -173,9 +177,10 @@ class Sessions(SessionsBase):
         key = typed(message.email)
         holder = await self._accounts.holder(key)  # nobody signs up with what is no address
         password_hash = None if holder is None else holder.password_hash
-        matched = await self._proof.matches(key, password_hash, message.password)
-        if not matched or holder is None or password_hash is None:
-            raise _wrong()
+        user_id = "" if holder is None else holder.id
+        await self._proof.prove(key, user_id, password_hash, message.password, _wrong(commit=True))
+        if holder is None or password_hash is None:
+            raise _wrong()  # never: nothing is made of what there is not
         if self._policy.verified_only and not holder.verified:
             raise Denied("Confirm your e-mail address first: see the mail we sent.", reason="email_not_verified")
         return holder, password_hash
@@ -201,7 +206,10 @@ class Sessions(SessionsBase):
         )
         await self._store.add_session(session)
         events.add(SessionCreated(user_id=holder.id, session_id=session.id, created_at=now))
-        return session, await self._accounts.identity(holder.id), session.generation
+        identity = await self._accounts.identity(holder.id)
+        audit.about(organization=identity.organization_id, actor=holder.id, target=session.id)
+        audit.done()
+        return session, identity, session.generation
 
     async def _renew(self, holder: Holder, password_hash: bytes, password: str) -> None:
         """Hashes again what was hashed by the parameters of another day: only now do we know the password."""
@@ -241,8 +249,9 @@ def _messages(sessions: Iterable[Session]) -> Iterable[SessionMessage]:
         )
 
 
-def _wrong() -> Refused:
-    return Unauthenticated("The e-mail address or the password is wrong.", reason="invalid_credentials")
+def _wrong(*, commit: bool = False) -> Refused:
+    message = "The e-mail address or the password is wrong."
+    return Unauthenticated(message, reason="invalid_credentials", commit=commit)
 
 
 def _unusable() -> Refused:

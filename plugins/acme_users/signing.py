@@ -19,7 +19,7 @@ from typing import Final
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from acme import Cipher, Clock, TokenProfile, work
+from acme import Cipher, Clock, TokenProfile, audit, work
 from acme_users.store import AuthorityStore, Identity, Session, SigningKey
 
 LONGEST_LIFE: Final = timedelta(seconds=900)
@@ -84,6 +84,7 @@ class SigningKeys:
         public = json.dumps({**key.as_dict(private=False), "kid": kid, "alg": _ALGORITHM, "use": "sig"})
         fresh = SigningKey(kid, _ALGORITHM, public, private, not_before, None)
         await self._store.add_key(fresh, predecessor_retired_at=not_before + SPAN)
+        audit.add("users.signing_keys.rotate", changes=[f"kid {kid}"])
 
     def _opened(self, key: SigningKey) -> _Signer:
         private = json.loads(self._cipher.open(_PURPOSE, key.private_jwk, key.kid.encode()))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from acme import Clock, Conflict, Denied, Fault, Invalid, NotFound, authorise, current
+from acme import Clock, Conflict, Denied, Fault, Invalid, NotFound, audit, authorise, current
 from acme_users.store.members import Member, MemberStore, Standing
 from acme_users.store.organizations import Organization, OrganizationStore
 from acme_users.store.roles import RoleStore
@@ -93,10 +93,12 @@ class Parties:
             Denied: its token does not cover the permission, or it is no person.
         """
         authorise.own(permission)
-        return await self.lock(organization_id)
+        party = await self.lock(organization_id, permission)
+        audit.about(organization=organization_id)
+        return party
 
-    async def lock(self, organization_id: str) -> Party:
-        """Locks the organisation, for somebody who belongs to it. Decides nothing else.
+    async def lock(self, organization_id: str, permission: str = "") -> Party:
+        """Locks the organisation, for somebody who belongs to it. Decides nothing else; `permission` is what for.
 
         Raises:
             NotFound: the caller does not belong to it.
@@ -106,6 +108,7 @@ class Parties:
         now = self._clock.now()
         standing = None if organization is None else await self._members.standing(organization_id, subject, at=now)
         if organization is None or standing is None:
+            authorise.decided(permission, organization_id, granted=False)
             raise NotFound("There is no such organisation, or you may not see it.")
         return Party(organization, subject, standing.role, included(standing), now)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from acme import Clock, Denied, Unauthenticated, authorise, current, work
+from acme import Clock, Denied, Unauthenticated, audit, authorise, current, work
 from acme.contracts.users.v1 import StepUpReply, StepUpRequest
 from acme_users.proof import Proof, wrong_password
 from acme_users.signing import AccessTokens
@@ -45,8 +45,10 @@ class StepUp:
         if credentials is None:
             raise _ended()
         kept = credentials.password_hash
-        if not await self._proof.matches(credentials.address.key, kept, message.password) or kept is None:
-            raise wrong_password()
+        wrong = wrong_password(commit=True)
+        await self._proof.prove(credentials.address.key, user_id, kept, message.password, wrong)
+        if kept is None:
+            raise wrong_password()  # never: nothing is made of what there is not
         async with work():
             if not await self._accounts.hold_password(user_id, kept):
                 raise wrong_password()  # it was changed while we compared
@@ -58,6 +60,8 @@ class StepUp:
                 raise _ended()
             await self._sessions.renew(session_id, at=now)
             identity = await self._accounts.identity(user_id)
+            audit.about(target=session_id)
+            audit.done()
         return StepUpReply(
             access_token=await self._access.issue(identity, replace(session, authenticated_at=now)),
             token_type="Bearer",  # noqa: S106 - the name of a scheme (RFC 6750)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from tests.bench import beside, calls
+from tests.bench import audit, beside, calls, kafka
 from tests.bench.load import CONNECTIONS, request_bytes
 from tests.bench.scenario import Floor, Scenario, alternate
 from tests.bench.serving import Cores, bare, cpu_seconds, install_stranger, pin, platform, processes
@@ -113,6 +113,21 @@ def codecs() -> list[Floor]:
     ]
 
 
+def events() -> list[Floor]:
+    """Avro of one event."""
+    figures = calls.events()
+    print("\nAvro of an event with a project, µs:\n")
+    for name, micros in figures.items():
+        print(f"{micros:10.2f}  {name}")
+    encode, decode, bare_encode, bare_decode = figures.values()
+    return [
+        Floor("Avro encode of an event, times fastavro's of a dict", encode / bare_encode, 2, at_least=False, unit="×"),
+        Floor(
+            "Avro decode of an event, times fastavro's to a dict", decode / bare_decode, 2.5, at_least=False, unit="×"
+        ),
+    ]
+
+
 def in_process() -> list[Floor]:
     """A call to a service in this process."""
     figures = calls.call_parts()
@@ -153,8 +168,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of every kind of request (5)")
     parser.add_argument("--seconds", type=float, default=3.0, help="seconds a round (3)")
     parser.add_argument("--starts", type=int, default=5, help="times the platform is started (5)")
+    parser.add_argument(
+        "--audit-records", type=int, default=audit.RECORDS, help=f"in the audit log ({audit.RECORDS:,})"
+    )
     options = parser.parse_args()
-    floors = [*codecs(), *in_process(), *beside.report(options.rounds, options.seconds)]
+    floors = [*codecs(), *events(), *in_process(), *beside.report(options.rounds, options.seconds)]
+    floors += audit.report(options.audit_records)
+    floors += kafka.report(options.rounds)
     with tempfile.TemporaryDirectory(prefix="acme-bench-", ignore_cleanup_errors=True) as folder:
         floors += starts(Path(folder), options.starts)
         floors += under_load(Path(folder), options.rounds, options.seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import io
 import json
 import statistics
 import time
@@ -11,9 +12,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import betterproto2
+import fastavro
 import uvloop
 
 from acme.authorise import authorise
+from acme.codec.avro import Avro
+from acme.codec.avro.schema import bare
 from acme.codec.json import Json
 from acme.codec.rules import Checks
 from acme.codec.wire import Wire
@@ -23,6 +27,7 @@ from acme.contracts.projects.v1 import (
     GetProjectRequest,
     ListProjectsReply,
     Project,
+    ProjectCreated,
     ProjectsBase,
     ProjectsStub,
 )
@@ -108,6 +113,30 @@ def lists_of_fifty() -> dict[str, float]:
     return {
         "compiled codec": timed(lambda: encode(message)),
         "betterproto2 to_dict + json.dumps": timed(generic, rounds=3),
+    }
+
+
+def events() -> dict[str, float]:
+    """Microseconds of an event with a project: the outbox's encoder, the consumer's decoder, and fastavro by itself, which
+    is given the finished dict and gives one back, without conversion of times or checks of values."""
+    contracts = load("acme.contracts")
+    avro, message = Avro(contracts), contracts.message_of(ProjectCreated)
+    event = ProjectCreated(project_id=ID, project=project())
+    encode, schema = avro.encoder(message), fastavro.parse_schema(bare(avro.schema(message)))
+    payload, datum = encode(event), avro.datum(message)(event)
+
+    def bare_encode() -> bytes:
+        out = io.BytesIO()
+        fastavro.schemaless_writer(out, schema, datum)
+        return out.getvalue()
+
+    if avro.decode(payload) != event or bare_encode() != payload[5:]:
+        raise AssertionError("the two do not say the same")
+    return {
+        f"encode ({len(payload)} bytes)": timed(lambda: encode(event)),
+        "decode": timed(lambda: avro.decode(payload)),
+        "fastavro: finished dict to bytes": timed(bare_encode),
+        "fastavro: bytes to dict": timed(lambda: fastavro.schemaless_reader(io.BytesIO(payload[5:]), schema, None)),
     }
 
 

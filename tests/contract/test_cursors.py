@@ -12,6 +12,7 @@ from typing import Final
 
 import pytest
 import pytest_asyncio
+from acme_audit import plugin as audit_plugin
 from acme_projects import plugin as projects_plugin
 from acme_users import plugin as users_plugin
 
@@ -28,7 +29,7 @@ FLIPS: Final = 16
 
 @pytest.fixture(scope="module")
 def plugins() -> list[Plugin]:
-    return [users_plugin, projects_plugin]
+    return [users_plugin, projects_plugin, audit_plugin]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import pytest
 import pytest_asyncio
+from acme_audit import plugin as audit_plugin
 from acme_projects import plugin as projects_plugin
 from acme_users import plugin as users_plugin
 
@@ -34,7 +35,7 @@ PATHS: Final = sorted(METHODS)
 
 @pytest.fixture(scope="module")
 def plugins() -> list[Plugin]:
-    return [users_plugin, projects_plugin]
+    return [users_plugin, projects_plugin, audit_plugin]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -45,7 +46,7 @@ async def world(platform: Platform) -> AsyncIterator[World]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def watches(world: World) -> tuple[Watch, ...]:
-    found = Watch(world.users), Watch(world.projects)
+    found = Watch(world.users), Watch(world.projects), Watch(world.audit)
     for watch in found:
         await watch.begin()
     return found
@@ -77,7 +78,8 @@ async def send(world: World, cell: Cell, targets: dict[str, str]) -> Reply:
         values[name] = there["archived" if cell.target == ARCHIVED and name == anchor(method) else kind]
     template = route.template
     for name in variables(method):
-        template = template.replace(f"{{{name}}}", values.pop(name))
+        template = template.replace(f"{{{name}}}", row.path.get(name) or values.pop(name))
+    template += row.query
     if body is not None and route.body == "*":
         repeated = {f.name for f in method.request.fields if f.repeated}
         body |= {name: [value] if name in repeated else value for name, value in values.items()}

@@ -44,13 +44,13 @@ def plugin(ended: list[str]) -> Plugin:
             except BaseException as error:
                 ended.append(type(error).__name__)
                 raise
-            async with work():
+            async with work(last=True):
                 await self._database.execute("INSERT INTO sums (total) VALUES ($1)", total)
             return m.Number(value=total)
 
         async def guarded(self, message: Any) -> AsyncIterator[Any]:
             authorise.own("blobs.read")
-            async with work():
+            async with work(last=True):
                 await self._database.execute("INSERT INTO sums (total) VALUES ($1)", message.count)
             try:
                 for value in range(message.count):

@@ -99,3 +99,13 @@ def test_every_promised_route_is_in_a_contract_and_so_in_the_document() -> None:
 def test_there_are_methods_to_look_at() -> None:
     assert len(METHODS) > 50
     assert len(READING) >= 5
+
+
+EVENTS = [message for message in load("acme.contracts").messages.values() if message.event is not None]
+
+
+@pytest.mark.parametrize("message", EVENTS, ids=lambda message: str(message.name))
+def test_every_event_says_which_organisation_it_belongs_to_or_is_of_a_person(message: Message) -> None:
+    assert message.event is not None
+    of_a_person = message.event.topic == "acme.users.events" and message.event.key in ("user_id", "subject")
+    assert bool(message.event.organization) != of_a_person

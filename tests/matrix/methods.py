@@ -11,7 +11,7 @@ from acme.contract.permissions import least_roles, reading
 SERVICES: Final = [
     service
     for service in load("acme.contracts").services.values()
-    if service.name.startswith(("acme.users.v1.", "acme.projects.v1."))
+    if service.name.startswith(("acme.users.v1.", "acme.projects.v1.", "acme.audit.v1."))
 ]
 METHODS: Final = {
     method.path.removeprefix("/acme."): method for service in SERVICES for method in service.methods if method.routes

@@ -48,6 +48,10 @@ class Row:
     """The answer to a service account, where state makes it another one."""
     public: int = 0
     """The answer to everybody, where the request holds a token that nobody has."""
+    path: Mapping[str, str] = field(default_factory=dict)
+    """Variables of the path that hold no ids."""
+    query: str = ""
+    """What it does not do without."""
     prepare: str = ""
     """What `world.py` does before a request that will be granted."""
 
@@ -154,6 +158,13 @@ _SESSIONS: Final = {
     "StepUp": Row({"password": PASSWORD}, session=True, prepare="password"),
 }
 
+_AUDIT: Final = {
+    "ListAuditRecords": Row(),
+    "GetAuditCheckpoint": Row(),
+    "GetInclusionProof": Row(path={"sequence": "1"}),
+    "GetConsistencyProof": Row(query="?first_size=1"),
+}
+
 ROWS: Final[Mapping[str, Row]] = {
     f"{service}/{name}": row
     for service, rows in {
@@ -168,6 +179,7 @@ ROWS: Final[Mapping[str, Row]] = {
         "users.v1.ServiceAccounts": _SERVICE_ACCOUNTS,
         "users.v1.Users": _USERS,
         "users.v1.Sessions": _SESSIONS,
+        "audit.v1.Audit": _AUDIT,
     }.items()
     for name, row in rows.items()
 }

@@ -27,6 +27,12 @@ _PARTS: Final = {
     "public.access_tokens": "INSERT OR DELETE OR UPDATE OF subject, digest, name, scopes, expires_at, revoked_at",
     # The loop that delivers goes on with earlier ones.
     "acme.deliveries": "INSERT",
+    # Not what went to the bus.
+    "acme.outbox": "INSERT",
+}
+_ROWS: Final = {
+    # A denial leaves its audit record.
+    "acme.outbox": "WHEN (NEW.topic <> 'acme.audit.log')",
 }
 _NOTE: Final = """
 CREATE TABLE public.written (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, what text NOT NULL);
@@ -47,13 +53,15 @@ class Watch:
         await self.database.execute(_NOTE)
         tables = await self.database.fetch(
             "SELECT n.nspname || '.' || c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
-            " WHERE c.relkind = 'r' AND n.nspname IN ('public', 'acme')"
+            " WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname IN ('public', 'acme')"
         )
         for (table,) in tables:
             if table not in ASIDE:
                 when = _PARTS.get(table, "INSERT OR UPDATE OR DELETE")
+                rows = _ROWS.get(table, "")
                 await self.database.execute(
-                    f"CREATE TRIGGER noted AFTER {when} ON {table} FOR EACH ROW EXECUTE FUNCTION public.note_write()"
+                    f"CREATE TRIGGER noted AFTER {when} ON {table} FOR EACH ROW {rows}"
+                    " EXECUTE FUNCTION public.note_write()"
                 )
 
     async def writes(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 Every method has an organisation of its own, so that what one method changes decides nothing for another. In it everybody has
 the role that the matrix says, and there is one of each thing: a project, an archived one, a team, a custom role, a service
-account with a token, an invitation, a member to be changed, and one who is in no team and no project yet.
+account with a token, an invitation, a member to be changed, and one who is in no team and no project yet; and an audit log.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from acme.ids import new_id
 from acme.testing import Platform
 from acme.testing import User as Account
 from acme.testing.people import PASSWORD
+from tests.audits import fill
 from tests.matrix.callers import CALLERS, OTHERS, OWN, Caller
 from tests.matrix.methods import EVERYTHING, METHODS
 from tests.matrix.rows import ROWS
@@ -56,6 +57,7 @@ class World:
     platform: Platform
     users: asyncpg.Connection
     projects: asyncpg.Connection
+    audit: asyncpg.Connection
     people: dict[str, Account] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
     """Access token by caller; a service account's are in the rooms."""
@@ -71,14 +73,16 @@ class World:
     async def opened(cls, platform: Platform) -> AsyncIterator[World]:
         users = await asyncpg.connect(platform.database("users"))
         projects = await asyncpg.connect(platform.database("projects"))
+        audit = await asyncpg.connect(platform.database("audit"))
         try:
-            world = cls(platform, users, projects)
+            world = cls(platform, users, projects, audit)
             await world._log_in()
             await world._furnish()
             yield world
         finally:
             await users.close()
             await projects.close()
+            await audit.close()
 
     # ---- people -------------------------------------------------------------------------------------------------
 
@@ -164,6 +168,7 @@ class World:
             " VALUES ($1, 'Acme', false, 'local', $2, 'none')",
             *(made, now),
         )
+        await fill(self.audit, made, self.platform.clock, region="local")
         return made
 
     async def _targets(self, organization: str, everybody: str, direct: Mapping[str, str]) -> Targets:

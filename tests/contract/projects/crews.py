@@ -31,6 +31,7 @@ from acme.testing import Platform, User
 from tests.offices import Office, narrowed
 
 TABLES: Final = ("projects", "project_members", "project_joins", "project_transfers", "acme.outbox")
+"""Audit records are left out: a denial leaves one."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,11 @@ class Crew:
         """All rows of the service's tables, to see that nothing has changed."""
         database = await asyncpg.connect(self.platform.database("projects"))
         try:
-            statements = (f"SELECT t::text FROM {table} AS t ORDER BY 1" for table in TABLES)  # noqa: S608 - names above
+            statements = (
+                f"SELECT t::text FROM {table} AS t"  # noqa: S608 - names above
+                " WHERE to_jsonb(t) ->> 'topic' IS DISTINCT FROM 'acme.audit.log' ORDER BY 1"
+                for table in TABLES
+            )
             return [[tuple(row) for row in await database.fetch(statement)] for statement in statements]
         finally:
             await database.close()

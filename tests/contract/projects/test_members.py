@@ -84,7 +84,13 @@ async def test_adding_publishes_who_and_as_what(crew: Crew) -> None:
     guest = await crew.office.member("guest")
     member = await crew.role(guest.id, "viewer")
     assert (await crew.events())[1:] == [
-        ProjectMemberAdded(project_id=crew.atlas.id, subject_id=guest.id, role="viewer", joined_at=member.joined_at)
+        ProjectMemberAdded(
+            project_id=crew.atlas.id,
+            subject_id=guest.id,
+            role="viewer",
+            joined_at=member.joined_at,
+            organization_id=crew.office.id,
+        )
     ]
 
 
@@ -217,7 +223,11 @@ async def test_a_role_is_changed_with_a_version_and_an_event(crew: Crew) -> None
     assert await crew.members().update_project_member(giving(crew, viewer, "admin")) == changed
     event = (await crew.events())[-1]
     assert event == ProjectMemberUpdated(
-        project_id=crew.atlas.id, subject_id=viewer.id, role="admin", updated_at=event.updated_at
+        project_id=crew.atlas.id,
+        subject_id=viewer.id,
+        role="admin",
+        updated_at=event.updated_at,
+        organization_id=crew.office.id,
     )
     assert [type(event) for event in await crew.events()][2:] == [ProjectMemberUpdated]
 
@@ -289,7 +299,11 @@ async def test_a_removed_member_is_gone_and_the_event_says_why(crew: Crew) -> No
     assert list(await crew.roles()) == [crew.maker.id]
     event = (await crew.events())[-1]
     assert event == ProjectMemberRemoved(
-        project_id=crew.atlas.id, subject_id=viewer.id, reason="removed", removed_at=event.removed_at
+        project_id=crew.atlas.id,
+        subject_id=viewer.id,
+        reason="removed",
+        removed_at=event.removed_at,
+        organization_id=crew.office.id,
     )
 
 

@@ -135,6 +135,7 @@ async def test_each_change_is_told(kept: Settings, platform: Platform) -> None:
         if isinstance(event, ProjectSettingsUpdated)
     ]
     assert [(event.project_id, event.version) for event in told] == [(kept.project, 1)]
+    assert told[0].organization_id.startswith("org_")
 
 
 async def test_settings_of_a_project_that_is_none_of_the_callers_do_not_exist(

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from acme.authorise import STEP_UP, Scope, authorise, require_step_up
-from acme.context import ANONYMOUS, CALL, Call, Kind, Membership, Principal
+from acme.context import ANONYMOUS, CALL, Call, Decision, Kind, Membership, Principal
 from acme.errors import Denied, NotFound, Unauthenticated
 
 ROLES = {
@@ -172,3 +172,42 @@ def test_who_never_logged_in_is_told_that_nothing_helps(principal: Principal) ->
 
 def test_a_service_need_not_log_in() -> None:
     require_step_up(Principal(Kind.SERVICE, "billing"), 1000.0)
+
+
+def test_every_answer_is_noted_on_the_call_for_the_audit_log(calling: Callable[[Principal], Call]) -> None:
+    call = calling(ADA)
+    authorise("projects.create", organization="org_work")
+    with pytest.raises(Denied):
+        authorise("members.manage", organization="org_work")
+    with pytest.raises(NotFound):
+        authorise("projects.read", organization="org_other")
+    assert authorise.own("projects.read") == "usr_ada"
+    authorise.scope("projects.read")  # decides nothing yet
+    authorise.decided("projects.read", "prj_1", granted=True, role="viewer")
+    assert call.noted == (
+        Decision("projects.create", "org_work", "member", True),
+        Decision("members.manage", "org_work", "member", False),
+        Decision("projects.read", "org_other", "", False),
+        Decision("projects.read", "", "own", True),
+        Decision("projects.read", "prj_1", "viewer", True),
+    )
+
+
+@pytest.mark.parametrize(
+    ("principal", "permission", "error"),
+    [(READER, "members.manage", Denied), (ANONYMOUS, "projects.read", Unauthenticated)],
+)
+def test_a_token_that_does_not_reach_is_noted_too(
+    calling: Callable[[Principal], Call], principal: Principal, permission: str, error: type[Exception]
+) -> None:
+    call = calling(principal)
+    with pytest.raises(error):
+        authorise(permission, organization="org_ada")
+    assert call.noted == (Decision(permission, "", "", False),)
+
+
+def test_that_a_program_is_no_person_is_noted(calling: Callable[[Principal], Call]) -> None:
+    call = calling(ROBOT)
+    with pytest.raises(Denied):
+        authorise.own("projects.read")
+    assert call.noted == (Decision("projects.read", "", "", False),)

@@ -33,12 +33,14 @@ def run(folder: Path, *arguments: str) -> int:
 
 
 def test_what_is_committed_is_what_the_protos_say() -> None:
-    assert codegen.differences(codegen.generate(OUR_PROTOS, HOME), OUR_FOLDER) == []
+    assert codegen.differences(codegen.generate(OUR_PROTOS, HOME, OUR_FOLDER), OUR_FOLDER) == []
 
 
 def test_only_the_strangers_own_files_come_out(generated: dict[str, bytes]) -> None:
     modules = [f"{package}/{rest}__init__.py" for package in ("blobs", "trial") for rest in ("", "v1/")]
-    assert sorted(generated) == ["__init__.py", *modules[:2], "descriptors.binpb", *modules[2:]]
+    event = "schemas/trial.events-trial.v1.Happened"
+    schemas = ["schemas.lock", f"{event}/1.avsc", f"{event}/1.golden"]
+    assert sorted(generated) == ["__init__.py", *modules[:2], "descriptors.binpb", *schemas, *modules[2:]]
     descriptors = FileDescriptorSet.FromString(generated["descriptors.binpb"])
     assert [file.name for file in descriptors.file] == ["blobs/v1/blobs.proto", "trial/v1/trial.proto"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from acme_users.throttles import KEPT, MAIL_WINDOW, WINDOW
 
 from acme import Pages, Plugin, Resources, TokenProfile
 from acme.drivers.clock import SystemClock
+from acme.drivers.files import Files
 from acme.drivers.memory import open_cache
 from acme.drivers.vault import Vault
 from acme.telemetry import Metrics
@@ -71,7 +73,9 @@ def test_no_access_token_lives_longer_than_verifiers_allow_and_remember() -> Non
     assert SPAN > LONGEST_LIFE
 
 
-async def test_the_purge_deletes_what_has_expired_however_much_it_is_and_nothing_else(database: FreshDatabase) -> None:
+async def test_the_purge_deletes_what_has_expired_however_much_it_is_and_nothing_else(
+    database: FreshDatabase, tmp_path: Path
+) -> None:
     clock, vault = SystemClock(), Vault(bytes(32))
     now = clock.now()
     await database.execute(
@@ -122,6 +126,7 @@ async def test_the_purge_deletes_what_has_expired_however_much_it_is_and_nothing
         directory=_nobody,
         clock=clock,
         cipher=vault,
+        archive=Files(tmp_path),
         pages=Pages(vault),
         tokens=TokenProfile("issuer", "audience"),
         region="local",

@@ -724,6 +724,8 @@ class ProjectMemberAdded(betterproto2.Message):
         optional=True,
     )
 
+    organization_id: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+
 
 default_message_pool.register_message(
     "acme.projects.v1", "ProjectMemberAdded", ProjectMemberAdded
@@ -752,6 +754,8 @@ class ProjectMemberRemoved(betterproto2.Message):
         optional=True,
     )
 
+    organization_id: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+
 
 default_message_pool.register_message(
     "acme.projects.v1", "ProjectMemberRemoved", ProjectMemberRemoved
@@ -779,6 +783,8 @@ class ProjectMemberUpdated(betterproto2.Message):
         unwrap=lambda: ___google__protobuf__.Timestamp,
         optional=True,
     )
+
+    organization_id: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
 
 
 default_message_pool.register_message(
@@ -825,6 +831,8 @@ class ProjectSettingsUpdated(betterproto2.Message):
         unwrap=lambda: ___google__protobuf__.Timestamp,
         optional=True,
     )
+
+    organization_id: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
 
 
 default_message_pool.register_message(

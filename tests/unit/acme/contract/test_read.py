@@ -127,5 +127,6 @@ def test_personal_data_secrets_headers_and_events_are_marked() -> None:
     version = {f.name: f for f in OURS.messages["acme.projects.v1.Project"].fields}["version"]
     assert version.header == "ETag"
     assert (request["password"].example, request["email"].example) == ('"correct horse battery staple"', "")
-    assert OURS.messages["acme.projects.v1.ProjectCreated"].event == Event("acme.projects.events", "project_id")
+    created = Event("acme.projects.events", "project_id", "project.organization_id")
+    assert OURS.messages["acme.projects.v1.ProjectCreated"].event == created
     assert OURS.messages["acme.projects.v1.Project"].event is None

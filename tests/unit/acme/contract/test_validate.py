@@ -116,6 +116,10 @@ def test_two_methods_on_one_route_are_refused_whatever_their_variables_are_calle
             '{option (acme.options.v1.event) = {topic: "t" key: "ids"}; repeated string ids = 1;}',
             "the event's key 'ids' has to be a single string or integer",
         ),
+        (
+            '{option (acme.options.v1.event) = {topic: "t" key: "id" organization: "o.id"}; string id = 1; int64 o = 2;}',
+            "the event's organization 'o.id' has to be the path of a single string",
+        ),
         ('{string a = 1 [(acme.options.v1.header) = "If Match"];}', "a: 'If Match' cannot be the name of a header"),
         ('{repeated string a = 1 [(acme.options.v1.header) = "X"];}', "a: a header holds a single scalar"),
         ('{M a = 1 [(acme.options.v1.header) = "X"];}', "a: a header holds a single scalar"),
@@ -167,3 +171,13 @@ def test_wrappers_have_the_rules_of_what_they_hold(tmp_path: Path) -> None:
     fine = "message W {google.protobuf.StringValue a = 1 [(acme.options.v1.rules) = {max_length: 1}];}"
     (tmp_path / "fine.proto").write_text(HEAD + fine)
     assert generate(tmp_path, "fine_contracts")
+
+
+def test_the_events_of_an_aggregate_agree_on_whether_it_has_an_organisation(tmp_path: Path) -> None:
+    wrong = """
+    message A { option (acme.options.v1.event) = {topic: "t" key: "id" organization: "o"}; string id = 1; string o = 2; }
+    message B { option (acme.options.v1.event) = {topic: "t" key: "id"}; string id = 1; }
+    message C { option (acme.options.v1.event) = {topic: "u" key: "id"}; string id = 1; }
+    """
+    [told] = faults(wrong, tmp_path)
+    assert told == "B: wrong.v1.A says which organisation id belongs to, and wrong.v1.B does not"

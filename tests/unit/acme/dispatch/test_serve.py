@@ -10,6 +10,7 @@ import pytest
 import structlog
 
 from acme import authorise, current
+from acme.codec.avro import Avro
 from acme.codec.rules import Checks
 from acme.codec.wire import Wire
 from acme.context import ANONYMOUS, Kind, Principal
@@ -313,7 +314,7 @@ async def test_a_stream_writes_in_short_units_and_says_nothing_before_it_is_kept
         "things",
         stage.pool,
         contracts=trial,
-        wire=pipeline.wire,
+        avro=Avro(trial),
         cipher=stage.cipher,
         clock=stage.clock,
         metrics=Metrics(),

@@ -42,7 +42,8 @@ from acme.contracts.users.v1 import (
 )
 from acme.dispatch import Directory, Host, Pipeline, Placement
 from acme.errors import NotFound, Stale, Unauthenticated
-from acme.gateway.app import Gateway, Info
+from acme.gateway.app import Gateway
+from acme.gateway.endpoints import Info
 from acme.gateway.settings import ClassSettings, GatewaySettings, LimitSettings
 from acme.tasks import Tasks
 from acme.telemetry import Metrics

@@ -21,7 +21,8 @@ from acme.contracts.authority.v1 import AuthorityStub
 from acme.dispatch import Directory, Host, Pipeline
 from acme.errors import Denied
 from acme.gateway import transfers
-from acme.gateway.app import Gateway, Info
+from acme.gateway.app import Gateway
+from acme.gateway.endpoints import Info
 from acme.gateway.settings import GatewaySettings
 from acme.tasks import Tasks
 from acme.telemetry import Metrics

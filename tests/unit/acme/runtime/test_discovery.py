@@ -12,7 +12,8 @@ import pytest
 
 from acme.contract import Contracts
 from acme.contracts.users.v1 import UsersBase
-from acme.runtime.discovery import Roster, contracts_of, discover
+from acme.runtime.discovery import Roster, avro_of, contracts_of, discover
+from tests.made import Made
 
 GOOD = """
 from contextlib import asynccontextmanager
@@ -153,3 +154,22 @@ def test_a_plugin_without_readable_contracts_is_put_aside(install: Install) -> N
     roster = discover(found=[EntryPoint("stranger", "stranger:plugin", "acme.plugins")])
     assert "acme.users.v1.Users" in loaded(roster).services
     assert roster.entries["stranger"].reason.startswith("contracts: ")
+
+
+def test_a_plugin_whose_events_have_no_released_schema_is_put_aside(install: Install, tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    (made.package / "contracts" / "schemas.lock").unlink()
+    roster = discover(found=[made.point])
+    assert "acme.users.v1.Users" in loaded(roster).services
+    reason = roster.entries[made.name].reason
+    assert reason.startswith(f"contracts: ContractError: contract {made.name}.contracts: schemas.lock: ")
+    assert reason.endswith("run `python -m acme.codegen`")
+
+
+def test_a_plugin_with_a_wrong_upcaster_is_put_aside(install: Install) -> None:
+    more = ", upcasters=(__import__('acme').Upcaster(UserCreated, 1, dict),)"
+    install("stranger", keeping("UsersBase").format(name="stranger", more=more))
+    roster = discover(found=[EntryPoint("stranger", "stranger:plugin", "acme.plugins")])
+    avro_of(roster, loaded(roster))
+    told = "upcasters: ValueError: acme.users.v1.UserCreated has no version after 1, and an upcaster to it"
+    assert roster.entries["stranger"].reason == told

@@ -209,12 +209,12 @@ async def test_a_loop_that_is_woken_does_not_wait_for_its_time(stage: Stage) -> 
             "things",
             stage.pool,
             contracts=CONTRACTS,
-            wire=stage.wire,
+            avro=stage.avro,
             cipher=stage.cipher,
             clock=stage.clock,
             metrics=Metrics(),
             kinds=["ping"],
-            told=lambda asked: deliveries.wake() if asked else None,
+            told=lambda asked, _events: deliveries.wake() if asked else None,
         )
         started = time.monotonic()
         for number in range(1, 6):
@@ -227,17 +227,17 @@ async def test_a_loop_that_is_woken_does_not_wait_for_its_time(stage: Stage) -> 
 
 
 async def test_every_commit_is_told_with_whether_it_asked_for_deliveries(stage: Stage) -> None:
-    told: list[bool] = []
+    told: list[tuple[bool, bool]] = []
     units = UnitFactory(
         "things",
         stage.pool,
         contracts=CONTRACTS,
-        wire=stage.wire,
+        avro=stage.avro,
         cipher=stage.cipher,
         clock=stage.clock,
         metrics=Metrics(),
         kinds=["ping"],
-        told=told.append,
+        told=lambda deliveries, events: told.append((deliveries, events)),
     )
     with units.outside():
         async with work():
@@ -248,7 +248,7 @@ async def test_every_commit_is_told_with_whether_it_asked_for_deliveries(stage: 
             async with work():
                 deliver("ping", b"never")
                 raise Broken
-    assert told == [True, False]
+    assert told == [(True, False), (False, False)]
 
 
 async def test_a_stuck_delivery_does_not_hold_up_the_others(stage: Stage) -> None:

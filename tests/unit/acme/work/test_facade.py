@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from acme import Conflict, NotFound, authorise, deliver, events, mail, work
+from acme import Conflict, NotFound, audit, authorise, deliver, events, mail, work
+from acme.contracts.audit.v1 import Category, Outcome
 from acme.contracts.projects.v1 import CreateProjectRequest, GetProjectRequest, Project, ProjectCreated, ProjectsStub
 from acme.contracts.users.v1 import CreateUserReply, UsersStub
 from acme.errors import Refused
@@ -177,3 +178,64 @@ async def test_a_mail_becomes_a_sealed_delivery_with_its_own_id(stage: Stage) ->
     wanted = Mail(row["id"], "ann@example.com", "Hello", "Click.", ("https://a.example/x",))
     assert (row["kind"], msgspec.json.decode(plain, type=Mail)) == ("mail", wanted)
     assert row["id"].startswith("dlv_")
+
+
+# --- audit records ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_job_records_what_it_does_with_the_events_of_its_unit(stage: Stage) -> None:
+    with stage.units.outside():
+        async with work():
+            audit.add("things.purge", organization="org_ann", targets=["prj_1", "prj_1"], changes=["gone"])
+            events.add(ProjectCreated(project_id="prj_1"))
+    [record] = await stage.records()
+    assert record.actor is not None
+    assert (record.action, record.category, record.outcome) == ("things.purge", Category.SYSTEM, Outcome.OK)
+    assert (record.actor.kind, record.actor.id, record.organization_id) == ("service", "things", "org_ann")
+    assert ([target.id for target in record.targets], record.changes, len(record.event_ids)) == (["prj_1"], ["gone"], 1)
+
+
+async def test_what_an_operator_does_names_the_operator(stage: Stage) -> None:
+    with stage.units.outside():
+        async with work():
+            audit.add("events.dlq.discard", operator="root", outcome=Outcome.REFUSED, reason="nothing_there")
+    [record] = await stage.records()
+    assert record.actor is not None
+    assert (record.actor.kind, record.actor.id, record.category) == ("operator", "root", Category.OPERATOR)
+    assert (record.outcome, record.reason) == (Outcome.REFUSED, "nothing_there")
+
+
+async def test_a_job_that_rolls_back_records_nothing(stage: Stage) -> None:
+    async def job() -> None:
+        async with work():
+            audit.add("things.purge")
+            raise Conflict("Not now.")
+
+    with stage.units.outside(), pytest.raises(Conflict):
+        await job()
+    assert await stage.records() == []
+
+
+async def test_the_words_for_calls_are_refused_outside_of_calls(stage: Stage) -> None:
+    with pytest.raises(LookupError):
+        audit.about(target="prj_1")
+    with stage.units.outside():
+        with pytest.raises(RuntimeError, match="async with work"):
+            audit.add("things.purge")
+        async with work():
+            with pytest.raises(RuntimeError, match=r"audit\.add"):
+                audit.done()
+
+
+async def test_a_call_may_record_something_besides_its_own(stage: Stage) -> None:
+    async def script(message: Any) -> Project:
+        authorise("projects.create", organization="org_ann")
+        audit.add("things.quota.raised", organization="org_ann")
+        return Project(id=PROJECT)
+
+    stage.projects.script = script
+    await stage.create()
+    assert [record.action.rpartition("/")[2] for record in await stage.records()] == [
+        "things.quota.raised",
+        "CreateProject",
+    ]

@@ -18,6 +18,7 @@ from acme.contracts.users.v1 import (
 from acme.dispatch import Directory
 from acme.errors import Conflict, NotFound, Refused, Unavailable
 from acme.ports import Connection, Database, SerializationFailure, UniqueViolation
+from acme.work import Carrier, Unit
 from tests.services import INSERT, Stage, calling, finished
 
 
@@ -87,18 +88,17 @@ async def test_events_alone_are_written_without_a_statement_of_the_handlers(stag
     assert await stage.counts() == (0, 1, 0, 0)
 
 
-async def test_a_handler_without_anything_to_write_uses_no_database(stage: Stage) -> None:
-    async def script(message: Any) -> Project:
-        authorise.own("projects.create")
-        return Project(name="free")
+async def test_a_call_that_writes_nothing_and_owes_no_record_uses_no_database(stage: Stage) -> None:
+    async def perform(unit: Unit) -> str:
+        return "free"
 
-    stage.projects.script = script
     committed = stage.count("acme_units_of_work_total", end="committed")
     held = [stage.pool.connection() for _ in range(4)]
     for connection in held:
         await connection.__aenter__()
     try:
-        assert (await stage.create()).name == "free"
+        with calling() as call:
+            assert await stage.units.auto(call, True, perform, Carrier(str.encode, bytes.decode)) == "free"
     finally:
         for connection in held:
             await connection.__aexit__(None, None, None)

@@ -6,45 +6,61 @@ import json
 
 import pytest
 
-from acme.codec.wire import Wire
+from acme.codec.avro import Avro
 from acme.context import Call, Kind, Principal
 from acme.contracts.projects.v1 import Project, ProjectCreated
+from acme.contracts.users.v1 import UserUpdated
 from acme.work.outbox import Outbox, headers
 from tests.services import CONTRACTS
 
 
 @pytest.fixture(scope="module")
-def outbox() -> Outbox:
-    return Outbox(CONTRACTS, Wire(CONTRACTS))
+def avro() -> Avro:
+    return Avro(CONTRACTS)
 
 
-def test_an_event_becomes_a_row_with_topic_key_type_and_wire_bytes(outbox: Outbox) -> None:
-    event = ProjectCreated(project_id="prj_1", project=Project(name="One"))
-    row = outbox.row(event)
-    assert row[:3] == ("acme.projects.events", "prj_1", "acme.projects.v1.ProjectCreated")
-    assert ProjectCreated.parse(row.payload) == event
+@pytest.fixture(scope="module")
+def outbox(avro: Avro) -> Outbox:
+    return Outbox(CONTRACTS, avro)
 
 
-def test_an_event_is_encoded_when_it_is_added(outbox: Outbox) -> None:
+def test_an_event_becomes_a_row_with_id_topic_key_type_and_avro(outbox: Outbox, avro: Avro) -> None:
+    event = ProjectCreated(project_id="prj_1", project=Project(name="One", organization_id="org_1"))
+    row = outbox.row(event, "evt_1")
+    assert row[:4] == ("evt_1", "acme.projects.events", "org_1:prj_1", "acme.projects.v1.ProjectCreated")
+    assert avro.decode(row.payload) == event
+    assert row.organization == "org_1"
+
+
+def test_an_event_of_no_organisation_has_a_key_that_says_so(outbox: Outbox) -> None:
+    row = outbox.row(UserUpdated(user_id="usr_1"), "evt_1")
+    assert (row.key, row.organization) == (":usr_1", "")
+
+
+def test_an_event_whose_organisation_is_absent_belongs_to_none(outbox: Outbox) -> None:
+    assert outbox.row(ProjectCreated(project_id="prj_1"), "evt_1").key == ":prj_1"
+
+
+def test_an_event_is_encoded_when_it_is_added(outbox: Outbox, avro: Avro) -> None:
     event = ProjectCreated(project_id="prj_1")
-    row = outbox.row(event)
+    row = outbox.row(event, "evt_1")
     event.project_id = "prj_2"
-    assert ProjectCreated.parse(row.payload).project_id == "prj_1"
+    assert avro.decode(row.payload).project_id == "prj_1"
 
 
 def test_a_message_that_is_no_event_is_refused(outbox: Outbox) -> None:
     with pytest.raises(ValueError, match=r"acme\.projects\.v1\.Project is no event"):
-        outbox.row(Project())
+        outbox.row(Project(), "evt_1")
 
 
 def test_an_event_without_a_key_is_refused(outbox: Outbox) -> None:
     with pytest.raises(ValueError, match="orders by project_id, which is empty"):
-        outbox.row(ProjectCreated())
+        outbox.row(ProjectCreated(), "evt_1")
 
 
-def test_what_the_wire_cannot_carry_is_refused(outbox: Outbox) -> None:
+def test_what_avro_cannot_carry_is_refused(outbox: Outbox) -> None:
     with pytest.raises(ValueError, match="version"):
-        outbox.row(ProjectCreated(project_id="prj_1", project=Project(version=2**70)))
+        outbox.row(ProjectCreated(project_id="prj_1", project=Project(version=2**70)), "evt_1")
 
 
 def test_the_headers_say_who_caused_an_event_in_which_request() -> None:

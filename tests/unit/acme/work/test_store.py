@@ -12,7 +12,7 @@ from acme.work import store
 from tests.services import Stage
 
 LEASE = timedelta(seconds=30)
-EVENTS = [store.Event("t", f"k{number}", "a.B", b"e") for number in range(3)]
+EVENTS = [store.Event(f"evt_{number}", "t", f"org_1:k{number}", "a.B", b"e", "org_1") for number in range(3)]
 
 
 @pytest.fixture
@@ -41,7 +41,8 @@ async def test_one_statement_writes_all_three(stage: Stage, connection: Connecti
     written = await store.write(connection, EVENTS, '{"a": 1}', wanted, record(stage), stage.clock.now())
     assert written
     assert await stage.counts() == (0, 3, 1, 1)
-    assert [row["key"] for row in await stage.sql("SELECT key FROM acme.outbox ORDER BY id")] == ["k0", "k1", "k2"]
+    rows = [tuple(row) for row in await stage.sql("SELECT event_id, key FROM acme.outbox ORDER BY id")]
+    assert rows == [("evt_0", "org_1:k0"), ("evt_1", "org_1:k1"), ("evt_2", "org_1:k2")]
 
 
 async def test_a_record_past_its_time_is_replaced(stage: Stage, connection: Connection) -> None:

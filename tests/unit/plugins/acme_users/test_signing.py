@@ -17,7 +17,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from acme import Plugin, TokenProfile
-from acme.codec.wire import Wire
+from acme.codec.avro import Avro
 from acme.contract import load
 from acme.drivers import postgres as driver
 from acme.drivers.clock import MovableClock
@@ -57,7 +57,7 @@ async def units(postgres: Server, clock: MovableClock) -> AsyncIterator[UnitFact
             "users",
             pool,
             contracts=contracts,
-            wire=Wire(contracts),
+            avro=Avro(contracts),
             cipher=VAULT,
             clock=clock,
             metrics=Metrics(),

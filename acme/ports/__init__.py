@@ -16,6 +16,56 @@ from typing import Any, Final, Literal, Protocol, TypeVar
 from acme.context import Call
 from acme.contract import Method
 from acme.gcra import Limit
+from acme.ports.bus import (
+    Bus,
+    Ends,
+    Fenced,
+    Listener,
+    Received,
+    Record,
+    Subscription,
+    Topic,
+    TopicPartition,
+    UnknownTopic,
+)
+from acme.ports.objects import ObjectExists, ObjectFacts, ObjectLocked, ObjectMissing, ObjectStore
+
+__all__ = [
+    "LOST",
+    "Broadcast",
+    "Bus",
+    "Cache",
+    "CacheStore",
+    "Cipher",
+    "Clock",
+    "Connection",
+    "Database",
+    "Directory",
+    "Ends",
+    "Fenced",
+    "Gap",
+    "Heard",
+    "Limiter",
+    "Listener",
+    "Mail",
+    "Mailer",
+    "Meter",
+    "ObjectExists",
+    "ObjectFacts",
+    "ObjectLocked",
+    "ObjectMissing",
+    "ObjectStore",
+    "Received",
+    "Record",
+    "Row",
+    "SerializationFailure",
+    "Statements",
+    "Subscription",
+    "Topic",
+    "TopicPartition",
+    "UniqueViolation",
+    "UnknownTopic",
+]
 
 T = TypeVar("T")
 

@@ -1,5 +1,7 @@
 """`postgresql://`: a small pool over asyncpg, and asyncpg's only home.
 
+This file is the pool; `address.py` connects and creates databases, `notices.py` listens to notifications.
+
     database = await open("postgresql://acme@/users?host=/data/postgres", tasks=tasks)
     async with database.connection() as connection:
         row = await connection.fetchrow("SELECT name FROM users WHERE id = $1", user_id)
@@ -15,46 +17,29 @@ after that one died: whoever gets it alone opens a new one.
 from __future__ import annotations
 
 import asyncio
-import os
-import re
-import sys
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias
-from urllib.parse import parse_qs, urlsplit
+from typing import Any, Final, Self
 
-import asyncpg
-import msgspec
 from asyncpg import exceptions as pg
 
+from acme.drivers.postgres.address import (
+    CONNECT_LIMIT,
+    DATABASE_EXISTS,
+    LOST,
+    Address,
+    Raw,
+    create_database,
+    ensure_database,
+    unreachable,
+)
 from acme.errors import Unavailable
 from acme.ports import SerializationFailure, UniqueViolation
 from acme.tasks import Tasks
 
-Raw: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-
-CONNECT_LIMIT: Final = 5.0
-"""Seconds to open a connection, and to clean one."""
-_SESSION: Final = {
-    "application_name": "acme",
-    "search_path": "public",  # the default begins with a schema named like the user, which `acme` may well be
-    "idle_in_transaction_session_timeout": "60s",  # a process that stands still does not keep its locks for ever
-}
-DATABASE_EXISTS: Final = "SELECT 1 FROM pg_database WHERE datname = $1"
-_SOCKET_PATH_LIMIT: Final = 107
-"""Bytes of `sun_path` less the final NUL (unix(7))."""
-_LOST: Final = (  # whatever the statement was, there is no connection any more, or none to be had
-    OSError,
-    TimeoutError,
-    pg.PostgresConnectionError,
-    pg.CannotConnectNowError,
-    pg.TooManyConnectionsError,
-    pg.AdminShutdownError,
-    pg.CrashShutdownError,
-    pg.IdleInTransactionSessionTimeoutError,
-)
+__all__ = ["CONNECT_LIMIT", "DATABASE_EXISTS", "Address", "Lent", "Pool", "create_database", "ensure_database", "open"]
 
 _REPEATABLE: Final = (pg.TransactionRollbackError, pg.InvalidCachedStatementError, pg.OutdatedSchemaCacheError)
 """A whole transaction may succeed the next time: SQLSTATE class 40, and a migration that changed a cached plan's tables."""
@@ -66,75 +51,6 @@ async def open(url: str, *, size: int = 8, tasks: Tasks) -> Pool:
     `tasks` runs the cleaning of connections that were given back dirty, and must outlive the pool.
     """
     return Pool(Address(url), size, tasks)
-
-
-async def create_database(url: str, name: str, *, template: str | None = None) -> None:
-    """Creates the database `name`, unless it is there already, through a connection to the database at `url`.
-
-    Raises:
-        ValueError: a name that would need quoting.
-        acme.errors.Unavailable: the server cannot be reached.
-    """
-    for identifier in (name,) if template is None else (name, template):
-        if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", identifier):
-            raise ValueError(f"database name {identifier!r}: lower-case letters, digits and underscores, at most 63")
-    address = Address(url)
-    try:
-        raw = await address.connect()
-        try:
-            if not await raw.fetchval(DATABASE_EXISTS, name):
-                await raw.execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
-        except (pg.DuplicateDatabaseError, pg.UniqueViolationError):
-            pass  # somebody else was faster
-        finally:
-            await raw.close(timeout=CONNECT_LIMIT)
-    except _LOST as error:
-        raise Unavailable("the database cannot be reached") from error
-    finally:
-        address.close()
-
-
-class Address:
-    """Where a database is. Holds its socket's folder open when the path is longer than a socket's may be."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._host: str | None = None
-        self._folder: int | None = None
-        host = parse_qs(urlsplit(url).query).get("host", [""])[0]
-        too_long = len(os.fsencode(host)) + len("/.s.PGSQL.65535") > _SOCKET_PATH_LIMIT
-        if sys.platform == "linux" and host.startswith("/") and too_long:
-            self._folder = os.open(host, os.O_PATH | os.O_DIRECTORY)
-            self._host = f"/proc/self/fd/{self._folder}"
-
-    async def connect(self) -> Raw:
-        """A new connection, with `jsonb` as Python's dicts and lists.
-
-        Raises:
-            One of `_LOST`: no connection; else what asyncpg raises (no such database, wrong password).
-        """
-        raw: Raw = await asyncpg.connect(self._url, host=self._host, timeout=CONNECT_LIMIT, server_settings=_SESSION)
-        try:
-            await raw.set_type_codec(
-                "jsonb", schema="pg_catalog", format="binary", encoder=_to_jsonb, decoder=_from_jsonb
-            )
-        except BaseException:
-            raw.terminate()
-            raise
-        return raw
-
-    def close(self) -> None:
-        if self._folder is not None:
-            os.close(self._folder)
-            self._folder = None
-
-
-def _to_jsonb(value: Any) -> bytes:
-    return b"\x01" + msgspec.json.encode(value)  # the binary form is a version and the text (jsonb_send)
-
-
-def _from_jsonb(value: bytes) -> Any:
-    return msgspec.json.decode(memoryview(value)[1:])
 
 
 class Pool:
@@ -210,8 +126,8 @@ class Pool:
             raw = await self._address.connect()
         except BaseException as error:
             self._give(None)
-            if isinstance(error, _LOST):
-                raise Unavailable("the database cannot be reached") from error
+            if isinstance(error, LOST):
+                raise unreachable() from error
             raise
         self._all.add(raw)
         return raw
@@ -249,7 +165,7 @@ class Pool:
             async with asyncio.timeout(CONNECT_LIMIT):
                 await raw.execute("ROLLBACK; SELECT pg_advisory_unlock_all()")
             clean = True
-        except (*_LOST, pg.PostgresError, pg.InterfaceError):
+        except (*LOST, pg.PostgresError, pg.InterfaceError):
             pass  # not worth more effort: a new one takes its place
         finally:
             if not clean:
@@ -359,7 +275,7 @@ class Lent:
         if isinstance(error, _REPEATABLE):
             self._busy = False
             raise SerializationFailure(str(error)) from error
-        if isinstance(error, _LOST) or (self._raw is not None and self._raw.is_closed()):
+        if isinstance(error, LOST) or (self._raw is not None and self._raw.is_closed()):
             raise Unavailable("the connection to the database was lost") from error
         if isinstance(error, pg.PostgresError):
             self._busy = False  # the server has ended the statement

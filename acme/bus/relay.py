@@ -1,0 +1,178 @@
+"""Takes what waits in one service's outbox to the bus, at least once, in order for each aggregate.
+
+One process at a time does it (its lease is the runtime's affair), which saves work and is not needed for being right: two
+relays send some rows twice, and the bus or the consumers' inboxes drop the second of each. A row is deleted only when the
+bus has it. A batch that the bus refuses is sent again whole, so no event overtakes another of its aggregate.
+
+It is woken by a commit in its own process, by `wake` when another process says so, and looks by itself every half second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from acme.bus import outbox
+from acme.bus.measures import LABELS
+from acme.bus.record import record
+from acme.errors import Refused
+from acme.ports import Bus, Clock, Database, Record, Row, Statements
+from acme.telemetry import Metrics, logger
+
+log: Final = logger(__name__)
+
+POLL: Final = 0.5
+"""Seconds between two looks, when nobody says that there is something."""
+BATCH: Final = 500
+"""Events that are sent together at most."""
+BYTES: Final = 4 << 20
+"""Bytes of events that are sent together at most, unless one alone is larger."""
+ROLL: Final = 5.0
+"""Seconds between two looks at the partitions of the outbox and at how much waits in it."""
+
+
+class Backlog:
+    """What waits in the outboxes that are relayed in this process, for operators."""
+
+    def __init__(self, metrics: Metrics, clock: Clock) -> None:
+        self._clock = clock
+        self._waiting: dict[str, tuple[int, datetime | None]] = {}
+        metrics.gauge(
+            "acme_outbox_pending", "Events that wait for the bus, counted up to 100,000.", ("plugin",), self._rows
+        )
+        metrics.gauge(
+            "acme_outbox_oldest_age_seconds",
+            "For how long the oldest event waits for the bus.",
+            ("plugin",),
+            self._ages,
+        )
+
+    def says(self, plugin: str, rows: int, oldest: datetime | None) -> None:
+        """What waits for a plugin, and since when."""
+        self._waiting[plugin] = (rows, oldest)
+
+    def ended(self, plugin: str) -> None:
+        """Another process does it now."""
+        self._waiting.pop(plugin, None)
+
+    def _rows(self) -> dict[tuple[str, ...], float]:
+        return {(plugin,): float(rows) for plugin, (rows, _) in self._waiting.items()}
+
+    def _ages(self) -> dict[tuple[str, ...], float]:
+        now = self._clock.now()
+        return {
+            (plugin,): max((now - oldest).total_seconds(), 0.0) if oldest is not None else 0.0
+            for plugin, (_, oldest) in self._waiting.items()
+        }
+
+
+class Relay:
+    """The relay of one service's outbox."""
+
+    def __init__(
+        self,
+        plugin: str,
+        region: str,
+        pool: Database,
+        statements: Statements,
+        bus: Bus,
+        metrics: Metrics,
+        backlog: Backlog,
+    ) -> None:
+        """`statements` are the same database's, for what stands alone."""
+        self._plugin, self._source = plugin, f"/{region}/{plugin}"
+        self._pool, self._statements, self._bus, self._backlog = pool, statements, bus, backlog
+        self._wake = asyncio.Event()
+        self.running = False
+        """Whether it is this process's turn."""
+        self._rolled = float("-inf")
+        self._sent = metrics.counter("messaging_client_sent_messages_total", "Records handed to the bus.", LABELS)
+        self._seconds = metrics.histogram(
+            "messaging_client_operation_duration_seconds", "Seconds the bus took to answer.", LABELS
+        )
+        self._system = bus.system
+
+    def wake(self) -> None:
+        """There may be something to send: looks at once."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Sends for ever; errors are the caller's, who calls again."""
+        self.running = True
+        try:
+            while True:
+                self._wake.clear()
+                await self._look_after()
+                if await self.pass_once() < BATCH:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(POLL):
+                            await self._wake.wait()
+        finally:
+            self.running = False
+            self._backlog.ended(self._plugin)
+
+    async def pass_once(self) -> int:
+        """Sends one batch; says how many events it had.
+
+        Raises:
+            acme.errors.Unavailable: the database or the bus is away. What was sent may be sent again.
+        """
+        rows = await outbox.oldest(self._statements, BATCH)
+        for batch in _within(rows, BYTES):
+            await self._send([self._record(row) for row in batch])
+            await outbox.sent(self._statements, [row[0] for row in batch])
+        return len(rows)
+
+    async def _send(self, records: Sequence[Record]) -> None:
+        began = time.monotonic()
+        try:
+            await self._bus.append(self._plugin, records)
+        except Refused as error:
+            self._seconds.bind(self._system, "send", "", "", type(error).__name__).observe(time.monotonic() - began)
+            raise
+        self._seconds.bind(self._system, "send", "", "", "").observe(time.monotonic() - began)
+        for each in records:
+            self._sent.bind(self._system, "send", each.topic, "", "").add()
+
+    def _record(self, row: Row) -> Record:
+        _, event_id, topic, key, kind, payload, headers, created_at = row
+        said = headers if isinstance(headers, dict) else msgspec.json.decode(headers)
+        return record(
+            source=self._source,
+            event_id=event_id,
+            topic=topic,
+            key=key,
+            kind=kind,
+            payload=payload,
+            said=said,
+            at=created_at,
+        )
+
+    async def _look_after(self) -> None:
+        if time.monotonic() - self._rolled < ROLL:
+            return
+        self._rolled = time.monotonic()
+        rows, oldest = await outbox.waiting(self._statements)
+        self._backlog.says(self._plugin, rows, oldest)
+        await outbox.roll(self._pool)
+
+
+def _within(rows: Sequence[Row], most: int) -> Sequence[Sequence[Row]]:
+    """The rows in order, in parts whose payloads come to `most` bytes or are one."""
+    parts: list[list[Row]] = []
+    size = 0
+    for row in rows:
+        length = len(row[5])
+        if parts and size + length <= most:
+            parts[-1].append(row)
+            size += length
+        else:
+            parts.append([row])
+            size = length
+    return parts
