@@ -168,7 +168,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of every kind of request (5)")
     parser.add_argument("--seconds", type=float, default=3.0, help="seconds a round (3)")
     parser.add_argument("--starts", type=int, default=5, help="times the platform is started (5)")
-    parser.add_argument("--audit-records", type=int, default=audit.RECORDS, help=f"in the audit log ({audit.RECORDS:,})")
+    parser.add_argument(
+        "--audit-records", type=int, default=audit.RECORDS, help=f"in the audit log ({audit.RECORDS:,})"
+    )
     options = parser.parse_args()
     floors = [*codecs(), *events(), *in_process(), *beside.report(options.rounds, options.seconds)]
     floors += audit.report(options.audit_records)
