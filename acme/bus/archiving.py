@@ -45,6 +45,8 @@ LONGEST: Final = 12
 """So many times `idle` a record waits at most, however many others keep coming."""
 READ: Final = 500
 """Records of one read."""
+TAIL: Final = 10
+"""Offsets at the end among which the newest record is looked for: there need not be one at the last."""
 CHUNK: Final = 200
 """Records that are decoded and sealed before other tasks have their turn."""
 
@@ -139,9 +141,9 @@ class PartitionArchive:
         first = max(at, ends.start)
         if self._looked != (first, ends.end):
             oldest = await self._bus.read(self._place, first, limit=1)
-            newest = await self._bus.read(self._place, ends.end - 1, limit=1)
+            newest = await self._bus.read(self._place, max(first, ends.end - TAIL), limit=TAIL)
             self.oldest = oldest[0].timestamp / 1000 if oldest else None
-            self._newest = newest[0].timestamp / 1000 if newest else self._clock.time()
+            self._newest = newest[-1].timestamp / 1000 if newest else self._clock.time()
             self._looked = (first, ends.end)
         if self.oldest is None:  # there is nothing left but what was lost
             return True

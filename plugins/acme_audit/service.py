@@ -114,7 +114,7 @@ class Audit(AuditBase):
         head, size = await self._size(message.organization_id, message.second_size)
         if message.first_size > size:
             raise NotFound(f"The later tree has {size} records.", reason="no_such_tree")
-        proof = await self._proofs.consistency(head.id, message.first_size, size)
+        proof = await self._proofs.consistency(head.id, message.first_size, size) if message.first_size else []
         first, second = await self._proofs.hashes(head.id, [Span(0, message.first_size), Span(0, size)])
         return ConsistencyProof(
             first_size=message.first_size,

@@ -79,7 +79,6 @@ async def send(world: World, cell: Cell, targets: dict[str, str]) -> Reply:
     template = route.template
     for name in variables(method):
         template = template.replace(f"{{{name}}}", row.path.get(name) or values.pop(name))
-    template += row.query
     if body is not None and route.body == "*":
         repeated = {f.name for f in method.request.fields if f.repeated}
         body |= {name: [value] if name in repeated else value for name, value in values.items()}

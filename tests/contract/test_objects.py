@@ -7,44 +7,25 @@ import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from acme import drivers
 from acme.errors import Unavailable
 from acme.ports import ObjectExists, ObjectLocked, ObjectMissing, ObjectStore
+from tests.brokers.s3 import bucket, moto
 from tests.brokers.versity import CREDENTIALS, VersityGateway, program
 
 NAMES = ("a", "a-b", "a/b", "a/b.c", "a0", "b/c/d", "v1/topic=acme.audit.log/partition=3/x+3+00000000000000000000.avro")
 
 
-@contextmanager
-def bucket(address: str, key: str, secret: str) -> Iterator[None]:
-    """Makes the bucket "archive", which has object lock, and lets this process use it."""
-    import boto3  # type: ignore[import-untyped]  # here: it is slow to load
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", key)
-        patch.setenv("AWS_SECRET_ACCESS_KEY", secret)
-        client = boto3.client("s3", endpoint_url=address, region_name="us-east-1")
-        client.create_bucket(Bucket="archive", ObjectLockEnabledForBucket=True)
-        client.close()
-        yield
-
-
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
     """Address of moto's server."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with bucket(f"http://{host}:{port}", "test", "test"):
-        yield f"http://{host}:{port}"
-    server.stop()
+    with moto() as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

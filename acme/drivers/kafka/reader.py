@@ -33,9 +33,11 @@ class Reader:
                 consumer.seek(at, offset)
             elif await consumer.position(at) != offset:  # else it goes on, and may have the next ones already
                 consumer.seek(at, offset)
+            # Where the marks of transactions are all that comes, `getmany` has nothing to give: the position moves alone.
+            wait = min(self._cluster.milliseconds, int(FETCH_WAIT * 2000))
             found: list[Received] = []
             while len(found) < limit and await consumer.position(at) < end:  # offsets may have gaps: see compaction
-                more = await consumer.getmany(at, timeout_ms=self._cluster.milliseconds, max_records=limit - len(found))
+                more = await consumer.getmany(at, timeout_ms=wait, max_records=limit - len(found))
                 found += [received(record) for record in more.get(at, ())]
             return found
 

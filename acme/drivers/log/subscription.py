@@ -164,6 +164,7 @@ class Member:
                 return found
             now = time.monotonic()
             if now > self._asked + (LOOK if self._listening.stands else LOOK_UNHEARD):
+                self._asked = now  # where all is paused, nobody asks: or this would be true for ever
                 self.records_came(None)
             if await self._fetch(limit):
                 continue

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from acme_audit import notes
-from acme_audit.tree import consistent, included, leaf_hash
+from acme_audit.tree import EMPTY, consistent, included, leaf_hash
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from acme.contracts.audit.v1 import (
@@ -87,6 +87,14 @@ async def test_proofs_are_given_between_any_sizes(audit: AuditStub, ada: User, l
     )
     roots = bytes.fromhex(proof.first_root), bytes.fromhex(proof.second_root)
     assert consistent(3, 7, [bytes.fromhex(step) for step in proof.hashes], *roots)
+
+
+async def test_the_tree_of_nothing_begins_every_other(audit: AuditStub, ada: User, log: Rig) -> None:
+    await log.grow(4, organization_id=ada.organization)
+    proof = await audit.get_consistency_proof(
+        GetConsistencyProofRequest(organization_id=ada.organization, second_size=4)
+    )
+    assert (proof.first_size, proof.second_size, proof.first_root, proof.hashes) == (0, 4, EMPTY.hex(), [])
 
 
 async def test_what_the_log_does_not_have_is_not_proved(audit: AuditStub, ada: User, log: Rig) -> None:

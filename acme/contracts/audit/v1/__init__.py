@@ -440,7 +440,7 @@ class GetConsistencyProofRequest(betterproto2.Message):
 
     first_size: "int" = betterproto2.field(2, betterproto2.TYPE_INT64)
     """
-    How many records the earlier tree has.
+    How many records the earlier tree has. The one of none is the beginning of every tree, without any hashes.
     """
 
     second_size: "int" = betterproto2.field(3, betterproto2.TYPE_INT64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from acme import events, mail
 from acme.bus import partition
+from acme.bus.consumer import fingerprint
 from acme.contracts.projects.v1 import ProjectCreated
 from tests.hearing import PLACE, Broken, Ear, at, event
 from tests.services import Stage
@@ -191,3 +193,25 @@ async def test_a_key_that_one_owner_parks_is_parked_for_a_batch_of_the_other(sta
 
 async def _finished(work: Any) -> None:
     assert await work is None
+
+
+def test_the_fingerprint_tells_faults_apart_and_not_their_texts() -> None:
+    def of(error: BaseException) -> str:
+        return fingerprint("things.ear", error, "tests")
+
+    def raised(make: Callable[[], Exception]) -> Exception:
+        try:
+            raise make()
+        except Broken as error:
+            return error
+
+    def elsewhere() -> Exception:
+        try:
+            raise Broken("one")
+        except Broken as error:
+            return error
+
+    assert of(raised(lambda: Broken("one"))) == of(raised(lambda: Broken("another")))
+    assert of(raised(lambda: Broken("one"))) != of(elsewhere())
+    assert of(Broken()) != of(KeyError())
+    assert of(Broken()) != fingerprint("things.eye", Broken(), "tests")

@@ -57,6 +57,25 @@ async def test_a_notification_wakes_at_once(opened: Open) -> None:
         assert sorted(took)[10] < subscription.LOOK_UNHEARD / 2
 
 
+async def test_one_whose_partitions_are_all_paused_leaves_the_loop_to_others(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscription, "LOOK", 0.02)
+    monkeypatch.setattr(subscription, "LOOK_UNHEARD", 0.02)
+    bus, hearing = opened(), Hearing()
+    await bus.declare([Topic("t", partitions=2)])
+    async with bus.subscribe("group", ["t"], hearing) as member:
+        await poll_until(lambda: len(hearing.owned) == 2, member, limit=TURN)
+        for place in hearing.owned:
+            member.pause(place)
+        waiting = asyncio.gather(member.poll(0.5))
+        turns = 0
+        while not waiting.done():
+            await asyncio.sleep(0.005)
+            turns += 1
+        assert turns > 20
+
+
 async def consume(member: Subscription, count: int) -> list[Received]:
     """Reads and commits as a consumer does: what could not be is tried again."""
     found: dict[tuple[int, int], Received] = {}
