@@ -35,6 +35,7 @@ def test_what_is_sealed_opens_again_and_is_the_same_every_time() -> None:
         (KEY, "aud_1", "other", False),
         (KEY, "aud_1", "address", True),
     ],
+    ids=["another key", "another record", "another field", "altered"],
 )
 def test_what_belongs_elsewhere_or_was_altered_does_not_open(key: bytes, record: str, field: str, flip: bool) -> None:
     kept = seal(KEY, "aud_1", "address", "192.0.2.1")
