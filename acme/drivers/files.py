@@ -114,7 +114,7 @@ class Files:
             check(prefix.rstrip("/"))
         for name in await self._do(lambda: sorted(_names(self._folder, prefix))):
             if name > after:
-                found = await self._do(lambda name=name: _facts(self._folder / name, name))  # type: ignore[misc]
+                found = await self._do(lambda name=name: _facts(self._folder / name, name))  # type: ignore[misc]  # a default for mypy
                 if found is not None:
                     yield found
 

@@ -34,7 +34,7 @@ def let_leaders_come_last(patch: pytest.MonkeyPatch) -> None:
     perform: Callable[..., Awaitable[Any]] = GroupCoordinator._perform_assignment
 
     async def later(self: GroupCoordinator, response: Any) -> Any:
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # the time is what this is about
         return await perform(self, response)
 
     patch.setattr(GroupCoordinator, "_perform_assignment", later)

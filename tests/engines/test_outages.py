@@ -95,7 +95,7 @@ async def test_killed_twice_in_the_midst_of_appends_and_polls_it_loses_nothing_a
             await passed(writer.acknowledged + 30)
             kafka.kill()
             refused = writer.refused
-            await until(lambda refused=refused: _true(writer.refused > refused), LIMIT)  # type: ignore[misc]
+            await until(lambda refused=refused: _true(writer.refused > refused), LIMIT)  # type: ignore[misc]  # a lambda's default
             await asyncio.to_thread(kafka.start)
             await passed(writer.acknowledged + 30)
         writer.stop()

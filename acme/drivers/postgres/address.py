@@ -127,4 +127,5 @@ def _from_jsonb(value: bytes) -> Any:
 
 
 def unreachable() -> Unavailable:
+    """What is raised where there is no connection to be had; it names no address."""
     return Unavailable("the database cannot be reached")

@@ -55,7 +55,7 @@ def test_what_is_wrong_with_a_value_is_said_with_its_field() -> None:
     with pytest.raises(ValueError, match=r"Project\.version must be from"):
         OUR_AVRO.encoder(CREATED)(ProjectCreated(project_id="prj_1", project=Project(version=2**63)))
     with pytest.raises(ValueError, match="a value of the wrong type"):
-        OUR_AVRO.encoder(CREATED)(ProjectCreated(project_id="prj_1", project="no project"))  # type: ignore[arg-type]  # that
+        OUR_AVRO.encoder(CREATED)(ProjectCreated(project_id="prj_1", project="no project"))  # type: ignore[arg-type]  # that is tested
 
 
 def test_an_id_that_nobody_knows_is_named() -> None:

@@ -62,7 +62,7 @@ def test_what_does_not_go_together_is_refused_without_a_secret(
     url: str, settings: dict[str, object], said: str
 ) -> None:
     with pytest.raises(ValueError, match=said) as caught:
-        Cluster.of(url, **settings)  # type: ignore[arg-type]
+        Cluster.of(url, **settings)  # type: ignore[arg-type]  # they are of several types
     assert "secret" not in str(caught.value).replace("its secret", "")
 
 
