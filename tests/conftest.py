@@ -5,6 +5,8 @@ The fixtures `platform`, `database`, `placement` … come from the kit that plug
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
@@ -43,3 +45,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker("engines")]
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
+    """Notes a figure that the summary at the end of the run shows."""
+
+    def note(what: str, figure: object) -> None:
+        request.node.user_properties.append((what, figure))
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Shows what tests measured, passed ones too."""
+    for report in terminalreporter.getreports("passed"):
+        for what, figure in report.user_properties:
+            terminalreporter.write_line(f"measured: {figure} {what} ({report.nodeid})")
