@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test test-engines check proto bench soak fuzz lock reset install FORCE
+.PHONY: help run test test-engines oracle check proto bench soak fuzz lock reset install FORCE
 
 ARGS ?=
 VENV := .venv
@@ -26,6 +26,10 @@ test: $(STAMP) ## Runs the test suite in three processes (ARGS go to pytest).
 
 test-engines: $(STAMP) ## Runs what needs real servers: Kafka by Maven, S3 by Go, kcat (ARGS go to pytest).
 	$(BIN)/pytest -m engines tests/contract tests/engines $(ARGS)
+
+SECONDS ?= 120
+oracle: $(STAMP) ## Kills writers, relays, consumers and sessions, SECONDS=120 a drill, and looks for what is lost, turned or repeated.
+	ORACLE_SECONDS=$(SECONDS) $(BIN)/pytest -m engines tests/engines/test_oracle.py $(ARGS)
 
 check: $(STAMP) ## Runs ruff, mypy, import-linter and the drift check of generated files.
 	$(BIN)/ruff check .
