@@ -22,8 +22,9 @@ class TopicSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Copies, where there are brokers."""
 
 
-AUDIT_LOG: Final = TopicSettings(retention=30 * 86_400.0)
-"""The audit log stays longer: an archiver that stands still for two weeks loses nothing."""
+LONGER: Final = {"acme.audit.log": 30 * 86_400.0}
+"""Seconds that a topic is kept at least where nothing is said of it. The audit log stays longer than others: an archiver
+that stands still for two weeks loses nothing."""
 
 
 class BusSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,8 +43,8 @@ class BusSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds that events are kept at least, where `topics` says nothing else; 0 for ever."""
     replication: Annotated[int, msgspec.Meta(ge=1, le=10)] = 3
     """Copies of each topic where there are brokers and `topics` says nothing else."""
-    topics: dict[str, TopicSettings] = msgspec.field(default_factory=lambda: {"acme.audit.log": AUDIT_LOG})
-    """By the topic's name."""
+    topics: dict[str, TopicSettings] = {}
+    """By the topic's name. acme.audit.log is kept for 30 days at least, unless this says otherwise."""
     mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "AWS_MSK_IAM"] = ""
     """How this process proves to Kafka who it is; empty: not at all, or by its certificate."""
     user: str = ""
@@ -65,10 +66,13 @@ class BusSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def topic(self, name: str) -> Topic:
         """How a topic is to be."""
         own = self.topics.get(name, TopicSettings())
+        retention = own.retention
+        if retention is None:
+            retention = max(self.retention, LONGER.get(name, 0.0)) if self.retention else 0.0
         return Topic(
             name,
             partitions=self.partitions if own.partitions is None else own.partitions,
-            retention=self.retention if own.retention is None else own.retention,
+            retention=retention,
             compact=own.compact,
             replication=self.replication if own.replication is None else own.replication,
         )
