@@ -102,7 +102,12 @@ class Address:
         Raises:
             One of `LOST`: no connection; else what asyncpg raises (no such database, wrong password).
         """
-        raw: Raw = await asyncpg.connect(self._url, host=self._host, timeout=CONNECT_LIMIT, server_settings=_SESSION)
+        try:
+            raw: Raw = await asyncpg.connect(
+                self._url, host=self._host, timeout=CONNECT_LIMIT, server_settings=_SESSION
+            )
+        except pg.ObjectNotInPrerequisiteStateError as error:  # its operator keeps everybody out (ALLOW_CONNECTIONS)
+            raise ConnectionRefusedError("the database does not accept connections") from error
         try:
             await raw.set_type_codec(
                 "jsonb", schema="pg_catalog", format="binary", encoder=_to_jsonb, decoder=_from_jsonb

@@ -41,3 +41,12 @@ async def test_no_server_is_unavailable(tmp_path: Path) -> None:
         await ensure_database(url)
     with pytest.raises(Unavailable):
         await create_database(url, "bus")
+
+
+async def test_a_database_that_is_closed_to_everybody_is_unavailable(server: EmbeddedPostgres) -> None:
+    await ensure_database(server.url("closed"))
+    raw = await Address(server.url("postgres")).connect()
+    await raw.execute("ALTER DATABASE closed ALLOW_CONNECTIONS false")
+    await raw.close()
+    with pytest.raises(Unavailable):
+        await ensure_database(server.url("closed"))
