@@ -5,11 +5,13 @@ relays send some rows twice, and the bus or the consumers' inboxes drop the seco
 bus has it. A batch that the bus refuses is sent again whole, so no event overtakes another of its aggregate.
 
 It is woken by a commit in its own process, by `wake` when another process says so, and looks by itself every half second.
+While the bus or the database is away it tries every other second, and goes on telling what waits.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,7 +23,7 @@ import msgspec
 from acme.bus import outbox
 from acme.bus.measures import LABELS
 from acme.bus.record import record
-from acme.errors import Refused
+from acme.errors import Refused, Unavailable
 from acme.ports import Bus, Clock, Database, Record, Row, Statements
 from acme.telemetry import Metrics, logger
 
@@ -35,6 +37,9 @@ BYTES: Final = 4 << 20
 """Bytes of events that are sent together at most, unless one alone is larger."""
 ROLL: Final = 5.0
 """Seconds between two looks at the partitions of the outbox and at how much waits in it."""
+AGAIN: Final = 0.1
+LONGEST: Final = 2.0
+"""Seconds after the first time that the bus or the database does not answer, doubled each time, and at most."""
 
 
 class Backlog:
@@ -103,13 +108,26 @@ class Relay:
         self._wake.set()
 
     async def run(self) -> None:
-        """Sends for ever; errors are the caller's, who calls again."""
-        self.running = True
+        """Sends for ever, and waits for the bus and the database when they are away; other errors are the caller's, who
+        calls again."""
+        self.running, failed = True, 0
         try:
             while True:
                 self._wake.clear()
-                await self._look_after()
-                if await self.pass_once() < BATCH:
+                try:
+                    await self._look_after()
+                    sent = await self.pass_once()
+                except Unavailable as error:
+                    if not failed:
+                        log.warning("events wait in an outbox", plugin=self._plugin, error=error.message)
+                    # Not cut short by a commit: whatever is committed meanwhile waits for the same bus.
+                    await asyncio.sleep(min(AGAIN * 2.0**failed, LONGEST) * random.uniform(0.5, 1.0))
+                    failed = min(failed + 1, 16)
+                    continue
+                if failed:
+                    log.info("events leave an outbox again", plugin=self._plugin)
+                    failed = 0
+                if sent < BATCH:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(POLL):
                             await self._wake.wait()
