@@ -31,7 +31,7 @@ STOP_LIMIT: Final = 30.0
 _END: Final = """
 SELECT count(pg_terminate_backend(pid)) FROM (
     SELECT pid FROM pg_stat_activity WHERE datname = ANY($1) AND pid <> pg_backend_pid() ORDER BY random() LIMIT $2
-) AS some
+) AS chosen
 """
 
 
@@ -93,7 +93,7 @@ class Drill:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             await asyncio.sleep(random.uniform(*PAUSE))
-            one = random.choice(self.processes)
+            (one,) = random.choices(self.processes, [1 if one.role == "writer" else 2 for one in self.processes])
             self.check()
             one.kill()
             one.start()
