@@ -115,8 +115,12 @@ def _text(value: bytes) -> str:
 
 
 def _time(said: Mapping[str, str], record: Received) -> datetime:
+    """When it happened, by the header, else when it was sent. Raises `ValueError` where that is beyond all years."""
     try:
         at = datetime.fromisoformat(said[names.TIME])
         return at.astimezone(UTC) if at.tzinfo is not None else at.replace(tzinfo=UTC)
-    except (KeyError, ValueError):
-        return datetime.fromtimestamp(record.timestamp / 1000, UTC)
+    except (KeyError, ValueError, OverflowError):
+        try:
+            return datetime.fromtimestamp(record.timestamp / 1000, UTC)
+        except (OverflowError, OSError) as error:
+            raise ValueError("its timestamp is no time") from error

@@ -99,3 +99,21 @@ def test_an_id_that_no_index_can_hold_is_none() -> None:
     mail = reader(ProjectCreated).wanted(received(ProjectCreated(), ce_id=b"e" * 201))
     assert mail is not None
     assert mail.event_id == "acme.projects.events/1/2"
+
+
+def test_a_time_beyond_the_calendar_gives_way_to_when_the_record_was_sent() -> None:
+    mine = reader(ProjectCreated)
+    mail = mine.wanted(received(ProjectCreated(), ce_time=b"0001-01-01T00:00:00+14:00"))
+    assert mail is not None
+    event = mine.read(mail)
+    assert event is not None
+    assert event.occurred_at == datetime(2023, 11, 14, 22, 13, 20, 123000, UTC)
+
+
+@pytest.mark.parametrize("sent", [2**63 - 1, -(2**63), 10**15])
+def test_a_record_that_was_sent_at_no_time_cannot_be_decoded(sent: int) -> None:
+    mine = reader(ProjectCreated)
+    mail = mine.wanted(replace(received(ProjectCreated()), timestamp=sent))
+    assert mail is not None
+    with pytest.raises(ValueError, match=r"timestamp|year"):
+        mine.read(mail)
