@@ -43,7 +43,7 @@ MESSAGES: Final[tuple[type, ...]] = (
 PATIENCE: Final = timedelta(minutes=5)
 """How long the record of an event may take."""
 KEPT: Final = timedelta(days=14)
-"""How long what a record names is remembered: longer than an event is on its way."""
+"""How long what a record names is remembered: longer than the bus keeps an event, which it may deliver again."""
 BATCH: Final = 5000
 
 

@@ -23,8 +23,6 @@ WITH met AS (
     SELECT event_id FROM announced JOIN accounted USING (event_id) LIMIT $1
 ), heard AS (
     DELETE FROM announced USING met WHERE announced.event_id = met.event_id
-), named AS (
-    DELETE FROM accounted USING met WHERE accounted.event_id = met.event_id
 )
 SELECT count(*) FROM met
 """
@@ -51,7 +49,8 @@ class WitnessStore:
             await self._database.execute(_NAMED, ids, at)
 
     async def settle(self, *, limit: int) -> int:
-        """Forgets up to `limit` events that were heard and are named; returns how many."""
+        """Forgets up to `limit` announcements of events that are named; returns how many. What is named stays known until
+        `prune`: a bus may deliver an event again."""
         settled: int = await self._database.fetchval(_SETTLE, limit)
         return settled
 
@@ -61,5 +60,5 @@ class WitnessStore:
         return (0, "") if row is None else (row[0], row[1] or "")
 
     async def prune(self, *, until: datetime) -> None:
-        """Forgets what records have named until then and nobody heard: events that nobody here listens to."""
+        """Forgets what records have named until then."""
         await self._database.execute(_PRUNE, until)

@@ -44,13 +44,24 @@ async def test_the_record_may_come_before_the_event(rig: Rig) -> None:
     assert await lacking(rig) == (0, "")
 
 
-async def test_what_is_settled_is_forgotten(rig: Rig) -> None:
+async def test_what_is_settled_is_forgotten_in_time(rig: Rig) -> None:
     await hear(rig, "evt_1")
     await hear(rig, "evt_1")
     await rig.ingest(rig.record(event_ids=["evt_1", "evt_of_another_service"]))
     await lacking(rig)
     counts = "SELECT (SELECT count(*) FROM announced) || ' ' || (SELECT count(*) FROM accounted)"
-    assert await rig.database.fetchval(counts) == "0 1"
+    assert await rig.database.fetchval(counts) == "0 2"
     rig.clock.advance(timedelta(days=15))
     await lacking(rig)
     assert await rig.database.fetchval(counts) == "0 0"
+
+
+async def test_an_event_that_is_heard_once_more_does_not_lack_its_record(rig: Rig) -> None:
+    """As after `acme events reset audit.witness --to earliest --again`."""
+    await hear(rig, "evt_1")
+    await rig.ingest(rig.record(event_ids=["evt_1"]))
+    assert await lacking(rig) == (0, "")
+    rig.clock.advance(timedelta(days=6))
+    await hear(rig, "evt_1")
+    rig.clock.advance(timedelta(minutes=6))
+    assert await lacking(rig) == (0, "")
