@@ -75,7 +75,7 @@ class Process:
 class Deployment:
     """One platform: databases, a master key, a folder; processes come and go."""
 
-    def __init__(self, folder: Path, server: str, urls: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, server: str, urls: Mapping[str, str], bus: str) -> None:
         self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
         self.environ = {
@@ -88,6 +88,8 @@ class Deployment:
             "ACME_DATABASE__CONNECTIONS": "4",
             "ACME_SECRETS__MASTER_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
             "ACME_GATEWAY__ACCESS_LOG": "false",
+            "ACME_PLATFORM__DISABLED": "audit",
+            "ACME_BUS__URL": bus,
             **{f"ACME_DATABASE__URLS__{name.upper()}": url for name, url in urls.items()},
         }
         self.processes: list[Process] = []
@@ -155,9 +157,10 @@ def deployment(folder: Path, server: Server, *more: str) -> Iterator[Deployment]
     import asyncio
 
     with asyncio.Runner() as runner:
-        context = _databases(server, *PLUGINS, *more)
+        context = _databases(server, *PLUGINS, *more, "bus")
         urls = runner.run(context.__aenter__())
-        one = Deployment(folder, server.url("postgres"), urls)
+        bus = urls.pop("bus")
+        one = Deployment(folder, server.url("postgres"), urls, bus)
         try:
             yield one
         finally:

@@ -126,7 +126,13 @@ def test_topology_of_one_process_is_that_process(tmp_path: Path) -> None:
 
 async def test_a_database_of_the_operators_is_used_as_it_is(own: Platform, postgres: Server) -> None:
     own.environ["ACME_DATABASE__URL"] = postgres.url("postgres")
-    async with postgres.database() as users, postgres.database() as projects:
+    async with (
+        postgres.database() as users,
+        postgres.database() as projects,
+        postgres.database() as audit,
+        postgres.database() as bus,
+    ):
+        own.environ |= {"ACME_DATABASE__URLS__AUDIT": postgres.url(audit), "ACME_BUS__URL": postgres.url(bus)}
         own.environ |= {"ACME_DATABASE__URLS__USERS": postgres.url(users)}
         own.environ |= {"ACME_DATABASE__URLS__PROJECTS": postgres.url(projects)}
         await asyncio.to_thread(own.start)

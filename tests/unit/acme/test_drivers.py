@@ -10,7 +10,14 @@ import pytest
 
 from acme import drivers
 
-OPENERS = {"database": "open", "cache": "open_cache", "limiter": "open_limiter", "broadcast": "open_broadcast"}
+OPENERS = {
+    "database": "open",
+    "cache": "open_cache",
+    "limiter": "open_limiter",
+    "broadcast": "open_broadcast",
+    "bus": "open_bus",
+    "objects": "open_objects",
+}
 
 
 @pytest.mark.parametrize(("port", "scheme"), [(port, each) for port, of in drivers.DRIVERS.items() for each in of])

@@ -11,7 +11,7 @@ import pytest
 from grpclib.metadata import Deadline
 
 from acme import authorise, current, work
-from acme.context import CALL, Call, IdempotencyKey, Kind
+from acme.context import CALL, Call, Decision, IdempotencyKey, Kind
 from acme.contracts.authority.v1 import AuthorityStub, ChangesReply, ChangesRequest
 from acme.contracts.projects.v1 import CreateProjectRequest, GetProjectRequest, Project, ProjectsStub
 from acme.contracts.users.v1 import CreateUserReply, UsersStub
@@ -56,6 +56,7 @@ async def test_the_callee_learns_who_calls_for_whom_and_until_when(stage: Stage,
         permission="projects.read",
         decided=True,
         roles=stage.pipeline.roles,
+        noted=(Decision("projects.read", "", "own", True),),
     )
     assert source.decided is False
 

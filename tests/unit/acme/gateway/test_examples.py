@@ -82,7 +82,7 @@ def test_the_example_of_a_request_is_taken_without_a_fault(method: Method, route
     if route.body and not taken(method, route):
         body = json.dumps(said["requestBody"]["content"]["application/json"]["example"]).encode()
     query = urlencode(parameters(route, "query"), doseq=True).replace("=True", "=true").replace("=False", "=false")
-    message = bound.request([quote(path[name]) for name in names], query, CIMultiDictProxy(headers), body)
+    message = bound.request([quote(str(path[name])) for name in names], query, CIMultiDictProxy(headers), body)
     check = CHECKS.check(method.request)
     assert check is None or check(message) == ()
 

@@ -63,6 +63,7 @@ async def configured(
             values={
                 "platform": {"data": str(data)},
                 "gateway": {"port": 0, "access_log": False},
+                "bus": {"url": "outbox:"},  # one named "bus" on this server would be everybody's
                 "database": {"url": server.url("postgres"), "urls": urls, "connections": 2},
                 **(values or {}),
             }

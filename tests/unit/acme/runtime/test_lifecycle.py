@@ -19,9 +19,10 @@ from tests.unit.acme.runtime.plugins import configured, made
 def without_plugins(server: Server, data: Path) -> Config:
     return load(
         values={
-            "platform": {"data": str(data), "disabled": ["users", "projects"]},
+            "platform": {"data": str(data), "disabled": ["users", "projects", "audit"]},
             "gateway": {"port": 0, "access_log": False, "grace": 1.0},
             "database": {"url": server.url("postgres")},
+            "bus": {"url": "outbox:"},
         }
     )
 

@@ -43,6 +43,7 @@ class Site:
             values={
                 "platform": {"data": str(self.data), "public_url": "https://acme.test"},
                 "gateway": {"port": 0, "access_log": False},
+                "bus": {"url": "outbox:"},
                 "database": {"url": self.server, "urls": self.urls, "connections": 2},
                 "secrets": {"master_key": KEY},
                 "services": {name: place for name, place in self.places.items() if name not in hosted},
