@@ -78,6 +78,8 @@ class Deployment:
     def __init__(self, folder: Path, server: str, urls: Mapping[str, str], bus: str) -> None:
         self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
+        # Read from the working directory. What it takes to host the audit service as well is one process more.
+        (folder / "acme.toml").write_text('[platform]\ndisabled = ["audit"]\n')
         self.environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ACME_")},
             **PLENTY,
@@ -88,7 +90,6 @@ class Deployment:
             "ACME_DATABASE__CONNECTIONS": "4",
             "ACME_SECRETS__MASTER_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
             "ACME_GATEWAY__ACCESS_LOG": "false",
-            "ACME_PLATFORM__DISABLED": "audit",
             "ACME_BUS__URL": bus,
             **{f"ACME_DATABASE__URLS__{name.upper()}": url for name, url in urls.items()},
         }

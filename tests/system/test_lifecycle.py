@@ -198,7 +198,7 @@ def test_two_data_folders_are_two_platforms(running: Platform, tmp_path: Path) -
 
 def test_the_line_on_standard_output_tells_what_a_program_needs(running: Platform) -> None:
     plugins = {plugin["name"]: plugin for plugin in running.ready["plugins"]}
-    assert set(plugins) == {"users", "projects"}
+    assert set(plugins) == {"users", "projects", "audit"}
     assert {plugin["health"] for plugin in plugins.values()} == {"up"}
     assert running.ready["data"] == str(running.data)
     assert call(running.ready["api"], "GET", "/readyz").status == 200

@@ -85,14 +85,14 @@ def test_the_line_on_standard_output_names_every_process(running: Platform) -> N
     }
     assert (ready["mode"], ready["ready"]) == ("embedded", True)
     pids = children(running)
-    assert set(pids) == {"gateway", "users", "projects"}
+    assert set(pids) == {"gateway", "users", "projects", "audit"}
     assert len({*pids.values(), ready["pid"]}) == 4
     assert all(living(pid) for pid in pids.values())
 
 
 def test_readiness_names_every_service(running: Platform) -> None:
     answer = call(running.api, "GET", "/readyz").json
-    assert (answer["ready"], answer["plugins"]) == (True, {"users": "ok", "projects": "ok"})
+    assert (answer["ready"], answer["plugins"]) == (True, {"users": "ok", "projects": "ok", "audit": "ok"})
 
 
 def test_topology_tells_what_runs_where(running: Platform) -> None:
@@ -146,7 +146,7 @@ async def test_a_database_of_the_operators_is_used_as_it_is(own: Platform, postg
 def test_topology_for_people_is_a_table(running: Platform) -> None:
     command = [ACME, "topology", "--data", str(running.data)]
     shown = subprocess.run(command, env=running.environ, capture_output=True, text=True, timeout=30, check=True).stdout
-    for word in ("supervisor", "gateway", "users", "projects", running.api, "acme.projects.v1.Projects", "0.1.0", "ms"):
+    for word in ("supervisor", "gateway", "users", "projects", "audit", running.api, "acme.projects.v1.Projects", "0.1.0", "ms"):
         assert word in shown
 
 
@@ -181,7 +181,7 @@ def test_one_signal_stops_all_gateways_first(own: Platform, how: signal.Signals)
         if line.get("event") == "stopping"
     ]
     assert stopped[:2] == ["supervisor", "gateway"]
-    assert sorted(stopped[2:]) == ["projects", "users"]
+    assert sorted(stopped[2:]) == ["audit", "projects", "users"]
     assert not list((own.data / "run").glob("control*"))
 
 
@@ -219,7 +219,7 @@ def test_a_killed_worker_is_started_again_and_the_others_go_on(own: Platform) ->
     os.kill(children(own)["projects"], signal.SIGKILL)
     wait_for("the worker", lambda: restarts(own, "projects") == 1, limit=AGAIN)
     wait_for("the route", lambda: answers(own, person, f"/v1/projects/{made['id']}") == 200, limit=AGAIN)
-    assert call(own.api, "GET", "/readyz").json["plugins"] == {"users": "ok", "projects": "ok"}
+    assert call(own.api, "GET", "/readyz").json["plugins"] == {"users": "ok", "projects": "ok", "audit": "ok"}
     assert restarts(own, "gateway") == restarts(own, "users") == 0
 
 
@@ -338,7 +338,7 @@ def test_a_data_folder_with_a_long_name_and_spaces_works(tmp_path: Path) -> None
     folder = tmp_path / ("a folder with a name " + "x" * 90)
     with platform(folder, *SPLIT) as one:
         assert one.project(one.join("long@example.com"), "Long")["name"] == "Long"
-        assert set(topology(one)) == {"supervisor", "gateway", "users", "projects"}
+        assert set(topology(one)) == {"supervisor", "gateway", "users", "projects", "audit"}
         assert one.stop() == 0
 
 
