@@ -351,7 +351,7 @@ async def _listeners(house: House, only: str) -> dict[str, Visited]:
 
 def _number(letter: str) -> tuple[str, int]:
     plugin, _, number = letter.partition(":")
-    if not number.isascii() or not number.isdecimal():
+    if not number.isascii() or not number.isdecimal() or len(number) > 18:  # what a bigint holds
         raise CannotVisit(f"{letter!r} is no letter: PLUGIN:NUMBER is expected, as `acme events dlq list` shows it")
     return plugin, int(number)
 

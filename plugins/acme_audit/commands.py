@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from acme import Resources, audit, work
 from acme_audit.keys import SubjectKeys
@@ -16,6 +17,8 @@ from acme_audit.verify.run import Asked, verify
 
 WRONG = 64
 """Exit status of arguments that mean nothing (EX_USAGE of sysexits.h), which is none of a verification's."""
+
+_SUBJECT: Final = re.compile(r"usr_[0-9a-z]{26}|anonymous/[0-9]{4}-(?:0[1-9]|1[0-2])")
 
 
 async def verify_command(resources: Resources[Any], arguments: Sequence[str]) -> int:
@@ -44,7 +47,9 @@ async def verify_command(resources: Resources[Any], arguments: Sequence[str]) ->
 async def erase_command(resources: Resources[Any], arguments: Sequence[str]) -> int:
     """`acme audit erase`: 0, also where there was nothing left to erase."""
     parser = _Parser(prog="acme audit erase", description="Destroys the key of a subject's personal data, for good.")
-    parser.add_argument("subject", help='whose: "usr_…", or "anonymous/2026-01" for a month\'s unknown callers')
+    parser.add_argument(
+        "subject", type=_subject, help='whose: "usr_…", or "anonymous/2026-01" for a month\'s unknown callers'
+    )
     try:
         given = parser.parse_args(list(arguments))
     except _Ended as ended:
@@ -73,6 +78,14 @@ class _Parser(argparse.ArgumentParser):
         if message:
             print(message, end="")
         raise _Ended(WRONG if status else 0)
+
+
+def _subject(text: str) -> str:
+    """What a record's personal data may be kept under (`keys.subject_of`): a slip of the pen erases nobody, and would be
+    told as done."""
+    if _SUBJECT.fullmatch(text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a user's id nor anonymous/YEAR-MONTH")
+    return text
 
 
 def _number(text: str) -> int:

@@ -84,6 +84,7 @@ async def test_letters_are_chosen_by_number_key_and_fingerprint(house: House) ->
         (Which(("audit:99999",)), "there is no letter audit:99999"),
         (Which(("nobody:1",)), "there is no letter nobody:1"),
         (Which(("audit",)), "PLUGIN:NUMBER is expected"),
+        (Which(("audit:99999999999999999999",)), "PLUGIN:NUMBER is expected"),
         (Which(consumer="audit.ear"), "there is no consumer audit.ear; there are: audit.log, audit.witness"),
     ],
 )

@@ -78,3 +78,22 @@ async def test_erase_destroys_a_key_and_is_recorded(rig: Rig, capsys: pytest.Cap
     assert capsys.readouterr().out.splitlines()[:2] == ["The key is destroyed.", "It was destroyed before."]
     assert await rig.database.fetchval("SELECT count(*) FROM subject_keys WHERE sealed IS NULL") == 1
     assert await rig.database.fetchval("SELECT count(*) FROM acme.outbox WHERE topic = 'acme.audit.log'") == 2
+
+
+@pytest.mark.parametrize(
+    "subject", ["nobody", "usr_1 ", ADA.upper(), f"{ADA}x", "ses_01m821mp30er1rnjnb3atkr46z", "anonymous"]
+)
+async def test_erase_takes_no_slip_of_the_pen_for_somebody(
+    rig: Rig, subject: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with rig.units.outside():
+        assert await commands.erase_command(rig.resources, [subject]) == commands.WRONG
+    said = capsys.readouterr()
+    assert "is neither a user's id" in said.out + said.err
+    assert await rig.database.fetchval("SELECT count(*) FROM subject_keys") == 0
+
+
+async def test_erase_reaches_a_month_of_unknown_callers(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    with rig.units.outside():
+        assert await commands.erase_command(rig.resources, ["anonymous/2026-01"]) == 0
+    assert capsys.readouterr().out == "The key is destroyed.\n"
