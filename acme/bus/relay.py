@@ -2,10 +2,12 @@
 
 One process at a time does it (its lease is the runtime's affair), which saves work and is not needed for being right: two
 relays send some rows twice, and the bus or the consumers' inboxes drop the second of each. A row is deleted only when the
-bus has it. A batch that the bus refuses is sent again whole, so no event overtakes another of its aggregate.
+bus has it. A batch that did not arrive is sent again whole, so no event overtakes another of its aggregate.
 
 It is woken by a commit in its own process, by `wake` when another process says so, and looks by itself every half second.
-While the bus or the database is away it tries every other second, and goes on telling what waits.
+While the bus or the database is away it tries every other second, and goes on telling what waits. An event that the bus
+refuses for good (a topic that others made for smaller records, or deleted) holds up all behind it, which may be of its
+aggregate: it is found by sending one at a time, logged as an error with its id, counted, and tried again until it is taken.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from acme.bus import outbox
 from acme.bus.measures import LABELS
 from acme.bus.record import record
 from acme.errors import Refused, Unavailable
-from acme.ports import Bus, Clock, Database, Record, Row, Statements
+from acme.ports import Bus, Clock, Database, Record, Row, Statements, UnknownTopic
 from acme.telemetry import Metrics, logger
 
 log: Final = logger(__name__)
@@ -40,6 +42,8 @@ ROLL: Final = 5.0
 AGAIN: Final = 0.1
 LONGEST: Final = 2.0
 """Seconds after the first time that the bus or the database does not answer, doubled each time, and at most."""
+REFUSED: Final = 30.0
+"""Seconds at most between two attempts to send what the bus refuses."""
 
 
 class Backlog:
@@ -77,6 +81,14 @@ class Backlog:
         }
 
 
+class EventRefused(Exception):
+    """The bus does not take an event, and will not until somebody changes something: its id, and the reason."""
+
+    def __init__(self, event_id: str, reason: str) -> None:
+        super().__init__(event_id, reason)
+        self.event_id, self.reason = event_id, reason
+
+
 class Relay:
     """The relay of one service's outbox."""
 
@@ -97,6 +109,13 @@ class Relay:
         self.running = False
         """Whether it is this process's turn."""
         self._rolled = float("-inf")
+        self._singly = False
+        """Whether events are sent one at a time, because one of many was refused."""
+        self._refusals = metrics.counter(
+            "acme_outbox_refusals_total",
+            "Attempts to send an event that the bus refuses; all behind it wait.",
+            ("plugin",),
+        ).bind(plugin)
         self._sent = metrics.counter("messaging_client_sent_messages_total", "Records handed to the bus.", LABELS)
         self._seconds = metrics.histogram(
             "messaging_client_operation_duration_seconds", "Seconds the bus took to answer.", LABELS
@@ -117,11 +136,10 @@ class Relay:
                 try:
                     await self._look_after()
                     sent = await self.pass_once()
-                except Unavailable as error:
-                    if not failed:
-                        log.warning("events wait in an outbox", plugin=self._plugin, error=error.message)
+                except (Unavailable, EventRefused) as error:
+                    longest = self._failed(error, failed)
                     # Not cut short by a commit: whatever is committed meanwhile waits for the same bus.
-                    await asyncio.sleep(min(AGAIN * 2.0**failed, LONGEST) * random.uniform(0.5, 1.0))
+                    await asyncio.sleep(min(AGAIN * 2.0**failed, longest) * random.uniform(0.5, 1.0))
                     failed = min(failed + 1, 16)
                     continue
                 if failed:
@@ -140,20 +158,49 @@ class Relay:
 
         Raises:
             acme.errors.Unavailable: the database or the bus is away. What was sent may be sent again.
+            EventRefused: the bus does not take the event that is the oldest now.
         """
         rows = await outbox.oldest(self._statements, BATCH)
-        for batch in _within(rows, BYTES):
+        try:
+            await self._relay(rows, 0 if self._singly else BYTES)
+        except _BatchRefused:
+            self._singly = True
+            return await self.pass_once()
+        self._singly = False
+        return len(rows)
+
+    async def _relay(self, rows: Sequence[Row], most: int) -> None:
+        for batch in _within(rows, most):
             await self._send([self._record(row) for row in batch])
             await outbox.sent(self._statements, [row[0] for row in batch])
-        return len(rows)
+
+    def _failed(self, error: Unavailable | EventRefused, before: int) -> float:
+        """Tells operators; says how many seconds may pass at most until the next attempt."""
+        if isinstance(error, EventRefused):
+            self._refusals.add()
+            log.error(
+                "the bus refuses an event: all behind it wait",
+                plugin=self._plugin,
+                event_id=error.event_id,
+                reason=error.reason,
+            )
+            return REFUSED
+        if not before:
+            log.warning("events wait in an outbox", plugin=self._plugin, error=error.message)
+        return LONGEST
 
     async def _send(self, records: Sequence[Record]) -> None:
         began = time.monotonic()
         try:
             await self._bus.append(self._plugin, records)
-        except Refused as error:
+        except (Refused, ValueError, UnknownTopic) as error:
             self._seconds.bind(self._system, "send", "", "", type(error).__name__).observe(time.monotonic() - began)
-            raise
+            if isinstance(error, Refused):
+                raise
+            if len(records) > 1:
+                raise _BatchRefused from error
+            why = f"there is no topic {error.args[0]}" if isinstance(error, UnknownTopic) else str(error)
+            raise EventRefused(records[0].id, why) from error
         self._seconds.bind(self._system, "send", "", "", "").observe(time.monotonic() - began)
         for each in records:
             self._sent.bind(self._system, "send", each.topic, "", "").add()
@@ -179,6 +226,10 @@ class Relay:
         rows, oldest = await outbox.waiting(self._statements)
         self._backlog.says(self._plugin, rows, oldest)
         await outbox.roll(self._pool)
+
+
+class _BatchRefused(Exception):
+    """One of several records is refused; which one is not known."""
 
 
 def _within(rows: Sequence[Row], most: int) -> Sequence[Sequence[Row]]:

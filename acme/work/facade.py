@@ -81,7 +81,7 @@ class _Events:
         """Adds an event; its message has `acme.options.v1.event`. It is encoded at once.
 
         Raises:
-            ValueError: it is no event, its key is empty, or the wire cannot carry it.
+            ValueError: it is no event, its key is empty, or it has more than 1,000,000 bytes encoded.
             RuntimeError: not inside a unit of work.
         """
         _unit().announce(message)

@@ -13,6 +13,10 @@ from acme.context import Call, Kind
 from acme.contract import Contracts, Message
 from acme.work import store
 
+LARGEST: Final = 1_000_000
+"""Bytes of an encoded event. Every bus takes a record of this size (Kafka's own default is 1 MiB with headers and key): a
+larger one would be refused when its unit has long committed, and hold up all that comes after it."""
+
 
 class Outbox:
     """Encodes events; each kind of message is looked up once."""
@@ -26,7 +30,7 @@ class Outbox:
         """The row of an event.
 
         Raises:
-            ValueError: the message is no event, its key is empty, or Avro cannot carry it.
+            ValueError: the message is no event, its key is empty, Avro cannot carry it, or it is larger than `LARGEST`.
         """
         row = self._rows.get(type(message))
         if row is None:
@@ -46,7 +50,12 @@ class Outbox:
             aggregate, organization = aggregate_of(value), organization_of(value)
             if aggregate == "":
                 raise ValueError(f"{name} orders by {key_name}, which is empty")
-            return store.Event(event_id, topic, f"{organization}:{aggregate}", name, encode(value), organization)
+            payload = encode(value)
+            if len(payload) > LARGEST:
+                raise ValueError(
+                    f"{name} has {len(payload)} bytes, and an event has {LARGEST} at most: announce the id of what is large"
+                )
+            return store.Event(event_id, topic, f"{organization}:{aggregate}", name, payload, organization)
 
         return row
 

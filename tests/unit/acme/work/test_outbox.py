@@ -10,7 +10,7 @@ from acme.codec.avro import Avro
 from acme.context import Call, Kind, Principal
 from acme.contracts.projects.v1 import Project, ProjectCreated
 from acme.contracts.users.v1 import UserUpdated
-from acme.work.outbox import Outbox, headers
+from acme.work.outbox import LARGEST, Outbox, headers
 from tests.services import CONTRACTS
 
 
@@ -61,6 +61,17 @@ def test_an_event_without_a_key_is_refused(outbox: Outbox) -> None:
 def test_what_avro_cannot_carry_is_refused(outbox: Outbox) -> None:
     with pytest.raises(ValueError, match="version"):
         outbox.row(ProjectCreated(project_id="prj_1", project=Project(version=2**70)), "evt_1")
+
+
+def test_an_event_that_no_bus_would_take_is_refused_without_its_content(outbox: Outbox) -> None:
+    def of(size: int) -> ProjectCreated:
+        return ProjectCreated(project_id="prj_1", project=Project(name="x" * size))
+
+    overhead = len(outbox.row(of(900_000), "evt_1").payload) - 900_000
+    assert len(outbox.row(of(LARGEST - overhead), "evt_1").payload) == LARGEST
+    with pytest.raises(ValueError, match=r"acme\.projects\.v1\.ProjectCreated has 1000001 bytes") as caught:
+        outbox.row(of(LARGEST - overhead + 1), "evt_1")
+    assert "xxx" not in str(caught.value)
 
 
 def test_the_headers_say_who_caused_an_event_in_which_request() -> None:
