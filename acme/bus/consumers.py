@@ -23,6 +23,7 @@ from acme.bus.group import DRAIN, Member
 from acme.bus.measures import Group, Measures, Standing
 from acme.bus.replay import Replayer
 from acme.contract import Contracts
+from acme.errors import Unavailable
 from acme.plugin import Consumer, Plugin, Resources
 from acme.ports import Bus, Topic
 from acme.tasks import Tasks
@@ -149,9 +150,12 @@ class _Listening:
         return "; ".join(f"{count} partitions of {topic} stand still" for topic, count in stuck.items())
 
     async def _look(self) -> None:
-        for topic in self._handling.reader.topics:
-            for number, ends in (await self._bus.ends(topic)).items():
-                self._ends[topic, number] = ends.end
+        try:
+            for topic in self._handling.reader.topics:
+                for number, ends in (await self._bus.ends(topic)).items():
+                    self._ends[topic, number] = ends.end
+        except Unavailable:
+            return  # whoever polls tells that the bus is away
         self.standing()  # whoever has nothing to do is not standing still
 
     async def _count(self) -> None:

@@ -144,7 +144,11 @@ async def pending(platform: Platform) -> float:
 
 @pytest.mark.parametrize("trouble", [shut, killed, frozen], ids=["log-shut", "kafka-killed", "kafka-frozen"])
 async def test_requests_succeed_while_the_bus_is_away_and_what_they_announced_is_sent_when_it_is_back(
-    postgres: Server, tmp_path: Path, measured: Callable[[str, object], None], trouble: Taken
+    postgres: Server,
+    tmp_path: Path,
+    measured: Callable[[str, object], None],
+    capsys: pytest.CaptureFixture[str],
+    trouble: Taken,
 ) -> None:
     async with trouble(postgres, tmp_path) as bus:
         settings = {"bus": {"url": bus.url, "replication": 1, "timeout": 5.0}}
@@ -181,3 +185,4 @@ async def test_requests_succeed_while_the_bus_is_away_and_what_they_announced_is
             assert waiting == away
             assert told >= away / 2, "operators see it grow"
             assert set(announced) == set(load.made)
+            assert "loop failed" not in capsys.readouterr().out, "a bus that is away is no fault of ours"
