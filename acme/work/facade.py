@@ -159,7 +159,7 @@ class _Audit:
         operator: str = "",
     ) -> None:
         """Records what no call asked for: in jobs, deliveries, consumers and commands. It commits with the unit of work it
-        is used in, and names the events of that unit.
+        is used in, and names the events of that unit; where there are several records, those of its targets.
 
             async with work():                                            # the job that deletes for good
                 await self._store.delete(project.id)

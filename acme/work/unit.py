@@ -17,7 +17,7 @@ from acme.ids import new_id
 from acme.ports import Cipher, Clock, Connection, Database, Row, Statements
 from acme.telemetry import Counter
 from acme.work import store
-from acme.work.audit import Entry, Writer
+from acme.work.audit import Entry, Writer, share
 from acme.work.outbox import Outbox, headers
 
 
@@ -215,11 +215,11 @@ class Unit:
         if entry is None and not self.records:
             return None
         events = tuple(self.events)
+        share(self.records, events)
         if entry is not None and self._promised is not None:
             outcome, reason = self._promised
             self.records.append(entry.record(self.service.writer, outcome, reason, events))
         for record in self.records:
-            record.event_ids = [event.id for event in events]
             self.events.append(self.service.outbox.row(record, new_id("evt", self.service.clock)))
         return entry
 

@@ -9,7 +9,14 @@ import pytest
 
 from acme import Conflict, NotFound, audit, authorise, deliver, events, mail, work
 from acme.contracts.audit.v1 import Category, Outcome
-from acme.contracts.projects.v1 import CreateProjectRequest, GetProjectRequest, Project, ProjectCreated, ProjectsStub
+from acme.contracts.projects.v1 import (
+    CreateProjectRequest,
+    GetProjectRequest,
+    Project,
+    ProjectCreated,
+    ProjectPurged,
+    ProjectsStub,
+)
 from acme.contracts.users.v1 import CreateUserReply, UsersStub
 from acme.errors import Refused
 from acme.ports import Mail
@@ -193,6 +200,26 @@ async def test_a_job_records_what_it_does_with_the_events_of_its_unit(stage: Sta
     assert (record.action, record.category, record.outcome) == ("things.purge", Category.SYSTEM, Outcome.OK)
     assert (record.actor.kind, record.actor.id, record.organization_id) == ("service", "things", "org_ann")
     assert ([target.id for target in record.targets], record.changes, len(record.event_ids)) == (["prj_1"], ["gone"], 1)
+
+
+async def test_records_of_one_unit_name_their_own_events_and_none_of_another_organisation(stage: Stage) -> None:
+    with stage.units.outside():
+        async with work():
+            for organization, project in (("org_ann", "prj_1"), ("org_bob", "prj_2"), ("org_bob", "prj_3")):
+                events.add(ProjectPurged(project_id=project, organization_id=organization))
+                audit.add("things.purge", organization=organization, targets=[project])
+            audit.add("things.clean", organization="org_bob")
+            events.add(ProjectPurged(project_id="prj_4", organization_id="org_bob"))
+            events.add(ProjectPurged(project_id="prj_5", organization_id="org_cy"))
+    rows = await stage.sql("SELECT event_id, key FROM acme.outbox WHERE topic <> 'acme.audit.log'")
+    aggregates = {row["event_id"]: row["key"].partition(":")[2] for row in rows}
+    named = [[aggregates[event] for event in record.event_ids] for record in await stage.records()]
+    assert named == [
+        ["prj_1", "prj_5"],
+        ["prj_2", "prj_4", "prj_5"],
+        ["prj_3", "prj_4", "prj_5"],
+        ["prj_4", "prj_5"],
+    ]
 
 
 async def test_what_an_operator_does_names_the_operator(stage: Stage) -> None:
