@@ -109,10 +109,14 @@ class Eventing:
         self._archivers: list[Archivers] = []
         self.declared = False
         """Whether the topics are as they are to be."""
+        self._wrong = ""
+        """In what they are not, where that was found after the start."""
 
     @property
     def state(self) -> str:
         """For readiness: "ok" or what is wrong."""
+        if self._wrong:
+            return self._wrong
         if not self.declared:
             return f"topics not declared yet; {self._bus.state}"
         wrong = [f"{name}: {note}" for each in self._hearing() for name, note in each.notes().items()]
@@ -140,7 +144,8 @@ class Eventing:
             except Unavailable:
                 continue
             except CannotStart as error:
-                log.error("the topics are not as they are to be: nothing is relayed", error=str(error))
+                self._wrong = str(error)
+                log.error("the topics are not as they are to be: nothing is relayed", error=self._wrong)
                 return
         self._start(running, tasks)
 
