@@ -91,7 +91,7 @@ def test_one_version_is_released_once(acme: Command, made: Made) -> None:
 def test_what_is_no_plugin_is_told(acme: Command, command: str) -> None:
     ended = acme("plugin", command, "nothing")
     assert ended.code == 1
-    assert ended.err.startswith("acme: nothing is no installed plugin (projects, users), and ")
+    assert ended.err.startswith("acme: nothing is no installed plugin (audit, projects, users), and ")
 
 
 def test_test_runs_what_it_is_told_and_ends_with_the_table(acme: Command, made: Made) -> None:

@@ -15,6 +15,7 @@ from acme.config import ConfigError
 from acme.contracts.projects.v1 import CreateProjectRequest, ListProjectsRequest, ProjectCreated, ProjectsStub
 from acme.plugin import Plugin, Resources
 from acme.testing import PASSWORD, Platform, Server
+from tests.waiting import BUSY, until
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,29 @@ async def test_the_outbox_shows_what_was_published(platform: Platform) -> None:
     ada = platform.somebody()
     made = await platform.stub(ProjectsStub, as_=ada).create_project(CreateProjectRequest(name="Atlas"))
     assert await platform.outbox("projects", key=made.id) == [ProjectCreated(project_id=made.id, project=made)]
+
+
+async def test_with_a_bus_what_was_published_is_read_from_its_topic(postgres: Server) -> None:
+    async with Platform.start([projects_plugin], events=True, server=postgres) as platform:
+        ada = platform.somebody()
+        stub = platform.stub(ProjectsStub, as_=ada)
+        one = await stub.create_project(CreateProjectRequest(name="Atlas"))
+        two = await stub.create_project(CreateProjectRequest(name="Apollo"))
+
+        async def arrived() -> bool:
+            return len(await platform.published("acme.projects.events")) == 2 and not await platform.outbox("projects")
+
+        await until(arrived, 5 + BUSY)
+        created = [ProjectCreated(project_id=each.id, project=each) for each in (one, two)]
+        assert await platform.published("acme.projects.events", key=two.id) == [created[1]]
+        both = {event.project_id: event for event in await platform.published("acme.projects.events")}
+        assert both == {event.project_id: event for event in created}
+        assert await platform.published("acme.users.events") == []
+
+
+async def test_without_a_bus_there_is_nothing_to_read_from_it(platform: Platform) -> None:
+    with pytest.raises(RuntimeError, match="events=True"):
+        await platform.published("acme.projects.events")
 
 
 async def test_two_platforms_on_one_server_share_nothing(platform: Platform, postgres: Server) -> None:
