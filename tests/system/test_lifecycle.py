@@ -282,6 +282,7 @@ def test_a_broken_plugin_is_quarantined_and_named_and_the_others_serve(tmp_path:
         assert {name: plugin["health"] for name, plugin in plugins.items()} == {
             "users": "up",
             "projects": "up",
+            "audit": "up",
             "weather": "quarantined",
         }
         assert reason in plugins["weather"]["reason"]

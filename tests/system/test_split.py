@@ -82,11 +82,12 @@ def test_the_line_on_standard_output_names_every_process(running: Platform) -> N
     assert {plugin["name"]: (plugin["placement"], plugin["health"]) for plugin in ready["plugins"]} == {
         "users": ("process", "up"),
         "projects": ("process", "up"),
+        "audit": ("process", "up"),
     }
     assert (ready["mode"], ready["ready"]) == ("embedded", True)
     pids = children(running)
     assert set(pids) == {"gateway", "users", "projects", "audit"}
-    assert len({*pids.values(), ready["pid"]}) == 4
+    assert len({*pids.values(), ready["pid"]}) == 5
     assert all(living(pid) for pid in pids.values())
 
 
@@ -293,7 +294,7 @@ def test_two_gateways_and_two_workers_are_one_platform(tmp_path: Path, redis: Re
     environ = {"ACME_SPLIT__GATEWAYS": "2", "ACME_SPLIT__WORKERS": "2", "ACME_CACHE__URL": redis.url()}
     with platform(tmp_path / "platform", *SPLIT, environ=environ) as one:
         names = {process["name"]: process["address"] for process in one.ready["processes"]}
-        assert set(names) == {"gateway-1", "gateway-2", "users-1", "users-2", "projects-1", "projects-2"}
+        assert set(names) == {"gateway-1", "gateway-2", "users-1", "users-2", "projects-1", "projects-2", "audit-1", "audit-2"}
         first, second = names["gateway-1"], names["gateway-2"]
         assert first == one.api != second
         person = one.join("two@example.com")
