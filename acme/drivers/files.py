@@ -15,6 +15,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -114,7 +115,7 @@ class Files:
             check(prefix.rstrip("/"))
         for name in await self._do(lambda: sorted(_names(self._folder, prefix))):
             if name > after:
-                found = await self._do(lambda name=name: _facts(self._folder / name, name))  # type: ignore[misc]  # a default for mypy
+                found = await self._do(partial(_facts, self._folder / name, name))
                 if found is not None:
                     yield found
 

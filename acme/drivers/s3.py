@@ -22,8 +22,8 @@ from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import aioboto3  # type: ignore[import-untyped]  # it ships no types
-from botocore.config import Config  # type: ignore[import-untyped]  # no types either
-from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]  # no types either
+from botocore.config import Config  # type: ignore[import-untyped]  # nor does this
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]  # nor does this
 
 from acme.drivers.files import check
 from acme.errors import Unavailable

@@ -177,7 +177,7 @@ class ArchiveSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout: Annotated[float, msgspec.Meta(gt=0, le=300)] = 10.0
     """Seconds the store may take to answer."""
     events: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 10_000
-    """Events in a file: files of a partition begin at the multiples of it. Not changed once there are files."""
+    """Events in a file: it ends before the next offset that is a multiple of this."""
     idle: Annotated[float, msgspec.Meta(gt=0)] = 300.0
     """Seconds after which what a quiet partition has is archived, full file or not."""
     lock: Annotated[float, msgspec.Meta(ge=0)] = 0.0

@@ -311,6 +311,6 @@ async def test_objects_are_locked_for_as_long_as_the_setting_says(shelf: Shelf) 
     shelf.rules = Rules(events=10, idle=300.0, lock=86_400.0)
     await shelf.send(10)
     before = shelf.clock.now()
-    await shelf.run(shelf.archiver(store=Noting(Path(str(shelf.store._folder)))))  # type: ignore[attr-defined]  # a port's
+    await shelf.run(shelf.archiver(store=Noting(Path(str(shelf.store._folder)))))  # type: ignore[attr-defined]  # it is a folder
     assert len(noted) == 2
     assert all(before + timedelta(days=1) <= each <= shelf.clock.now() + timedelta(days=1) for each in noted)
