@@ -2,8 +2,9 @@
 (403), too many requests (429).
 
 Refusals alike are counted together: of one minute, one kind, one principal (or one network, where nobody is known), one
-method and one reason there is one record, with their number and the time of the last. At most `KEYS` are counted at a time;
-what else there is, is counted together without a name. So a flood costs a counter, and neither memory nor the log.
+method and one reason there is one record, with their number and the time of the last. At most `KEYS` are counted at a time,
+half of them of callers whom nobody knows; what else there is, is counted together without a name. So a flood costs a
+counter, and neither memory nor the log, and strangers cannot hide what the known do.
 
     refused → counted in memory → within a second noted on disk → after a minute in the spool → AuditIntake
 
@@ -88,6 +89,8 @@ class Refusals:
         self._clock, self._folder, self._limit, self._most = clock, folder, limit, keys
         self._version, self._region = version, region
         self._counted: dict[_Key, AuditRecord] = {}
+        self._strangers = 0
+        """Of these, the ones of callers whom nobody knows."""
         self._changed = False
         self._spool: Spool | None = None
         self._wait, self._next = 0.0, 0.0
@@ -107,15 +110,23 @@ class Refusals:
         who = principal.id or network(exchange.address)
         key = kind, who, method.path[1:], refusal.reason
         record = self._counted.get(key)
-        if record is None and len(self._counted) >= self._most:
+        if record is None and not self._has_room(principal):
             key = kind, "others", "", ""
             record = self._counted.get(key)
         self._changed = True
         if record is None:
             self._counted[key] = self._first(exchange, method, principal, refusal, others=key[1] == "others")
+            self._strangers += not principal.id
         else:
             record.count += 1
             record.last_at = self._clock.now()
+
+    def _has_room(self, principal: Principal) -> bool:
+        """Whether one more can be counted apart: strangers, who have as many networks as they like, leave half of the room
+        to those who are known."""
+        if len(self._counted) >= self._most:
+            return False
+        return bool(principal.id) or self._strangers < self._most // 2
 
     def start(self, tasks: Tasks) -> None:
         """Begins to keep and hand over, until `tasks` stop."""
@@ -197,6 +208,7 @@ class Refusals:
             return
         for key in over:
             del self._counted[key]
+        self._strangers = sum(not (record.actor and record.actor.id) for record in self._counted.values())
         self._changed = False
         closed = [self._encode(record) for record in over.values()]
         opened = [self._encode(record) for record in self._counted.values()]

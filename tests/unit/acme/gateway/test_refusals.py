@@ -175,7 +175,7 @@ async def test_what_a_method_refuses_is_not_the_gateways(tmp_path: Path) -> None
 
 
 async def test_a_flood_of_strangers_is_counted_without_names(tmp_path: Path) -> None:
-    async with desk(tmp_path, keys=2) as it:
+    async with desk(tmp_path, keys=4) as it:
         for path in (f"/v1/projects/{ID}", "/v1/projects", f"/v1/projects/{ID}", f"/v1/projects/{ID}/settings"):
             await it.rig.ask("GET", path, bearer=None)
         for name in ("archive", "unarchive"):
@@ -187,6 +187,21 @@ async def test_a_flood_of_strangers_is_counted_without_names(tmp_path: Path) -> 
     ]
     [others] = records[2:]
     assert (others.action, others.address, others.reason, others.count) == ("others", "", "token", 3)
+
+
+async def test_a_flood_of_strangers_does_not_hide_what_the_known_are_refused(tmp_path: Path) -> None:
+    async with desk(tmp_path, keys=4) as it:
+        for _ in range(2):
+            it.intake.kept.clear()
+            for name in ("archive", "unarchive"):
+                await it.rig.ask("POST", f"/v1/projects/{ID}:{name}", {}, bearer=None)
+            for path in ("/v1/projects", f"/v1/projects/{ID}"):
+                (await it.rig.ask("GET", path, bearer=None)).problem(401, "token_missing")
+            token = it.rig.authority.token(scope="projects.read")
+            (await it.rig.ask("POST", "/v1/projects", {"name": "a"}, bearer=token)).problem(403, "insufficient_scope")
+            records = await it.minute()
+            named = [record.action.rpartition("/")[2] for record in records if record.actor and record.actor.id]
+            assert named == ["CreateProject"]
 
 
 async def test_records_wait_for_the_audit_service_and_arrive_once(tmp_path: Path) -> None:
