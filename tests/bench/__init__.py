@@ -9,5 +9,6 @@ of figures from one run. CPU time a request is the steadier figure: it does not 
 - `calls.py`: codecs and in-process calls, measured in this process.
 - `beside.py`: a call to another process, beside grpc.aio with the same message, codec and interceptors. `remote.py`: the
   processes of both.
+- `latency.py`: how long an event takes from its commit to another plugin's handler.
 - `audit.py`: the audit log, taken in and verified; a million records with `--audit-records 1000000`.
 """

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from tests.bench import audit, beside, calls, kafka
+from tests.bench import audit, beside, calls, kafka, latency
 from tests.bench.load import CONNECTIONS, request_bytes
 from tests.bench.scenario import Floor, Scenario, alternate
 from tests.bench.serving import Cores, bare, cpu_seconds, install_stranger, pin, platform, processes
@@ -175,6 +175,7 @@ def main() -> None:
     floors = [*codecs(), *events(), *in_process(), *beside.report(options.rounds, options.seconds)]
     floors += audit.report(options.audit_records)
     floors += kafka.report(options.rounds)
+    latency.report(5 * options.seconds)
     with tempfile.TemporaryDirectory(prefix="acme-bench-", ignore_cleanup_errors=True) as folder:
         floors += starts(Path(folder), options.starts)
         floors += under_load(Path(folder), options.rounds, options.seconds)

@@ -50,3 +50,10 @@ def test_another_process_is_told_as_times_the_cpu_time_of_one(report: str, reque
 def test_every_floor_is_told_as_reached_or_missed(report: str, floor: str) -> None:
     told = [line for line in report.partition("Floors:")[2].splitlines() if floor in line]
     assert [line.split()[0] in ("reached", "MISSED") for line in told] == [True]
+
+
+@pytest.mark.parametrize("where", ["in one process", "in two processes"])
+def test_the_way_of_an_event_is_measured(report: str, where: str) -> None:
+    section = report.partition("From a commit to another plugin's handler")[2].partition("Floors:")[0]
+    told = [line.split() for line in section.splitlines() if where in line]
+    assert [(float(words[0]) > 0, words[1], words[3]) for words in told] == [(True, "p50", "p99")]
