@@ -28,7 +28,7 @@ test-engines: $(STAMP) ## Runs what needs real servers: Kafka by Maven, S3 by Go
 	$(BIN)/pytest -m engines tests/contract tests/engines $(ARGS)
 
 SECONDS ?= 120
-oracle: $(STAMP) ## Kills writers, relays, consumers and sessions, SECONDS=120 a drill, and looks for what is lost, turned or repeated.
+oracle: $(STAMP) ## Looks for lost events while processes and sessions are killed (SECONDS=120 a drill, six drills).
 	ORACLE_SECONDS=$(SECONDS) $(BIN)/pytest -m engines tests/engines/test_oracle.py $(ARGS)
 
 check: $(STAMP) ## Runs ruff, mypy, import-linter and the drift check of generated files.

@@ -17,7 +17,7 @@ ATTEMPTS: Final = 1000
 
 # In one statement: the row of the aggregate is held until the end of the transaction.
 # All of a version in one statement; the rows of an aggregate are its transaction's own from here on.
-_HEAR: Final = """
+HEAR: Final = """
 WITH heard AS (SELECT $1::text AS consumer, $2::text AS aggregate, $3::bigint AS version, $4::text AS event_id),
 former AS (
     SELECT heard.*, coalesce(followed.version, 0) AS followed FROM heard LEFT JOIN followed USING (consumer, aggregate)
@@ -46,7 +46,7 @@ async def hear_many(resources: Resources[NoSettings], events: Sequence[Event[Pro
 
 
 async def _hear(resources: Resources[Any], consumer: str, event: Event[ProjectSettingsUpdated]) -> None:
-    await resources.database.execute(_HEAR, consumer, event.aggregate, event.message.version, event.id)
+    await resources.database.execute(HEAR, consumer, event.aggregate, event.message.version, event.id)
 
 
 @asynccontextmanager
