@@ -10,7 +10,7 @@ The floors, imports only downward; rooms on one floor are strangers (import-lint
 
     cli | testing | client                arguments → runtime; the test kit; the REST API from Python
     runtime                               entry points, assembly, migrations: the only one that sees drivers
-    gateway | dispatch | bus | drivers    HTTP edge · contract calls · events · one file a technology
+    gateway | dispatch | bus | drivers    HTTP edge · contract calls · events · one home a technology
     plugin                                what a plugin declares
     work | archives                       unit of work: transaction, outbox rows, deliveries, idempotency as one · events
                                           that are kept for good
@@ -21,8 +21,11 @@ The floors, imports only downward; rooms on one floor are strangers (import-lint
     tasks → telemetry → context → errors → contracts (generated)
 
 The way of a request: `gateway/app.py` (route, limits, token, scope, decode) → `dispatch/local.py` → the plugin's
-`service.py` → its `store.py` → `drivers/postgres.py`, and back through the encoder or `gateway/problems.py`. `work.py`
-commits what the handler wrote together with its events, deliveries and idempotency record, or none of it.
+`service.py` → its `store.py` → `drivers/postgres.py`, and back through the encoder or `gateway/problems.py`. `work`
+commits what the handler wrote together with its events, audit record, deliveries and idempotency record, or none of it.
+
+The way of an event: `events.add` → the outbox of the plugin's own database → `bus/relay.py` → the bus (`drivers/log`,
+`drivers/kafka`) → `bus/consumer.py` in whichever process hosts a plugin that hears it. Audit records go the same way.
 """
 
 from acme import filters

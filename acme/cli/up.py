@@ -51,14 +51,15 @@ def print_block(report: Report, console: Console | None = None) -> None:
     console.print(Text("Ctrl-C stops it; a second Ctrl-C does not wait for requests under way.", "dim"))
 
 
-def next_commands(report: Report) -> tuple[str, str, str]:
-    """Three commands that work as they stand, one after the other."""
+def next_commands(report: Report) -> tuple[str, str, str, str]:
+    """Four commands that work as they stand, one after the other."""
     send = "curl -sS -H 'Content-Type: application/json'"
     account = '{"email": "ada@example.com", "password": "correct horse battery staple"'
     return (
         f'{send} {report.api}/v1/users -d \'{account}, "display_name": "Ada"}}\'',
         f"{_acme()} mailbox --data {shlex.quote(report.data)}",
         f"{send} {report.api}/v1/sessions -d '{account}}}'",
+        f"{_acme()} events tail --data {shlex.quote(report.data)}",
     )
 
 

@@ -47,13 +47,14 @@ def answers(shown: str) -> list[dict[str, object]]:
 
 
 def test_every_line_answers_what_the_readme_promises(shown: str) -> None:
-    signed_up, verified, me, listed, changed, archived, wrong, unauthenticated = answers(shown)
+    signed_up, verified, me, listed, changed, archived, recorded, wrong, unauthenticated = answers(shown)
     assert signed_up == {}
     assert verified["email_verified"] is True
     assert me["email"] == "ada@example.com"
     assert "Apollo" in json.dumps(listed["projects"])
     assert changed["description"] == "To the moon"
     assert archived["archived"] is True
+    assert "acme.projects.v1.Projects/ArchiveProject" in json.dumps(recorded["records"])
     assert (wrong["status"], wrong["code"]) == (422, "invalid_argument")
     assert unauthenticated["status"] == 401
 

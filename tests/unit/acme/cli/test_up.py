@@ -70,12 +70,13 @@ def test_a_quarantined_plugin_is_told_with_its_reason() -> None:
 
 
 def test_the_next_commands_are_whole_lines_with_the_real_port_and_folder() -> None:
-    sign_up, mailbox, log_in = next_commands(REPORT)
+    sign_up, mailbox, log_in, events = next_commands(REPORT)
     lines = block(REPORT).splitlines()
     assert f"  {sign_up}" in lines
     assert "http://127.0.0.1:8080/v1/users" in sign_up
     assert mailbox.endswith("mailbox --data '/home of/ada/.acme'")
     assert "http://127.0.0.1:8080/v1/sessions" in log_in
+    assert events.endswith("events tail --data '/home of/ada/.acme'")
 
 
 def test_json_is_one_line_with_everything(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
