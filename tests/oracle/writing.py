@@ -131,4 +131,4 @@ async def _unit(units: UnitFactory) -> list[tuple[str, int]]:
 
 
 async def _a_while() -> None:
-    await asyncio.sleep(random.uniform(0.0, DELAY) * random.random())
+    await asyncio.sleep(random.uniform(0.0, DELAY) * random.random())  # a unit that takes its time
