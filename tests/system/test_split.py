@@ -147,7 +147,17 @@ async def test_a_database_of_the_operators_is_used_as_it_is(own: Platform, postg
 def test_topology_for_people_is_a_table(running: Platform) -> None:
     command = [ACME, "topology", "--data", str(running.data)]
     shown = subprocess.run(command, env=running.environ, capture_output=True, text=True, timeout=30, check=True).stdout
-    for word in ("supervisor", "gateway", "users", "projects", "audit", running.api, "acme.projects.v1.Projects", "0.1.0", "ms"):
+    for word in (
+        "supervisor",
+        "gateway",
+        "users",
+        "projects",
+        "audit",
+        running.api,
+        "acme.projects.v1.Projects",
+        "0.1.0",
+        "ms",
+    ):
         assert word in shown
 
 
@@ -294,7 +304,16 @@ def test_two_gateways_and_two_workers_are_one_platform(tmp_path: Path, redis: Re
     environ = {"ACME_SPLIT__GATEWAYS": "2", "ACME_SPLIT__WORKERS": "2", "ACME_CACHE__URL": redis.url()}
     with platform(tmp_path / "platform", *SPLIT, environ=environ) as one:
         names = {process["name"]: process["address"] for process in one.ready["processes"]}
-        assert set(names) == {"gateway-1", "gateway-2", "users-1", "users-2", "projects-1", "projects-2", "audit-1", "audit-2"}
+        assert set(names) == {
+            "gateway-1",
+            "gateway-2",
+            "users-1",
+            "users-2",
+            "projects-1",
+            "projects-2",
+            "audit-1",
+            "audit-2",
+        }
         first, second = names["gateway-1"], names["gateway-2"]
         assert first == one.api != second
         person = one.join("two@example.com")
