@@ -21,8 +21,8 @@ from acme.drivers.processes import die_with_parent
 from acme.ports import Connection
 from tests.oracle.process import Order
 
-PAUSE: Final = (0.3, 1.5)
-"""Seconds between two kills."""
+LIFE: Final = (2.0, 12.0)
+"""Seconds that a process has between two kills, on an average: enough to start and get something done, most often."""
 STAY: Final = (2.0, 6.0)
 """Seconds that a member that joins stays, and until it comes back."""
 SESSIONS_PAUSE: Final = (0.1, 0.8)
@@ -92,7 +92,7 @@ class Drill:
         """Kills one after the other, whichever chance says, and starts each again at once."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            await asyncio.sleep(random.uniform(*PAUSE))
+            await asyncio.sleep(random.uniform(*LIFE) / len(self.processes))
             (one,) = random.choices(self.processes, [1 if one.role == "writer" else 2 for one in self.processes])
             self.check()
             one.kill()
