@@ -10,8 +10,10 @@ POLL_EVERY: Final = 0.25
 """Seconds between two polls of the authority."""
 POLL_TIMEOUT: Final = 0.2
 """Seconds an answer about changes, or keys, may take."""
-PATIENCE: Final = 2 * POLL_TIMEOUT
-"""Seconds a request waits for changes at most: for the poll that is on its way, and for one more."""
+PATIENCE: Final = 4 * POLL_TIMEOUT
+"""Seconds a request waits for changes at most: for the poll that is on its way, and for some more of a busy authority."""
+PAUSE: Final = 0.01
+"""Seconds between two polls that somebody waits for, when the first failed."""
 FRESH: Final = 1.0
 """Seconds after which the last successful poll is too old to trust."""
 ASK_TIMEOUT: Final = 2.0

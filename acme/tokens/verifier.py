@@ -20,7 +20,7 @@ from acme.tokens.introspection import Introspection, is_opaque
 from acme.tokens.keys import Keys
 from acme.tokens.principals import Principals
 from acme.tokens.revocations import Revocations
-from acme.tokens.settings import FRESH, PATIENCE, POLL_TIMEOUT, TokenSettings
+from acme.tokens.settings import FRESH, PATIENCE, PAUSE, POLL_TIMEOUT, TokenSettings
 
 log: Final = logger(__name__)
 
@@ -163,16 +163,21 @@ class Verifier:
                 raise
 
     async def catch_up(self, seen: int = 0) -> None:
-        """Polls, unless the change `seen` is known here, for `PATIENCE` seconds at most; 0 is any change until now.
+        """Polls until it succeeds, unless the change `seen` is known here, for `PATIENCE` seconds at most; 0 is any change
+        until now.
 
         Whoever was told of a change, or waited for the reply of a method that makes one, finds it known afterwards, or
         an authority that does not answer: then the polls that follow bring it within a second, or nobody is `fresh`.
         """
         if seen and seen <= self.seen:
             return
+        begun = time.monotonic()
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
                 await self.poll()
+                while self._polled < begun:  # it did not answer in time; it may be busy
+                    await asyncio.sleep(PAUSE)
+                    await self.poll()
 
     async def _ask(self) -> None:
         started = time.monotonic()
