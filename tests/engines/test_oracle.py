@@ -168,6 +168,7 @@ async def test_nothing_is_lost_turned_or_repeated_while_processes_are_killed(
         await warm(one, ground)
         await asyncio.gather(one.kill(SECONDS), one.come_and_go(SECONDS))
         await judge(one, ground, measured)
+        assert {f"{each.role}s killed" for each in one.processes} <= one.done.keys()
 
 
 async def test_nothing_is_lost_turned_or_repeated_while_sessions_of_postgresql_end(

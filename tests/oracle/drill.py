@@ -89,11 +89,12 @@ class Drill:
     """How often which trouble was made."""
 
     async def kill(self, seconds: float) -> None:
-        """Kills one after the other, whichever chance says, and starts each again at once."""
-        until = time.monotonic() + seconds
+        """Kills one after the other, in an order that is another each time, and starts each again at once."""
+        until, order = time.monotonic() + seconds, list[Process]()
         while time.monotonic() < until:
             await asyncio.sleep(random.uniform(*LIFE) / len(self.processes))
-            (one,) = random.choices(self.processes, [1 if one.role == "writer" else 2 for one in self.processes])
+            order = order or random.sample(self.processes, len(self.processes))
+            one = order.pop()
             self.check()
             one.kill()
             one.start()
