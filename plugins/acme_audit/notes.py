@@ -68,7 +68,7 @@ def origin(log: str) -> str:
 
 def digest(note: str) -> bytes:
     """What the next checkpoint says of this one."""
-    return hashlib.sha256(note.encode()).digest()
+    return hashlib.sha256(note.encode(errors="surrogatepass")).digest()
 
 
 def verifier_key(log: str, public: Ed25519PublicKey) -> str:
@@ -111,7 +111,7 @@ def _signed(body: str, signature: bytes, name: str, key: Ed25519PublicKey) -> bo
     if signature[:4] != _key_id(name, key):
         return False
     try:
-        key.verify(signature[4:], body.encode())
+        key.verify(signature[4:], body.encode(errors="surrogatepass"))
     except InvalidSignature:
         return False
     return True

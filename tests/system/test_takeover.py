@@ -46,7 +46,11 @@ def test_a_job_whose_process_is_killed_is_begun_by_another_in_its_stated_time(
     with deployment(tmp_path / "platform", postgres, "clockwork") as one:
         users = f"grpc://127.0.0.1:{free_port()}"
         places = [f"grpc://127.0.0.1:{free_port()}" for _ in range(2)]
-        disabled = {"ACME_PLATFORM__DISABLED": '["projects"]', "CLOCKWORK_NOTES": str(notes), **path_with(site)}
+        disabled = {
+            "ACME_PLATFORM__DISABLED": '["projects", "audit"]',
+            "CLOCKWORK_NOTES": str(notes),
+            **path_with(site),
+        }
         beside = {**disabled, **services(users=users)}
         started = [
             one.begin(

@@ -73,6 +73,6 @@ async def committed(log: Opener) -> int:
 async def by_key(ear: Ear) -> dict[str, list[int]]:
     """Numbers of the events that had an effect, in their order, by aggregate."""
     found: dict[str, list[int]] = {}
-    for row in await ear.stage.sql("SELECT id, note FROM things ORDER BY ctid"):
+    for row in await ear.stage.sql("SELECT id, note FROM things ORDER BY xmin::text::bigint, ctid"):
         found.setdefault(row["note"], []).append(int(row["id"].removeprefix("evt_")))
     return found

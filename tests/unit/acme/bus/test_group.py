@@ -200,15 +200,10 @@ async def test_the_bus_may_be_away_for_a_while(stage: Stage, log: Opener, postgr
         await append(stage, log, range(20))
         await effects(ear, 20)
         async with postgres.connection() as server:
-            rows = await server.fetch(
-                "SELECT DISTINCT datname FROM pg_stat_activity WHERE datname LIKE 'test\\_%' AND datname <> $1",
-                stage.url.rpartition("/")[2].partition("?")[0],
-            )
-            for (name,) in rows:
-                await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-                await server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
-            for (name,) in rows:
-                await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+            name = log.url.rpartition("/")[2].partition("?")[0]
+            await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+            await server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+            await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
         await append(stage, log, range(20, 40))
         await effects(ear, 40, 20)
     assert len(ear.heard) == 40
