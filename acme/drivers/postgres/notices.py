@@ -35,5 +35,6 @@ async def listen(address: Address, channel: str, heard: Callable[[str | None], N
                 await raw.fetchval("SELECT 1", timeout=CONNECT_LIMIT)
         finally:
             raw.terminate()
-    except (*LOST, pg.InterfaceError, pg.InvalidCatalogNameError) as error:
+    # An InternalClientError is what asyncpg makes of a session that ends while it sends.
+    except (*LOST, pg.InterfaceError, pg.InternalClientError, pg.InvalidCatalogNameError) as error:
         raise Unavailable("the connection that listens was lost") from error
