@@ -20,9 +20,9 @@ help: ## Lists the targets.
 run: $(STAMP) ## Starts the platform (ARGS go to `acme up`).
 	@exec $(BIN)/acme up $(ARGS)
 
-# Four workers also where there are two cores: many tests wait for processes. The longest files come first, see pyproject.toml.
-test: $(STAMP) ## Runs the test suite in four processes (ARGS go to pytest).
-	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+# Three workers also where there are two cores: many tests wait for processes. The longest files come first, see pyproject.toml.
+test: $(STAMP) ## Runs the test suite in three processes (ARGS go to pytest).
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-engines: $(STAMP) ## Runs what needs real servers: Kafka by Maven, S3 by Go, kcat (ARGS go to pytest).
 	$(BIN)/pytest -m engines tests/contract tests/engines $(ARGS)
