@@ -227,7 +227,7 @@ async def test_newcomers_and_replays_never_overtake_each_other(stage: Stage) -> 
             async def done() -> bool:
                 return worker.position == 60 and not await ear.letters()
 
-            await until(done, 30)
+            await until(done, 90)
     finally:
         replays.cancel()
     assert await ear.things() == [f"evt_{number}" for number in range(60)]

@@ -35,7 +35,7 @@ async def opened(server: str) -> AsyncIterator[Callable[[str], Bucket]]:
 
 
 async def test_two_prefixes_of_a_bucket_are_two_stores(opened: Callable[[str], Bucket]) -> None:
-    one, two, whole = opened("archive/one"), opened("archive/two"), opened("archive")
+    one, two, whole = opened("archive/stores/one"), opened("archive/stores/two"), opened("archive/stores")
     await one.create("a", b"1")
     await two.create("a", b"2")
     assert (await one.get("a"), await two.get("a")) == (b"1", b"2")

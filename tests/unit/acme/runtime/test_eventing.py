@@ -196,7 +196,7 @@ async def test_a_process_that_ends_lets_a_handler_finish_and_commits_what_it_hea
         assert ended.is_set()
         async with looking(postgres.url(log)) as bus:
             [heard] = [each for each in await on(bus) if dict(each.headers)["ce_type"] == b"acme.users.v1.UserCreated"]
-            assert (await bus.committed("made.ear"))[heard.place] == heard.offset + 1
+            assert (await bus.committed("made.ear"))[heard.place] > heard.offset
 
 
 async def test_without_a_bus_events_stay_where_they_are(postgres: Server, tmp_path: Path) -> None:
