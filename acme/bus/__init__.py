@@ -9,7 +9,7 @@
   `decoding.py` reads records, `partition.py` works through one partition, `group.py` is the member of the group on the bus,
   `consumers.py` all of a plugin's, with `measures.py` for operators.
 - `inbox.py` remembers what was heard, and what cannot be handled; `dead_letters.py` and `replay.py` are the way back.
-- `archiver.py` keeps topics for good (`acme.Archive`).
+- `archiving.py` and `archiver.py` keep topics for good (`acme.Archive`).
 
 Delivery is at least once everywhere; effects on our databases happen once, because the event's id is noted in the same
 transaction. Nothing here trusts a lease or a clock for that: leases save work, and two relays, or two owners of a partition,

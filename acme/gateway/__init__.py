@@ -21,6 +21,8 @@ bodies, permissions and documentation are projections of the contracts, compiled
 - `headers.py`, `deadlines.py`: what every request may say, and until when it is worth an answer.
 - `monitor.py`: the same health and metrics on a port for operators, in every process.
 - `accounts.py`, `access.py`: what is kept of a request that has ended: its duration, and a line of the access log.
+- `refusals.py`, `spool.py`: what the gateway itself refuses, on its way to the audit log.
+- `registry.py`: the schemas of events, on the operators' port, as Confluent's registry tells them.
 - `settings.py`: `[gateway]`.
 
 The gateway imports no dispatch: it makes the `Call` of a request and sends it in at an `Entry` that the Directory gives it
