@@ -11,14 +11,15 @@ Several processes: `neighbours.py` is the way to plugins that are elsewhere, `tl
 machine `supervisor.py` plans them and `children.py` looks after them; `runfolder.py` is where their sockets are, and
 `control.py` how `topology.py` learns what runs where. `signals.py` hears SIGINT and SIGTERM.
 
-Events: `eventing.py` opens the bus by its settings (`bus_settings.py`) and starts relays, consumers and archivers; `nudges.py`
-is how processes wake each other. For operators' commands, with or without a running platform: `visiting.py` opens its
-databases and its bus, `operating.py` does what `acme events` asks.
+Events: `eventing.py` opens the bus by its settings (`bus_settings.py`) and starts relays, consumers and archivers;
+`nudges.py` is how processes wake each other. For operators' commands, with or without a running platform: `visiting.py`
+opens its databases and its bus, `operating.py` does what `acme events` asks.
 
 For authors of plugins: `review.py` says what is wrong with one, `release.py` what others rely on.
 
 Start order, which backwards is the order of stopping:
 
     port · metrics · tasks · PostgreSQL · clock · stores · cipher · mailer · neighbours · archive · bus · plugins (database,
-    migrations, service) · deliveries, jobs · relays, consumers, archivers · token verifier · server for other processes · gateway · control socket
+    migrations, service) · deliveries, jobs · relays, consumers, archivers · token verifier · server for other processes ·
+    gateway · control socket
 """
