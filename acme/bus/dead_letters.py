@@ -61,6 +61,10 @@ UPDATE acme.parked_keys AS parked SET replay_at = NULL FROM letter
 WHERE parked.consumer = letter.consumer AND parked.topic = letter.topic AND parked.key = letter.parked_key
 """
 _SURVIVED: Final = "UPDATE acme.dead_letters SET begun = 0 WHERE id = $1"
+_NOT_BEGUN: Final = """
+UPDATE acme.dead_letters SET begun = begun - 1
+WHERE id = (SELECT id FROM acme.dead_letters WHERE id = $1 AND begun > 0 FOR UPDATE SKIP LOCKED)
+"""
 
 _LIST: Final = """
 SELECT letter.id, letter.consumer, letter.event_id, letter.topic, letter.partition, letter."offset", letter.key,
@@ -118,6 +122,11 @@ async def remove(unit: Statements, consumer: str, ids: Sequence[int]) -> int:
     if keys:
         await unit.execute(_UNPARK, consumer, [topic for topic, _ in keys], [key for _, key in keys])
     return len(rows)
+
+
+async def replay_put_off(unit: Statements, letter: int) -> None:
+    """Takes back that a letter is begun: it could not be held. Whoever has it at the moment settles the count."""
+    await unit.execute(_NOT_BEGUN, letter)
 
 
 async def replay_failed(unit: Statements, letter: int, error: str, fingerprint: str, now: datetime) -> None:

@@ -50,6 +50,7 @@ class Replayer:
             nonlocal held
             held = await dead_letters.hold_for_replay(attempt.unit, name, letter)
             if not held:
+                await dead_letters.replay_put_off(attempt.unit, letter["id"])
                 return
             if heard is not None:
                 await self._handling.handle(attempt, [heard])

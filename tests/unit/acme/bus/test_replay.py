@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from acme import Unavailable, work
-from acme.bus import dead_letters, partition
+from acme.bus import dead_letters, inbox, partition
+from acme.ports import Row, Statements
 from tests.hearing import NAME, Broken, Ear, at, event
 from tests.services import Stage
 from tests.waiting import until
@@ -231,6 +232,42 @@ async def test_newcomers_and_replays_never_overtake_each_other(stage: Stage) -> 
     finally:
         replays.cancel()
     assert await ear.things() == [f"evt_{number}" for number in range(60)]
+
+
+async def test_a_replay_that_finds_its_key_held_by_newcomers_is_put_off_and_not_counted(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ear, moody = await parked(stage)
+    moody.error = None
+    await order(stage, await ids(ear))
+    choose, held, go = dead_letters.next_replay, asyncio.Event(), asyncio.Event()
+    newcomers: list[asyncio.Task[None]] = []
+
+    async def newcomer() -> None:
+        with stage.units.outside():
+            async with work():
+                await inbox.hold(stage.units.database, NAME, {("acme.projects.events", b"org_1:prj_bad")})
+                held.set()
+                await go.wait()
+
+    async def meanwhile(statements: Statements, consumer: str) -> Row | None:
+        """Just when the letter is chosen, a newcomer takes hold of its key."""
+        letter = await choose(statements, consumer)
+        newcomers.append(stage.tasks.spawn("newcomer", newcomer()))
+        await asyncio.wait_for(held.wait(), 5)
+        return letter
+
+    for _ in range(ear.attempts + 2):
+        with monkeypatch.context() as patch:
+            patch.setattr(dead_letters, "next_replay", meanwhile)
+            assert not await ear.replayer.next()
+        go.set()
+        await newcomers.pop()
+        held.clear()
+        go.clear()
+    assert (ear.heard, (await ear.letters())[0]["begun"]) == ([], 0)
+    await ear.replayer.turn()
+    assert ear.heard == ["evt_0", "evt_2", "evt_3"]
 
 
 async def test_a_letter_that_is_discarded_never_has_an_effect_and_what_waited_goes_on(stage: Stage) -> None:
