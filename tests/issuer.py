@@ -91,9 +91,9 @@ class Issuer:
         good = {"iss": self.url, "aud": "acme-api", "sub": "ada", "iat": now, "exp": now + 600, "scope": "work"}
         return {name: value for name, value in {**good, **changed}.items() if value is not None}
 
-    def sign(self, payload: str | bytes, kid: str = "k1", **header: Any) -> str:
+    def sign(self, payload: str | bytes, kid: str = "k1", /, **header: Any) -> str:
         """Any payload, signed with a key of ours."""
-        return signed(payload, self.private[kid], **{"kid": kid, **header})
+        return signed(payload, self.private[kid], **{"kid": kid} | header)
 
     def settings(self, **changed: Any) -> dict[str, Any]:
         """`[tokens.issuers.NAME]`, as a table."""

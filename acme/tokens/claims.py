@@ -45,9 +45,9 @@ def principal_of(
     holder = _text(claims, declared.id)
     kinds = [declared.kinds[value] for value in _values(claims, declared.kind_claim) if value in declared.kinds]
     memberships = _memberships(claims, declared)
-    proved = 0.0
-    if declared.authenticated_at and _claim(claims, declared.authenticated_at) is not None:
-        proved = min(moment({"": _claim(claims, declared.authenticated_at)}, ""), now)
+    proved, when = 0.0, declared.authenticated_at
+    if when and (said := _claim(claims, when)) is not None:
+        proved = min(moment({when: said}, when), now)
     return Principal(
         Kind(kinds[0] if kinds else declared.kind),
         foreign_id(issuer, holder),

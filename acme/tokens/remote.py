@@ -104,7 +104,7 @@ class RemoteKeys:
             if known is not None or self._unknown.get(kid, 0.0) > self._elapsed() or len(kid) > LONGEST_KID:
                 return known
         begun = self._begun
-        await self._look_for_it(begun)
+        await self._look_for(kid, begun)
         if self.patience < 0:
             raise _unavailable()
         known = self._keys.get(kid)
@@ -126,24 +126,26 @@ class RemoteKeys:
             if self._begun == begun:
                 await self._look(self.settings.jwks_url)
 
-    async def _look_for_it(self, begun: int) -> None:
+    async def _look_for(self, kid: str, begun: int) -> None:
         """A look for the sake of a token that came when so many had begun: of all who come before the next, one looks."""
         if self._waiting >= WAITING:
             raise _unavailable()
         self._waiting += 1
         try:
             async with self._looking:
-                if self._begun > begun:
-                    return  # somebody else looked meanwhile, with whatever success
+                if self._begun > begun or (kid in self._keys and self.patience >= 0):
+                    return  # somebody else looked meanwhile: for this one too, or with success
                 left = self._refetched + self.settings.refetch - self._elapsed()
                 if left > 0:
                     raise _unavailable(left)
-                before, self._refetched = self._refetched, self._elapsed()
+                before, self._refetched, blind = self._refetched, self._elapsed(), self.patience < 0
                 try:
                     await self._look(self.settings.jwks_url or self._jwks_url)
                 except asyncio.CancelledError:
                     self._refetched = before
                     raise
+                if blind and self.patience >= 0:
+                    self._refetched = before  # that look was for everybody, and is not the turn of an unknown key
         finally:
             self._waiting -= 1
 

@@ -126,6 +126,7 @@ async def test_unknown_keys_cause_a_look_only_so_often(rig: Rig) -> None:
 
 
 async def test_keys_that_are_known_go_on_working_while_unknown_ones_come_in(rig: Rig) -> None:
+    await rig.keys.refresh()
     await rig.keys.find("made up")
     with pytest.raises(Unavailable):
         await rig.keys.find("made up too")
