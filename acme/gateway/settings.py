@@ -9,6 +9,9 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from acme.gateway import tls_settings
+from acme.gateway.tls_settings import ListenerSettings, TlsSettings
+
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 
 LONGEST_LINE: Final = 8190
@@ -113,7 +116,12 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How often anybody may ask."""
     cors: CorsSettings = CorsSettings()
     """Which pages of other origins may call."""
+    tls: TlsSettings = TlsSettings()
+    """Certificates; none: plain HTTP."""
+    listeners: dict[str, ListenerSettings] = msgspec.field(default_factory=dict)
+    """Further addresses, by a name of your choice."""
 
     def __post_init__(self) -> None:
         for network in self.proxies:
             ip_network(network)
+        tls_settings.check(self.tls, self.listeners)
