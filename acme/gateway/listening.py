@@ -45,6 +45,11 @@ class Doors:
         self._servers: list[Server] = []
         self._listeners: list[asyncio.Server] = []
 
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return sum(len(server.connections) for server in self._servers)
+
     async def open(
         self,
         serve: Callable[[Any], Awaitable[Any]],
