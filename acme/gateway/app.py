@@ -10,8 +10,7 @@ import asyncio
 import socket
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TextIO, cast
 
 from multidict import istr
@@ -19,7 +18,7 @@ from multidict import istr
 from acme.authorise import require_step_up
 from acme.codec.json import Json
 from acme.codec.wire import Wire
-from acme.context import CALL, Call
+from acme.context import Call
 from acme.contract import Method, Route, Service
 from acme.errors import Code, DeadlineExceeded, NotFound, Refused
 from acme.gateway import openapi
@@ -32,6 +31,7 @@ from acme.gateway.cors import Cors
 from acme.gateway.deadlines import Deadlines
 from acme.gateway.endpoints import Answered, Fixed, Info, Readiness, endpoints
 from acme.gateway.exchange import Exchange
+from acme.gateway.feed import Feed
 from acme.gateway.headers import (
     TRACEPARENT,
     X_REQUEST_TIMEOUT,
@@ -60,7 +60,8 @@ from acme.gateway.server import (
     require_c_parser,
 )
 from acme.gateway.settings import GatewaySettings
-from acme.gateway.transfers import Download, pieces
+from acme.gateway.streams import Streams
+from acme.gateway.transfers import Download
 from acme.ports import Front, Limiter
 from acme.telemetry import Metrics, logger
 from acme.tokens import Verifier
@@ -115,6 +116,7 @@ class Gateway:
         self._limits = Limits(limiter, settings.limits, metrics)
         self._cors = Cors(settings.cors, self._services) if settings.cors.origins else None
         self._accounts = Accounts(metrics, self._access)
+        self._streams = Streams(settings, self.readiness, verifier, metrics)
         metrics.gauge(
             "http_server_active_requests", "HTTP requests in flight.", (), lambda: {(): float(self.in_flight)}
         )
@@ -211,7 +213,7 @@ class Gateway:
             )
             exchange.called = True
             if bound.entry is None:
-                reply = await self._stream(exchange, bound, call, asked)
+                reply = await self._streams.answer(exchange, bound, call, asked, self._lines)
             else:
                 if (has_body or exchange.alarm is not None) and exchange.due <= time.monotonic():
                     raise DeadlineExceeded("There was no time left for the call.")
@@ -236,36 +238,6 @@ class Gateway:
             return 304, "", b"", bound.lines(reply)
         content, lines = bound.reply(reply)
         return bound.status, JSON if content and not bound.raw_out else "", content, lines
-
-    async def _stream(self, exchange: Exchange, bound: Bound, call: Call, message: Any) -> Any:
-        """What a method that streams answers: its clients look for the call that causes theirs."""
-        outside = CALL.set(call)
-        try:
-            if bound.uploads:
-                message = bound.uploaded(message, pieces(exchange, self._settings))
-            return await (self._download(exchange, bound, message) if bound.downloads else bound.call(message))
-        finally:
-            CALL.reset(outside)  # the task may serve the connection's next request too
-
-    async def _download(self, exchange: Exchange, bound: Bound, message: Any) -> Download:
-        """An answer in pieces: until the first is there, a refusal is answered as any other."""
-        async with aclosing(bound.stream(message)) as replies:
-            first = await anext(replies, None)
-            length, lines = (0, b"") if first is None else (bound.length(first), bound.reply(first)[1])
-            keep, wait = not self.readiness.draining, self._settings.write_timeout
-            lines = self._lines(exchange, lines)
-            download = Download(exchange, exchange.request_id, bound.status, lines, length, keep, wait)
-
-            async def data() -> AsyncGenerator[bytes, None]:
-                if first is not None:
-                    yield bound.data(first)
-                    async for reply in replies:
-                        yield bound.data(reply)
-
-            exchange.download = download
-            async with aclosing(data()) as body:
-                await download.run(exchange.connection, body)
-        return download
 
     def handle(self, exchange: Exchange) -> Awaitable[Reply | Download]:
         """Answers one request, and accounts for it."""
@@ -298,6 +270,9 @@ class Gateway:
         if type(outcome) is tuple:
             return self._answer(exchange, *outcome)
         if isinstance(outcome, Download):
+            if isinstance(outcome, Feed) and outcome.refusal is not None:
+                self._accounts.broken(exchange, outcome, outcome.refusal.code, outcome.refusal.reason)
+                return outcome
             self._accounts.add(exchange, outcome.status, outcome.body_length, time.time())
             return outcome
         refusal = cast(Refused, outcome)
@@ -378,6 +353,7 @@ class Gateway:
             self._listener.close()
         if self._server is not None:
             self._server.close_idle()
+        self._streams.drain()
         self._quiet.clear()
         if self._active:
             try:
