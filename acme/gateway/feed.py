@@ -23,8 +23,8 @@ OPENING: Final = 1.0
 AWAY: Final = (500, 5000)
 """Milliseconds, from and to, after which who was interrupted comes again: not all in the same moment."""
 
-_LINES: Final = f"Content-Type: {EVENT_STREAM}\r\nX-Accel-Buffering: no\r\n".encode()
-"""The second keeps nginx from collecting events."""
+_LINES: Final = b"X-Accel-Buffering: no\r\n"
+"""Keeps nginx from collecting events."""
 
 
 class Feed(Download):
@@ -53,7 +53,9 @@ class Feed(Download):
         allowed: Callable[[], bool],
     ) -> None:
         """`heartbeat` is in seconds. `allowed` says at each of them whether whoever listens still may."""
-        super().__init__(exchange, exchange.request_id, 200, lines + _LINES, None, may_keep, write_timeout)
+        super().__init__(
+            exchange, exchange.request_id, 200, EVENT_STREAM, lines + _LINES, None, may_keep, write_timeout
+        )
         self._exchange, self._connection = exchange, exchange.connection
         self._heartbeat, self._allowed = heartbeat, allowed
         self._begun = self._stopped = self._ending = False

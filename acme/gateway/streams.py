@@ -15,6 +15,7 @@ from acme.gateway.events import Frames
 from acme.gateway.exchange import Exchange
 from acme.gateway.feed import Feed
 from acme.gateway.parts import ACCEPTED
+from acme.gateway.policy import Policy
 from acme.gateway.settings import GatewaySettings
 from acme.gateway.transfers import Download, pieces
 from acme.telemetry import Metrics
@@ -39,8 +40,10 @@ class Opened:
 class Streams:
     """Those of one gateway."""
 
-    def __init__(self, settings: GatewaySettings, readiness: Readiness, verifier: Verifier, metrics: Metrics) -> None:
-        self._settings, self._readiness, self._verifier = settings, readiness, verifier
+    def __init__(
+        self, settings: GatewaySettings, readiness: Readiness, verifier: Verifier, lines: Lines, metrics: Metrics
+    ) -> None:
+        self._settings, self._readiness, self._verifier, self._lines = settings, readiness, verifier, lines
         self._feeds: set[Feed] = set()
         metrics.gauge(
             "http_server_event_streams",
@@ -58,7 +61,7 @@ class Streams:
         for feed in tuple(self._feeds):
             feed.interrupt()
 
-    async def answer(self, exchange: Exchange, bound: Bound, call: Call, message: Any, lines: Lines) -> Any:
+    async def answer(self, exchange: Exchange, bound: Bound, own: Policy, call: Call, message: Any) -> Any:
         """What a method that streams answers: a reply where only its requests do, else what has been sent.
 
         Its clients look for the call that causes theirs.
@@ -66,21 +69,22 @@ class Streams:
         outside = CALL.set(call)
         try:
             if bound.uploads:
-                message = bound.uploaded(message, pieces(exchange, self._settings))
+                message = bound.uploaded(message, pieces(exchange, own.max_body, self._settings))
             if bound.frames is not None:
-                return await self._feed(exchange, bound, bound.frames, call.credentials, message, lines)
-            return await (self._download(exchange, bound, message, lines) if bound.downloads else bound.call(message))
+                return await self._feed(exchange, bound, bound.frames, call.credentials, message)
+            return await (self._download(exchange, bound, own, message) if bound.downloads else bound.call(message))
         finally:
             CALL.reset(outside)  # the task may serve the connection's next request too
 
-    async def _download(self, exchange: Exchange, bound: Bound, message: Any, lines: Lines) -> Download:
+    async def _download(self, exchange: Exchange, bound: Bound, own: Policy, message: Any) -> Download:
         """An answer in pieces: until the first is there, a refusal is answered as any other."""
         async with _opened(bound, message, exchange) as answer, aclosing(answer.data) as data:
             exchange.download = download = Download(
                 exchange,
                 exchange.request_id,
                 answer.status,
-                lines(exchange, answer.lines),
+                own.bare,
+                self._lines(exchange, answer.lines),
                 answer.length,
                 not self._readiness.draining,
                 self._settings.write_timeout,
@@ -88,14 +92,12 @@ class Streams:
             await download.run(exchange.connection, data)
         return download
 
-    async def _feed(
-        self, exchange: Exchange, bound: Bound, frames: Frames, token: str, message: Any, lines: Lines
-    ) -> Feed:
+    async def _feed(self, exchange: Exchange, bound: Bound, frames: Frames, token: str, message: Any) -> Feed:
         """A stream of messages, as events. Whoever listens to it has to be somebody who may, before each of them."""
         settings, verifier = self._settings, self._verifier
         feed = Feed(
             exchange,
-            lines(exchange, b""),
+            self._lines(exchange, b""),
             not self._readiness.draining,
             settings.write_timeout,
             settings.heartbeat,
