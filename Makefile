@@ -56,8 +56,10 @@ $(RIVAL)/installed: tests/bench/edge/requirements.txt $(STAMP)
 	@$(RIVAL)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/bench/edge/requirements.txt
 	@touch $@
 
-soak: $(STAMP) ## Runs the property tests with 10,000 examples each (several minutes).
+MINUTES ?= 30
+soak: $(STAMP) ## Runs the property tests with 10,000 examples each, then mixed load (MINUTES=30), and looks for what stays.
 	$(BIN)/pytest -n 2 --dist loadfile --hypothesis-profile=soak -m soak $(ARGS)
+	$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
 fuzz: $(STAMP) ## Sends what the OpenAPI document allows, and what it does not: 50 examples an operation (minutes).
 	FUZZ_EXAMPLES=50 $(BIN)/pytest -q tests/system/test_schemathesis.py $(ARGS)
