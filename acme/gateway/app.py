@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TextIO, cast
 
 from multidict import istr
@@ -19,7 +19,7 @@ from multidict import istr
 from acme.authorise import require_step_up
 from acme.codec.json import Json
 from acme.codec.wire import Wire
-from acme.context import CALL, Call
+from acme.context import Call
 from acme.contract import Method, Route, Service
 from acme.errors import DeadlineExceeded, NotFound, Refused
 from acme.gateway import openapi, policy
@@ -27,7 +27,7 @@ from acme.gateway.access import AccessLog
 from acme.gateway.accounts import Accounts
 from acme.gateway.addresses import Addresses
 from acme.gateway.answers import Answers
-from acme.gateway.auth import authenticate, bearer
+from acme.gateway.auth import authenticate, bearer, proof
 from acme.gateway.binding import Bound, Lazy, unfit
 from acme.gateway.cors import Cors
 from acme.gateway.deadlines import Deadlines
@@ -46,22 +46,22 @@ from acme.gateway.headers import (
     trace,
 )
 from acme.gateway.limits import Limits
-from acme.gateway.policy import Policy
+from acme.gateway.listening import Doors, Listening
 from acme.gateway.problems import Rejected, settled
 from acme.gateway.refusals import Refusals
 from acme.gateway.routing import Leaf, Routes
 from acme.gateway.server import (
     Reply,
-    Server,
     check_size,
     read_body,
     require_c_parser,
 )
 from acme.gateway.settings import GatewaySettings
-from acme.gateway.transfers import Download, pieces
+from acme.gateway.streams import Streams
+from acme.gateway.transfers import Download
 from acme.ports import Front, Limiter
 from acme.telemetry import Metrics, logger
-from acme.tokens import Verifier
+from acme.tokens import Assertions, Verifier
 
 log: Final = logger(__name__)
 
@@ -91,6 +91,7 @@ class Gateway:
         log_to: TextIO | None = None,
         stores: Callable[[], Mapping[str, str]] = dict,
         refusals: Refusals | None = None,
+        assertions: Assertions | None = None,
     ) -> None:
         require_c_parser()
         self._services, self._directory = tuple(services), directory
@@ -99,8 +100,7 @@ class Gateway:
         self._access = AccessLog((log_to or sys.stderr) if settings.access_log else None)
         self.readiness: Final = Readiness(verifier, health, stores)
         self._routes: Routes[_Target] = Routes()
-        self._server: Server | None = None
-        self._listener: asyncio.Server | None = None
+        self._doors = Doors(settings, assertions, metrics)
         self._document = b""
         self._hosts = Hosts()
         self._deadlines = Deadlines()
@@ -112,6 +112,7 @@ class Gateway:
         self._cors = Cors(settings.cors, self._services) if settings.cors.origins else None
         accounts = Accounts(metrics, self._access)
         self._answers = Answers(self.readiness, accounts, refusals, self._active, self._cors, settings.write_timeout)
+        self._streams = Streams(settings, self.readiness, verifier, self._answers.lines, metrics)
         policy.check(self._services, settings)
         metrics.gauge(
             "http_server_active_requests", "HTTP requests in flight.", (), lambda: {(): float(self.in_flight)}
@@ -174,7 +175,8 @@ class Gateway:
             check_size(headers, own.max_body)
         token, permission, verifier = "", bound.permission, self._verifier
         if permission:
-            token = bearer(headers)
+            client = exchange.connection.client
+            token = bearer(headers) if client is None else proof(headers, client, now)
             principal = verifier.known(token, exchange.started, now)
             if principal is None or not principal.covers(permission):
                 principal = await authenticate(token, verifier, permission)
@@ -208,7 +210,7 @@ class Gateway:
             )
             exchange.called = True
             if bound.entry is None:
-                reply = await self._stream(exchange, bound, own, call, asked)
+                reply = await self._streams.answer(exchange, bound, own, call, asked)
             else:
                 if (has_body or exchange.alarm is not None) and exchange.due <= time.monotonic():
                     raise DeadlineExceeded("There was no time left for the call.")
@@ -233,36 +235,6 @@ class Gateway:
             return 304, own.bare, b"", bound.lines(reply)
         content, lines = bound.reply(reply)
         return bound.status, own.kind if content and not bound.raw_out else own.bare, content, lines
-
-    async def _stream(self, exchange: Exchange, bound: Bound, own: Policy, call: Call, message: Any) -> Any:
-        """What a method that streams answers: its clients look for the call that causes theirs."""
-        outside = CALL.set(call)
-        try:
-            if bound.uploads:
-                message = bound.uploaded(message, pieces(exchange, own.max_body, self._settings))
-            return await (self._download(exchange, bound, own, message) if bound.downloads else bound.call(message))
-        finally:
-            CALL.reset(outside)  # the task may serve the connection's next request too
-
-    async def _download(self, exchange: Exchange, bound: Bound, own: Policy, message: Any) -> Download:
-        """An answer in pieces: until the first is there, a refusal is answered as any other."""
-        async with aclosing(bound.stream(message)) as replies:
-            first = await anext(replies, None)
-            length, lines = (0, b"") if first is None else (bound.length(first), bound.reply(first)[1])
-            keep, wait = not self.readiness.draining, self._settings.write_timeout
-            lines = self._answers.lines(exchange, lines)
-            download = Download(exchange, exchange.request_id, bound.status, own.bare, lines, length, keep, wait)
-
-            async def data() -> AsyncGenerator[bytes, None]:
-                if first is not None:
-                    yield bound.data(first)
-                    async for reply in replies:
-                        yield bound.data(reply)
-
-            exchange.download = download
-            async with aclosing(data()) as body:
-                await download.run(exchange.connection, body)
-        return download
 
     def handle(self, exchange: Exchange) -> Awaitable[Reply | Download]:
         """Answers one request, and accounts for it."""
@@ -295,13 +267,13 @@ class Gateway:
 
     # ---- life ---------------------------------------------------------------------------------------------------
 
-    async def start(self, listener: socket.socket) -> int:
-        """Accepts connections on a bound socket, which is closed with the gateway; returns the port."""
-        loop = asyncio.get_running_loop()
-        self._server = Server(self.handle, self._unreadable, self._settings, Exchange)
-        self._listener = await loop.create_server(self._server, sock=listener, backlog=1024)
+    async def start(
+        self, listener: socket.socket, tls: ssl.SSLContext | None = None, further: Iterable[Listening] = ()
+    ) -> int:
+        """Accepts connections on a bound socket, and on `further` ones, which are closed with the gateway; returns the
+        port of the first."""
+        port = await self._doors.open(self.handle, self._unreadable, Exchange, Listening(listener, tls), *further)
         self.readiness.started = True
-        port: int = listener.getsockname()[1]
         return port
 
     @property
@@ -315,10 +287,8 @@ class Gateway:
         self.readiness.draining = True
         if notice:
             await asyncio.sleep(notice)
-        if self._listener is not None:
-            self._listener.close()
-        if self._server is not None:
-            self._server.close_idle()
+        self._doors.shut()
+        self._streams.drain()
         self._answers.quiet.clear()
         if self._active:
             try:
@@ -331,8 +301,5 @@ class Gateway:
     async def close(self) -> None:
         """Ends at once; requests in flight are cancelled."""
         self.readiness.draining = True
-        if self._listener is not None:
-            self._listener.close()
-        if self._server is not None:
-            await self._server.shutdown(0.1)
+        await self._doors.close()
         self._access.flush()

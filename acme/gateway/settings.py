@@ -10,6 +10,8 @@ import msgspec
 from msgspec import Meta
 
 from acme.contract import LONGEST_KEPT, MOST_COST, MOST_SECONDS
+from acme.gateway import tls_settings
+from acme.gateway.tls_settings import ListenerSettings, TlsSettings
 
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 
@@ -122,6 +124,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     write_timeout: Seconds = 30.0
     """Time a client may take to read a reply that does not fit into the socket's buffer; then it is cut off. Of a stream,
     time in which it reads nothing."""
+    heartbeat: Seconds = 15.0
+    """Of a stream of events, time in which nothing comes until a comment is sent, so that nobody on the way gives up the
+    connection; and until somebody whose token has ended is sent away."""
     keepalive: Seconds = 75.0
     """How long an idle connection is kept; at least as long as a load balancer in front keeps its own."""
     access_log: bool = True
@@ -136,7 +141,12 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which pages of other origins may call."""
     routes: dict[str, RouteSettings] = msgspec.field(default_factory=dict)
     """By method, such as "acme.projects.v1.Projects/GetProject", what stands in the place of what its contract says."""
+    tls: TlsSettings = TlsSettings()
+    """Certificates; none: plain HTTP."""
+    listeners: dict[str, ListenerSettings] = msgspec.field(default_factory=dict)
+    """Further addresses, by a name of your choice."""
 
     def __post_init__(self) -> None:
         for network in self.proxies:
             ip_network(network)
+        tls_settings.check(self.tls, self.listeners)

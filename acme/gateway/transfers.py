@@ -21,7 +21,7 @@ from aiohttp.web_protocol import RequestPayloadError
 
 from acme.errors import Code, Refused
 from acme.gateway.problems import Rejected
-from acme.gateway.server import Connection, Request, head_until_id, too_large, welcome
+from acme.gateway.server import Connection, Request, too_large, welcome
 from acme.gateway.settings import GatewaySettings
 from acme.telemetry import logger
 
@@ -107,7 +107,8 @@ class Download:
             lines += b"Transfer-Encoding: chunked\r\n"
         elif self._length is not None and not empty:
             lines += b"Content-Length: %d\r\n" % self._length
-        self._head = b"%b%b\r\n%b\r\n" % (head_until_id(status, kind, time.time()), request_id.encode(), lines)
+        start = request.connection.head_until_id(status, kind, time.time())
+        self._head = b"%b%b\r\n%b\r\n" % (start, request_id.encode(), lines)
 
     async def run(self, connection: Connection, data: AsyncIterator[bytes]) -> None:
         """Sends it.
@@ -126,7 +127,7 @@ class Download:
                 self.body_length += len(piece)
                 if self._length is not None and self.body_length > self._length:
                     raise self._wrong()
-                await self._write(connection, head + (_chunk(piece) if self._chunked else piece))
+                await self._write(connection, head + (chunk(piece) if self._chunked else piece))
                 head = b""
             if self._length is not None and self.body_length != self._length:
                 raise self._wrong()
@@ -134,7 +135,7 @@ class Download:
                 await self._write(connection, rest)
         except BaseException:
             self.keep_alive = False
-            _reset(connection)
+            reset(connection)
             raise
 
     async def _write(self, connection: Connection, data: bytes) -> None:
@@ -164,11 +165,13 @@ class Download:
         """For aiohttp's own way: nothing is left to send."""
 
 
-def _chunk(piece: bytes) -> bytes:
+def chunk(piece: bytes) -> bytes:
+    """A piece of a chunked body (RFC 9112, section 7.1)."""
     return b"%x\r\n%b\r\n" % (len(piece), piece)
 
 
-def _reset(connection: Connection) -> None:
+def reset(connection: Connection) -> None:
+    """Ends a connection so that nobody takes what it got for whole."""
     transport = connection.transport
     if transport is None:
         return

@@ -48,12 +48,22 @@ they vouch for is nobody of ours, has the memberships that were declared for it,
     claims.py         claims → principal
     grants.py         memberships of subjects         revocations.py     what is dead
     principals.py     verified tokens, kept           flights.py         one question at a time
-    settings.py       `[tokens]`
+    settings.py       `[tokens]`                      assertions.py      what a client's certificate proved, told to workers
 """
 
+from acme.tokens.assertions import Assertions
 from acme.tokens.grants import memberships
 from acme.tokens.issuer_settings import IssuerSettings, PrincipalSettings
 from acme.tokens.settings import FRESH, POLL_EVERY, TokenSettings
 from acme.tokens.verifier import Verifier
 
-__all__ = ["FRESH", "POLL_EVERY", "IssuerSettings", "PrincipalSettings", "TokenSettings", "Verifier", "memberships"]
+__all__ = [
+    "FRESH",
+    "POLL_EVERY",
+    "Assertions",
+    "IssuerSettings",
+    "PrincipalSettings",
+    "TokenSettings",
+    "Verifier",
+    "memberships",
+]

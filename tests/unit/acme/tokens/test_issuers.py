@@ -45,7 +45,7 @@ async def verifier(authority: Authority, issuer: Issuer, metrics: Metrics) -> As
         tokens(one=issuer.settings()),
         metrics,
         frozenset({"projects.read"}),
-        fetcher,
+        fetcher=fetcher,
     )
     await made.poll()
     yield made
