@@ -44,6 +44,7 @@ from acme.gateway.headers import (
     timeout,
     trace,
 )
+from acme.gateway.lanes import PATIENT, Lanes
 from acme.gateway.limits import Limits
 from acme.gateway.problems import Rejected, settled
 from acme.gateway.refusals import Refusals
@@ -112,6 +113,7 @@ class Gateway:
         accounts = Accounts(metrics, self._access)
         self._answers = Answers(self.readiness, accounts, refusals, self._active, self._cors, settings.write_timeout)
         self._streams = Streams(settings, self.readiness, verifier, self._answers.lines, metrics)
+        self._lanes = Lanes(self._services, settings.services, metrics)
         policy.check(self._services, settings)
         metrics.gauge(
             "http_server_active_requests", "HTTP requests in flight.", (), lambda: {(): float(self.in_flight)}
@@ -135,7 +137,9 @@ class Gateway:
             return
         own = policy.policy(method, self._settings, self._limits)
         entry = None if method.client_streaming or method.server_streaming else self._directory.entry(method)
-        target = Lazy(lambda: Bound(method, route, names, client, entry, self._json, self._wire), own)
+        target = Lazy(
+            lambda: Bound(method, route, names, client, entry, self._json, self._wire), own, self._lanes.of(method)
+        )
         names = self._routes.add(route.verb, route.template, target)
 
     def _openapi(self) -> bytes:
@@ -206,13 +210,27 @@ class Gateway:
                 {},
                 token,
             )
-            exchange.called = True
-            if bound.entry is None:
-                reply = await self._streams.answer(exchange, bound, own, call, asked)
-            else:
-                if (has_body or exchange.alarm is not None) and exchange.due <= time.monotonic():
+            left = seconds
+            if has_body or exchange.alarm is not None:
+                left = exchange.due - time.monotonic()
+                if left <= 0:
                     raise DeadlineExceeded("There was no time left for the call.")
-                reply = await bound.entry.send(call, asked)
+            lane = target.lane
+            if lane.free < 1:
+                await lane.enter(exchange.due)
+            lane.free -= 1
+            exchange.called = True
+            try:
+                if bound.entry is None:
+                    reply = await self._streams.answer(exchange, bound, own, call, asked)
+                else:
+                    reply = await bound.entry.send(call, asked)
+            except BaseException as error:
+                lane.left(error, left > PATIENT * own.timeout, exchange.alarm)
+                raise
+            lane.free += 1
+            if lane.eventful:
+                lane.answered()
         except Refused:
             # A refusal may have ended something: a refresh token that came back ends its session.
             if bound.changes_access:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from acme.contract import LONGEST_KEPT, MOST_COST, MOST_SECONDS
+from acme.gateway.service_settings import ServiceSettings
 
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 
@@ -139,6 +140,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which pages of other origins may call."""
     routes: dict[str, RouteSettings] = msgspec.field(default_factory=dict)
     """By method, such as "acme.projects.v1.Projects/GetProject", what stands in the place of what its contract says."""
+
+    services: dict[str, ServiceSettings] = msgspec.field(default_factory=lambda: {"default": ServiceSettings()})
+    """What one service may take of the gateway, by its full name, or "default"."""
 
     def __post_init__(self) -> None:
         for network in self.proxies:
