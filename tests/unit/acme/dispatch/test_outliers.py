@@ -187,9 +187,8 @@ async def test_an_address_where_calls_hang_is_left_out_too(town: Town) -> None:
     await remote.settle(5.0)
     client = town.client(AuthorityStub, remote)
     for _ in range(60):
-        with asking():
-            with suppress(Refused):
-                await client.changes(ASK, timeout=0.1)
+        with asking(), suppress(Refused):
+            await client.changes(ASK, timeout=0.1)
     assert 3 <= len(hangs) <= 20
     await until(lambda: town.counted(EJECTED) == 1)
 
@@ -205,7 +204,6 @@ async def test_impatient_callers_leave_no_address_out(town: Town) -> None:
     await remote.settle(5.0)
     client = town.client(AuthorityStub, remote)
     for _ in range(30):
-        with asking():
-            with suppress(Refused):
-                await client.changes(ASK, timeout=0.02)
+        with asking(), suppress(Refused):
+            await client.changes(ASK, timeout=0.02)
     assert town.counted(EJECTED) == 0
