@@ -22,12 +22,13 @@ from acme.codec.wire import Wire
 from acme.context import CALL, Call
 from acme.contract import Method, Route, Service
 from acme.errors import Code, DeadlineExceeded, NotFound, Refused
-from acme.gateway import openapi
+from acme.gateway import openapi, strict
 from acme.gateway.access import AccessLog
 from acme.gateway.accounts import Accounts
 from acme.gateway.addresses import Addresses
 from acme.gateway.auth import authenticate, bearer
 from acme.gateway.binding import Bound, Lazy, unfit
+from acme.gateway.bodies import check_size, read_body
 from acme.gateway.cors import Cors
 from acme.gateway.deadlines import Deadlines
 from acme.gateway.endpoints import Answered, Fixed, Info, Readiness, endpoints
@@ -35,16 +36,15 @@ from acme.gateway.exchange import Exchange
 from acme.gateway.headers import (
     TRACEPARENT,
     X_REQUEST_TIMEOUT,
-    Hosts,
     RequestIds,
     check_content,
     check_encoding,
-    check_version,
     idempotency,
     timeout,
     trace,
 )
 from acme.gateway.limits import Limits
+from acme.gateway.peers import Peers
 from acme.gateway.problems import Rejected, problem, settled
 from acme.gateway.refusals import Refusals
 from acme.gateway.routing import Leaf, Routes
@@ -53,13 +53,12 @@ from acme.gateway.server import (
     PROBLEM,
     Reply,
     Server,
-    check_size,
     header_lines,
-    read_body,
     reply,
     require_c_parser,
 )
 from acme.gateway.settings import GatewaySettings
+from acme.gateway.strict import Strict
 from acme.gateway.transfers import Download, pieces
 from acme.ports import Front, Limiter
 from acme.telemetry import Metrics, logger
@@ -106,7 +105,8 @@ class Gateway:
         self._listener: asyncio.Server | None = None
         self._document = b""
         self._quiet = asyncio.Event()
-        self._hosts = Hosts()
+        self._strict = Strict()
+        self._peers = Peers(metrics)
         self._deadlines = Deadlines()
         self._active = self._deadlines.active
         self._ids = RequestIds()
@@ -149,9 +149,8 @@ class Gateway:
 
     async def _serve(self, exchange: Exchange) -> Answered | Download:
         """The order of things. Each step lets the request pass or raises `Refused`."""
+        self._strict.check(exchange)
         message, headers = exchange.message, exchange.headers
-        check_version(message.version)
-        self._hosts.check(headers)
         leaf, values, query = self._find(exchange, message.path)
         exchange.route = leaf.template
         target = leaf.targets.get(message.method)
@@ -162,6 +161,8 @@ class Gateway:
         elif self._cors is not None and self._cors.asked(message.method, headers):
             return 204, "", b"", self._cors.preflight(leaf, headers)
         else:
+            if message.upgrade:  # of CONNECT: what follows is not HTTP
+                strict.end(exchange)
             raise Rejected(405, "method_not_allowed", f"Allowed here: {leaf.allow}.", Allow=leaf.allow)
         has_body, settings = exchange.has_body, self._settings
         if isinstance(target, Fixed):
@@ -281,10 +282,11 @@ class Gateway:
         if literal is not None:
             exchange.path = target
             return literal, (), ""
+        if target[:1] != "/":  # what proxies get: RFC 9112, section 3.2
+            exchange.path = target.partition("?")[0]
+            target = strict.path(exchange)
         path, _, query = target.partition("?")
         exchange.path = path
-        if path[:1] != "/":  # absolute-form: RFC 9112, section 3.2.2
-            path = "/" + path.partition("://")[2].partition("/")[2]
         found = self._routes.find(path)
         if found is None:
             raise NotFound("There is no such route: /v1/openapi.json lists them.", reason="route_not_found")
@@ -357,7 +359,7 @@ class Gateway:
     async def start(self, listener: socket.socket) -> int:
         """Accepts connections on a bound socket, which is closed with the gateway; returns the port."""
         loop = asyncio.get_running_loop()
-        self._server = Server(self.handle, self._unreadable, self._settings, Exchange)
+        self._server = Server(self.handle, self._unreadable, self._settings, self._peers, self._ids.new, Exchange)
         self._listener = await loop.create_server(self._server, sock=listener, backlog=1024)
         self.readiness.started = True
         port: int = listener.getsockname()[1]
