@@ -22,19 +22,19 @@ _EXPECT = istr("Expect")
 _LENGTH = istr("Content-Length")
 
 
-async def read_body(request: Request, settings: GatewaySettings) -> bytes:
+async def read_body(request: Request, most: int, settings: GatewaySettings) -> bytes:
     """The whole request body.
 
     Raises:
-        TooLarge: more than `max_body`, announced or sent (413).
+        TooLarge: more than `most` bytes, announced or sent (413).
         Rejected: it came too slowly (408), is compressed (415), or is not what the headers promised (400).
         Refused: too many bytes of bodies are held already (503).
     """
     payload = request.payload
     if payload.is_eof():  # it came along with the head, as most do
         body = payload.read_nowait(-1)
-        if len(body) > settings.max_body:
-            raise too_large(settings.max_body)
+        if len(body) > most:
+            raise too_large(most)
         return body
     welcome(request)
     connection = request.connection
@@ -44,8 +44,8 @@ async def read_body(request: Request, settings: GatewaySettings) -> bytes:
             while chunk := await payload.readany():
                 chunks.append(chunk)
                 size += len(chunk)
-                if size > settings.max_body:
-                    raise too_large(settings.max_body)
+                if size > most:
+                    raise too_large(most)
                 connection.hold(len(chunk))
     except TimeoutError:
         connection.cut("slow_body")

@@ -41,11 +41,11 @@ def gone(message: str = "The client has gone.", reason: str = "") -> Refused:
     return Refused(message, code=Code.CANCELLED, reason=reason)
 
 
-async def pieces(request: Request, settings: GatewaySettings) -> AsyncGenerator[bytes, None]:
+async def pieces(request: Request, most: int, settings: GatewaySettings) -> AsyncGenerator[bytes, None]:
     """The request body, as it comes.
 
     Raises:
-        TooLarge: it has more than `max_upload` (413).
+        TooLarge: it has more than `most` bytes (413).
         Rejected: nothing came for `body_timeout`, or less than `body_rate` (408), or it is not what the headers promised
             (400).
         Refused: the client has gone.
@@ -69,8 +69,8 @@ async def pieces(request: Request, settings: GatewaySettings) -> AsyncGenerator[
         if not data:
             return
         size += len(data)
-        if size > settings.max_upload:
-            raise too_large(settings.max_upload)
+        if size > most:
+            raise too_large(most)
         waited += time.monotonic() - began  # for the client alone: a service may take what time it likes
         if size < waited * settings.body_rate:
             request.connection.cut("slow_body")
@@ -92,6 +92,7 @@ class Download:
         request: Request,
         request_id: str,
         status: int,
+        kind: str,
         lines: bytes,
         length: int | None,
         may_keep: bool,
@@ -115,7 +116,7 @@ class Download:
             lines += b"Transfer-Encoding: chunked\r\n"
         elif self._length is not None and not empty:
             lines += b"Content-Length: %d\r\n" % self._length
-        self._head = b"%b%b\r\n%b\r\n" % (head_until_id(status, "", time.time()), request_id.encode(), lines)
+        self._head = b"%b%b\r\n%b\r\n" % (head_until_id(status, kind, time.time()), request_id.encode(), lines)
 
     async def run(self, connection: Connection, data: AsyncIterator[bytes]) -> None:
         """Sends it.
