@@ -34,7 +34,7 @@ _LENGTH: Final = "content-length"
 _CODING: Final = "transfer-encoding"
 _NAME: Final = re.compile(r"[A-Za-z0-9-]+")
 _HOSTED: Final = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
-_ABSOLUTE: Final = re.compile(r"https?://([^/?#]*)(.*)", re.I)
+_ABSOLUTE: Final = re.compile(r"https?://([^/?#]*)([/?].*)?", re.I)
 _KNOWN: Final = 1000
 """Hosts, and names of headers, that are remembered."""
 
@@ -103,7 +103,7 @@ def path(request: Request) -> str:
         if message.path == "*":  # of OPTIONS: the server as a whole, which is no route
             return "*"
         raise _last(request, 400, "malformed_target", "Ask for a path, such as /v1/projects.")
-    rest = found[2]
+    rest = found[2] or "/"
     return rest if rest[:1] == "/" else "/" + rest
 
 
