@@ -20,6 +20,7 @@ from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 
 from acme.errors import Refused
 from acme.gateway.addresses import network
+from acme.gateway.clients import Client, Clients
 from acme.gateway.peers import Peers
 from acme.gateway.problems import Rejected
 from acme.gateway.settings import LARGEST_HEAD, LONGEST_LINE
@@ -57,19 +58,37 @@ class _InOneTask:
 class Connection(RequestHandler):
     """One client connection."""
 
-    __slots__ = ("_answer", "_end", "_heard", "_held", "_peers", "_turn_away", "_wire", "address", "network", "since")
+    __slots__ = (
+        "_answer",
+        "_clients",
+        "_end",
+        "_heard",
+        "_held",
+        "_peers",
+        "_turn_away",
+        "_wire",
+        "address",
+        "client",
+        "head_until_id",
+        "network",
+        "since",
+    )
 
     def __init__(
         self,
-        manager: web.Server,
+        manager: Any,
         answer: Callable[[Any, Refused], Any],
         turn_away: Callable[[str, str], bytes],
         peers: Peers,
         **options: Any,
     ) -> None:
-        """`answer` makes the reply to what cannot be read; `turn_away` that, in bytes, to a client without a request."""
+        """`manager` is the `Server`. `answer` makes the reply to what cannot be read; `turn_away` that, in bytes, to a
+        client without a request."""
         super().__init__(manager, **options)
         self._answer, self._turn_away, self._peers = answer, turn_away, peers
+        self.head_until_id, self._clients = manager.heads.of, cast("Clients | None", manager.clients)
+        self.client: Client | None = None
+        """The peer's certificate, where it showed one, and whom that stands for."""
         self.address = self.network = ""
         """IP address of the peer, and what counts as one address for limits. Forwarded headers are not looked at."""
         self.since = 0.0
@@ -89,6 +108,8 @@ class Connection(RequestHandler):
             wire.close()
             return
         super().connection_made(transport)
+        if self._clients is not None:
+            self.client = self._clients.of(transport)
         if sys.version_info < (3, 12):
             # The connection's own task has been made, and has not begun.
             self._loop = cast(asyncio.AbstractEventLoop, _InOneTask(self._loop))

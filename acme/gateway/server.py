@@ -22,6 +22,7 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from multidict import CIMultiDictProxy
 
 from acme.errors import Refused, Unavailable
+from acme.gateway.clients import Clients
 from acme.gateway.connection import Connection
 from acme.gateway.peers import Peers
 from acme.gateway.problems import TITLES, problem
@@ -71,15 +72,18 @@ def _head(status: int, kind: str) -> bytes:
     return "\r\n".join(lines).encode()
 
 
-class _Heads:
+class Heads:
     """Status line, constant headers and Date, as far as the id of the request; built at first use and afresh each second."""
 
-    __slots__ = ("_made", "_second")
+    __slots__ = ("_lines", "_made", "_second")
 
-    def __init__(self) -> None:
-        self._second, self._made = 0, dict[tuple[int, str], bytes]()
+    def __init__(self, lines: bytes = b"") -> None:
+        """`lines` are constant headers of every answer, beside the usual ones."""
+        self._second, self._made, self._lines = 0, dict[tuple[int, str], bytes](), lines
 
     def of(self, status: int, kind: str, now: float) -> bytes:
+        """An answer up to the id of its request; `now` is in seconds since the Unix epoch. A kind is a content type, and,
+        where it may be kept, what `kept` makes of that: one string, which names the head that was built for it."""
         second = int(now)
         if second != self._second:
             self._second, self._made = second, {}
@@ -87,13 +91,12 @@ class _Heads:
             return self._made[status, kind]
         except KeyError:
             date = formatdate(second, usegmt=True).encode()
-            head = b"%bDate: %b\r\nX-Request-Id: " % (_head(status, kind), date)
+            head = b"%bDate: %b\r\n%bX-Request-Id: " % (_head(status, kind), date, self._lines)
             return self._made.setdefault((status, kind), head)
 
 
-head_until_id: Final = _Heads().of
-"""An answer up to the id of its request: (status, kind, time in seconds since the Unix epoch). Its kind is its content type,
-and, where it may be kept, what `kept` makes of that: one string, which names the head that was built for it."""
+PLAIN: Final = Heads()
+"""Of connections of which nothing more is to be said."""
 
 
 class Request:
@@ -181,7 +184,8 @@ def reply(
     if message.method == "HEAD":
         body = b""
     # Joined in two thirds of the time that formatting takes.
-    data = b"".join((head_until_id(status, kind, now), request_id.encode(), b"\r\n", lines, b"\r\n", body))
+    head = request.connection.head_until_id(status, kind, now)
+    data = b"".join((head, request_id.encode(), b"\r\n", lines, b"\r\n", body))
     return Reply(status, data, len(body), keep, write_timeout)
 
 
@@ -213,10 +217,14 @@ class Server(web.Server):
         peers: Peers,
         new_id: Callable[[], str],
         made: type[Request] = Request,
+        heads: Heads = PLAIN,
+        clients: Clients | None = None,
     ) -> None:
-        """`made` is the class of requests that `serve` and `answer` take; `new_id` names what is answered without one."""
+        """`made` is the class of requests that `serve` and `answer` take; `new_id` names what is answered without one;
+        `heads` begin its answers; `clients` knows whom certificates stand for, where they are asked for."""
         super().__init__(serve, request_factory=cast(Any, made), handler_cancellation=True)
         self._answer, self._peers, self._new_id = answer, peers, new_id
+        self.heads, self.clients = heads, clients
         self._options: dict[str, Any] = {
             "access_log": None,
             "auto_decompress": False,
@@ -253,7 +261,7 @@ class Server(web.Server):
         request_id = self._new_id()
         answer = problem(refusal, request_id)
         lines = header_lines({**answer.headers, "Connection": "close", "Content-Length": str(len(answer.body))})
-        head = head_until_id(answer.status, PROBLEM, time.time())
+        head = self.heads.of(answer.status, PROBLEM, time.time())
         return b"".join((head, request_id.encode(), b"\r\n", lines, b"\r\n", answer.body))
 
     def close_idle(self) -> None:

@@ -23,7 +23,7 @@ from acme.errors import Code, Refused
 from acme.gateway.bodies import malformed, too_large, welcome
 from acme.gateway.connection import Connection
 from acme.gateway.problems import Rejected
-from acme.gateway.server import Request, head_until_id
+from acme.gateway.server import Request
 from acme.gateway.settings import GatewaySettings
 from acme.telemetry import logger
 
@@ -116,7 +116,8 @@ class Download:
             lines += b"Transfer-Encoding: chunked\r\n"
         elif self._length is not None and not empty:
             lines += b"Content-Length: %d\r\n" % self._length
-        self._head = b"%b%b\r\n%b\r\n" % (head_until_id(status, kind, time.time()), request_id.encode(), lines)
+        start = request.connection.head_until_id(status, kind, time.time())
+        self._head = b"%b%b\r\n%b\r\n" % (start, request_id.encode(), lines)
 
     async def run(self, connection: Connection, data: AsyncIterator[bytes]) -> None:
         """Sends it.
