@@ -5,7 +5,10 @@ catch-all (`problems.py`) makes the answer of it. There are no middlewares and n
 bodies, permissions and documentation are projections of the contracts, compiled once a route into a `Bound`.
 
 - `app.py`: the pipeline, and the gateway's start, drain and end.
-- `server.py`: aiohttp's low-level server with our own requests, the reading of bodies, and replies that leave in one write.
+- `server.py`: aiohttp's low-level server with our own requests, and replies that leave in one write.
+- `connection.py`, `peers.py`: one connection, and all of them: time limits of every phase, and how many there may be.
+- `strict.py`: heads of requests that the parser takes and the gateway does not.
+- `bodies.py`: bodies that are taken whole.
 - `routing.py`: google.api.http templates → trie. Matches the raw path, so that no escape changes a route.
 - `binding.py`: path, query, headers and body → request message; reply message → body and headers.
 - `policy.py`: what holds for a method: its contract, and what `[gateway.routes]` says otherwise.

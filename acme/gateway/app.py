@@ -22,13 +22,14 @@ from acme.codec.wire import Wire
 from acme.context import Call
 from acme.contract import Method, Route, Service
 from acme.errors import DeadlineExceeded, NotFound, Refused
-from acme.gateway import openapi, policy
+from acme.gateway import openapi, policy, strict
 from acme.gateway.access import AccessLog
 from acme.gateway.accounts import Accounts
 from acme.gateway.addresses import Addresses
 from acme.gateway.answers import Answers
 from acme.gateway.auth import authenticate, bearer, proof
 from acme.gateway.binding import Bound, Lazy, unfit
+from acme.gateway.bodies import check_size, read_body
 from acme.gateway.cors import Cors
 from acme.gateway.deadlines import Deadlines
 from acme.gateway.endpoints import Answered, Fixed, Info, Readiness, endpoints
@@ -36,11 +37,9 @@ from acme.gateway.exchange import Exchange
 from acme.gateway.headers import (
     TRACEPARENT,
     X_REQUEST_TIMEOUT,
-    Hosts,
     RequestIds,
     check_content,
     check_encoding,
-    check_version,
     idempotency,
     timeout,
     trace,
@@ -53,12 +52,11 @@ from acme.gateway.refusals import Refusals
 from acme.gateway.routing import Leaf, Routes
 from acme.gateway.server import (
     Reply,
-    check_size,
-    read_body,
     require_c_parser,
 )
 from acme.gateway.settings import GatewaySettings
 from acme.gateway.streams import Streams
+from acme.gateway.strict import Strict
 from acme.gateway.transfers import Download
 from acme.ports import Front, Limiter
 from acme.telemetry import Metrics, logger
@@ -103,7 +101,7 @@ class Gateway:
         self._routes: Routes[_Target] = Routes()
         self._doors = Doors(settings, assertions, metrics)
         self._document = b""
-        self._hosts = Hosts()
+        self._strict = Strict()
         self._deadlines = Deadlines()
         self._active = self._deadlines.active
         self._ids = RequestIds()
@@ -152,9 +150,8 @@ class Gateway:
 
     async def _serve(self, exchange: Exchange) -> Answered | Download:
         """The order of things. Each step lets the request pass or raises `Refused`."""
+        self._strict.check(exchange)
         message, headers = exchange.message, exchange.headers
-        check_version(message.version)
-        self._hosts.check(headers)
         leaf, values, query = self._find(exchange, message.path)
         exchange.route = leaf.template
         target = leaf.targets.get(message.method)
@@ -165,6 +162,8 @@ class Gateway:
         elif self._cors is not None and self._cors.asked(message.method, headers):
             return 204, "", b"", self._cors.preflight(leaf, headers)
         else:
+            if message.upgrade:  # of CONNECT: what follows is not HTTP
+                strict.end(exchange)
             raise Rejected(405, "method_not_allowed", f"Allowed here: {leaf.allow}.", Allow=leaf.allow)
         has_body, settings = exchange.has_body, self._settings
         if isinstance(target, Fixed):
@@ -268,10 +267,11 @@ class Gateway:
         if literal is not None:
             exchange.path = target
             return literal, (), ""
+        if target[:1] != "/":  # what proxies get: RFC 9112, section 3.2
+            exchange.path = target.partition("?")[0]
+            target = strict.path(exchange)
         path, _, query = target.partition("?")
         exchange.path = path
-        if path[:1] != "/":  # absolute-form: RFC 9112, section 3.2.2
-            path = "/" + path.partition("://")[2].partition("/")[2]
         found = self._routes.find(path)
         if found is None:
             raise NotFound("There is no such route: /v1/openapi.json lists them.", reason="route_not_found")
