@@ -8,11 +8,13 @@ bodies, permissions and documentation are projections of the contracts, compiled
 - `server.py`: aiohttp's low-level server with our own requests, the reading of bodies, and replies that leave in one write.
 - `routing.py`: google.api.http templates → trie. Matches the raw path, so that no escape changes a route.
 - `binding.py`: path, query, headers and body → request message; reply message → body and headers.
+- `policy.py`: what holds for a method: its contract, and what `[gateway.routes]` says otherwise.
 - `exchange.py`: one request on its way.
 - `addresses.py`: where it comes from, behind balancers that are named.
 - `limits.py`: how often an address, and a principal, may ask.
 - `cors.py`: which pages of other origins may call.
 - `auth.py`: Bearer token → principal, and the scope of the matched method.
+- `answers.py`: what a request has come to → its answer, its log line, its metrics.
 - `problems.py`: refusals → RFC 9457 problems; the table of error codes.
 - `endpoints.py`: /healthz, /readyz, /metrics, /v1/openapi.json, /.well-known/jwks.json.
 - `openapi.py`, `schemas.py`, `examples.py`: contracts → OpenAPI 3.1, with an example of everything.

@@ -23,7 +23,7 @@ from acme.codec.json import Json
 from acme.codec.wire import Wire
 from acme.contract import HTTP_BODY, Field, Kind, Message, Method, Route, raw_body
 from acme.errors import Fault, Invalid, Malformed, Refused, Stale, Unconditional
-from acme.gateway.limits import Gate
+from acme.gateway.policy import Policy
 from acme.gateway.routing import query, segment
 from acme.gateway.server import Headers, header_lines
 from acme.ports import Entry
@@ -292,10 +292,10 @@ def unfit(method: Method, route: Route) -> str:
 class Lazy:
     """A route that is compiled at its first request, so that start-up does not pay for routes nobody uses."""
 
-    __slots__ = ("_bind", "bound", "gate", "series")
+    __slots__ = ("_bind", "bound", "policy", "series")
 
-    def __init__(self, bind: Callable[[], Bound], gate: Gate) -> None:
-        self._bind, self.gate = bind, gate
+    def __init__(self, bind: Callable[[], Bound], policy: Policy) -> None:
+        self._bind, self.policy = bind, policy
         self.bound: Bound | None = None
         self.series: dict[int, Histogram] = {}
         """Durations by status; the gateway fills it."""

@@ -19,6 +19,7 @@ from acme.contract import Field, Method, Route, Service
 from acme.errors import Code
 from acme.gateway.binding import given, is_tagged, taken, unfit
 from acme.gateway.examples import NOTHING, REQUEST_ID, VERSION, Examples, refusal
+from acme.gateway.policy import declared
 from acme.gateway.problems import STATUS, TITLES
 from acme.gateway.schemas import Schema, Schemas
 from acme.gateway.server import JSON, PROBLEM
@@ -128,7 +129,8 @@ def document(services: Iterable[Service], settings: GatewaySettings, title: str,
     schemas = Schemas(lambda name, schema: _component(spec, name, schema))
     examples = Examples(services)
     for service in services:
-        routed = [(method, route) for method in service.methods for route in method.routes if not unfit(method, route)]
+        methods = [declared(method, settings) for method in service.methods]
+        routed = [(method, route) for method in methods for route in method.routes if not unfit(method, route)]
         if routed:
             spec.tag({"name": _short(service.name), "description": service.comment})
         for method, route in routed:
@@ -283,6 +285,8 @@ def _traits(method: Method) -> dict[str, Any]:
         "x-changes-access": method.changes_access,
         "x-idempotent": method.idempotent,
         "x-secret-reply": method.secret_reply,
+        "x-timeout": method.timeout,
+        "x-cost": method.cost if method.cost > 1 else None,
     }
     return {name: value for name, value in traits.items() if value}
 
@@ -302,6 +306,11 @@ def _parameter(method: Method, field: Field, place: str, schemas: Schemas, examp
 
 def _success(method: Method, schemas: Schemas, examples: Examples) -> dict[str, Any]:
     headers: dict[str, Any] = {"X-Request-Id": {"schema": {"type": "string"}}, **_LIMITS}
+    if method.cache is not None:
+        headers["Cache-Control"] = {
+            "description": f"The answer may be kept for {method.cache.max_age} seconds (RFC 9111).",
+            "schema": {"type": "string"},
+        }
     for field in method.reply.fields:
         if field.header:
             headers[field.header] = {"description": field.comment, "schema": {"type": "string"}}

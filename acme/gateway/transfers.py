@@ -39,11 +39,11 @@ def gone(message: str = "The client has gone.", reason: str = "") -> Refused:
     return Refused(message, code=Code.CANCELLED, reason=reason)
 
 
-async def pieces(request: Request, settings: GatewaySettings) -> AsyncGenerator[bytes, None]:
+async def pieces(request: Request, most: int, settings: GatewaySettings) -> AsyncGenerator[bytes, None]:
     """The request body, as it comes.
 
     Raises:
-        TooLarge: it has more than `max_upload` (413).
+        TooLarge: it has more than `most` bytes (413).
         Rejected: nothing came for `body_timeout` (408), or it is not what the headers promised (400).
         Refused: the client has gone.
     """
@@ -64,8 +64,8 @@ async def pieces(request: Request, settings: GatewaySettings) -> AsyncGenerator[
         if not data:
             return
         size += len(data)
-        if size > settings.max_upload:
-            raise too_large(settings.max_upload)
+        if size > most:
+            raise too_large(most)
         for at in range(0, len(data), PIECE):
             yield data[at : at + PIECE]
 
@@ -83,6 +83,7 @@ class Download:
         request: Request,
         request_id: str,
         status: int,
+        kind: str,
         lines: bytes,
         length: int | None,
         may_keep: bool,
@@ -106,7 +107,7 @@ class Download:
             lines += b"Transfer-Encoding: chunked\r\n"
         elif self._length is not None and not empty:
             lines += b"Content-Length: %d\r\n" % self._length
-        self._head = b"%b%b\r\n%b\r\n" % (head_until_id(status, "", time.time()), request_id.encode(), lines)
+        self._head = b"%b%b\r\n%b\r\n" % (head_until_id(status, kind, time.time()), request_id.encode(), lines)
 
     async def run(self, connection: Connection, data: AsyncIterator[bytes]) -> None:
         """Sends it.
