@@ -226,5 +226,6 @@ class Tracer:
         return [
             trace
             for trace in self.traces()
-            if name in (trace.request_id, trace.id) or any(name == cause or name in told for cause, told in trace.causes)
+            if name in (trace.request_id, trace.id)
+            or any(name == cause or name in told for cause, told in trace.causes)
         ]

@@ -49,7 +49,15 @@ _SEALED: Final = (
 """What a proof covers beside service, path and token."""
 _STARTS: Final = {
     name: start(name)
-    for name in (b"acme-service", b"acme-identity", b"authorization", b"traceparent", b"tracestate", b"acme-seen", *_SEALED)
+    for name in (
+        b"acme-service",
+        b"acme-identity",
+        b"authorization",
+        b"traceparent",
+        b"tracestate",
+        b"acme-seen",
+        *_SEALED,
+    )
 }
 _DIGITS: Final = 19
 """Of the greatest number of a change."""

@@ -42,6 +42,7 @@ from acme.gateway.headers import (
     check_encoding,
     check_version,
     idempotency,
+    state,
     timeout,
     trace,
 )
@@ -62,6 +63,7 @@ from acme.gateway.transfers import Download, pieces
 from acme.ports import Front, Limiter
 from acme.telemetry import Metrics, logger
 from acme.tokens import Verifier
+from acme.traces import UNTRACED, Trace, Tracer
 
 log: Final = logger(__name__)
 
@@ -73,7 +75,8 @@ class Gateway:
     """Serves the routes of `services` over HTTP/1.1, through clients of `directory`.
 
     `directory` calls as "gateway". `health` gives each plugin's state: "ok", "quarantined", or what is wrong with it;
-    `stores` that of what requests can do without, for the details of readiness. `refusals` hears what the gateway refuses.
+    `stores` that of what requests can do without, for the details of readiness. `refusals` hears what the gateway refuses,
+    `tracer` what every request does; nobody without one.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class Gateway:
         log_to: TextIO | None = None,
         stores: Callable[[], Mapping[str, str]] = dict,
         refusals: Refusals | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         require_c_parser()
         self._services, self._directory = tuple(services), directory
@@ -110,7 +114,9 @@ class Gateway:
         self._now = verifier.now
         self._limits = Limits(limiter, settings.limits, metrics)
         self._cors = Cors(settings.cors, self._services) if settings.cors.origins else None
-        accounts = Accounts(metrics, self._access)
+        self._tracer = tracer = tracer or Tracer(UNTRACED)
+        tracer.running.append(lambda: [t for each in self._active if (t := cast(Exchange, each).trace) is not None])
+        self._accounts = accounts = Accounts(metrics, self._access)
         self._answers = Answers(self.readiness, accounts, refusals, self._active, self._cors, settings.write_timeout)
         policy.check(self._services, settings)
         metrics.gauge(
@@ -137,6 +143,7 @@ class Gateway:
         entry = None if method.client_streaming or method.server_streaming else self._directory.entry(method)
         target = Lazy(lambda: Bound(method, route, names, client, entry, self._json, self._wire), own)
         names = self._routes.add(route.verb, route.template, target)
+        self._accounts.hide(method, route, names)
 
     def _openapi(self) -> bytes:
         if not self._document:
@@ -167,6 +174,10 @@ class Gateway:
                 check_size(headers, settings.max_body)
             return *target.answer(), target.lines
         exchange.bound = bound = target.bound or target.bind()
+        caused, tracer = trace(headers) if TRACEPARENT in headers else "", self._tracer
+        recorded = None
+        if tracer.on:
+            exchange.trace = recorded = Trace(exchange.request_id, tracer, caused, state(headers) if caused else "")
         own, now = target.policy, self._now()
         gate = own.gate
         exchange.charge(gate.address, exchange.network, now)
@@ -177,11 +188,13 @@ class Gateway:
             token = bearer(headers)
             principal = verifier.known(token, exchange.started, now)
             if principal is None or not principal.covers(permission):
-                principal = await authenticate(token, verifier, permission)
+                principal = await authenticate(token, verifier, permission, recorded)
             exchange.principal = principal
             exchange.charge(gate.only or gate.principal(principal), principal.id, now)
             if bound.step_up:
                 require_step_up(principal, verifier.now())
+        if recorded is not None:
+            recorded.let_in = time.monotonic()
         seconds = timeout(headers, own.most) if X_REQUEST_TIMEOUT in headers else own.timeout
         self._deadlines.limit(exchange, exchange.started, seconds)
         try:
@@ -198,13 +211,15 @@ class Gateway:
                 exchange.due,
                 "gateway",
                 exchange.address,
-                trace(headers) if TRACEPARENT in headers else "",
+                caused,
                 None if bound.reads else idempotency(headers, bound, asked),
                 permission,
                 False,
                 verifier.seen,
                 {},
                 token,
+                (),
+                recorded,
             )
             exchange.called = True
             if bound.entry is None:
@@ -236,6 +251,7 @@ class Gateway:
 
     async def _stream(self, exchange: Exchange, bound: Bound, own: Policy, call: Call, message: Any) -> Any:
         """What a method that streams answers: its clients look for the call that causes theirs."""
+        call.span = 0  # what is called next is: this one serves nothing itself
         outside = CALL.set(call)
         try:
             if bound.uploads:

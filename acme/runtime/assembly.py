@@ -19,7 +19,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from socket import socket as Socket
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import unquote
 
 from acme.codec.json import Json
@@ -41,7 +41,7 @@ from acme.gateway.refusals import Refusals
 from acme.gateway.registry import Registry
 from acme.plugin import Plugin
 from acme.ports import Bus, Cipher, Clock, Database, Mailer
-from acme.runtime import control, databases, datafolder, listener, roles, topology
+from acme.runtime import control, databases, datafolder, listener, roles, topology, tracing
 from acme.runtime.databases import CannotStart
 from acme.runtime.discovery import Roster, avro_of, contracts_of, discover, enlist, settings_of
 from acme.runtime.eventing import Eventing, open_bus
@@ -56,6 +56,7 @@ from acme.runtime.tls import LOOK_EVERY, Certificates
 from acme.tasks import LoopWatch, Tasks
 from acme.telemetry import Metrics, logger
 from acme.tokens import Verifier
+from acme.traces import Tracer
 from acme.work import Deliveries
 
 log: Final = logger(__name__)
@@ -98,6 +99,8 @@ class Node:
     metrics: Metrics
     measures: Measures
     """Of calls served here."""
+    tracer: Tracer
+    """What requests did here, step by step."""
     verifier: Verifier
     gateway: Gateway | None
     server: Server | None
@@ -140,6 +143,7 @@ async def assemble(
             socket = stack.enter_context(_listen(config, role))
             url = listener.url(socket)
         where = await stack.enter_async_context(databases.serve(config.database, config.data, tasks, alone=role.alone))
+        where.metrics = metrics
         clock = _clock(config, stack)
         stores = await open_stores(config, clock, tasks, metrics, stack)
         if not role.alone and (told := shared_by_processes(config).get("broadcast")):
@@ -157,7 +161,8 @@ async def assemble(
         contracts = contracts_of(roster)
         wire, avro = Wire(contracts), avro_of(roster, contracts)
         monitor.registry = Registry(avro.released)
-        pipeline = Pipeline(contracts, wire, Checks(contracts), metrics, clock)
+        tracer = Tracer(config.traces)
+        pipeline = Pipeline(contracts, wire, Checks(contracts), metrics, clock, tracer)
         directory = Directory(pipeline)
         tls = certificates.client if certificates is not None else None
         neighbours = Neighbours(pipeline, directory, cipher, metrics, tasks, tls, folder)
@@ -189,7 +194,7 @@ async def assemble(
         bus = open_bus(config.bus, where, clock, tasks, metrics, stack) if role.host is None or role.host else None
         eventing = None
         if bus is not None:
-            eventing = Eventing(bus, config, role, contracts, avro, clock, nudges, metrics)
+            eventing = Eventing(bus, config, role, contracts, avro, clock, nudges, metrics, tracer)
         running: list[Running] = []
         for entry, plugin in roster.usable():
             if not role.hosts(entry.name):
@@ -254,6 +259,7 @@ async def assemble(
                 health=health,
                 stores=lambda: {**details(), "limiter": limiter.state},
                 refusals=refusals,
+                tracer=tracer,
             )
             stack.push_async_callback(gateway.drain, config.gateway.grace, notice=config.gateway.notice)
             await gateway.start(socket)
@@ -277,6 +283,7 @@ async def assemble(
             cipher=cipher,
             metrics=metrics,
             measures=pipeline.measures,
+            tracer=tracer,
             verifier=verifier,
             gateway=gateway,
             server=server,
@@ -288,7 +295,11 @@ async def assemble(
             readiness.started = True
             stack.callback(setattr, readiness, "draining", True)
         name = "control" if role.alone else f"control-{role.title}"
-        answers = {"alive": lambda: True, "topology": lambda: topology.plain(topology.of(node, version()))}
+        answers: dict[str, Callable[..., Any]] = {
+            "alive": lambda: True,
+            "topology": lambda: topology.plain(topology.of(node, version())),
+            "trace": lambda name: tracing.told(tracer, name),
+        }
         await stack.enter_async_context(control.serve(folder, name, answers))
         yield node
 

@@ -1,12 +1,14 @@
 """The control socket: what operators ask a running process, by file permission and not over any network.
 
-JSON lines over a Unix socket (0600, in the 0700 folder DATA/run): a request `{"do": "topology"}`, an answer `{"ok": …}` or
-`{"error": "…"}`, as many as the caller likes. `acme topology` asks every process whose socket is there.
+JSON lines over a Unix socket (0600, in the 0700 folder DATA/run): a request `{"do": "topology"}`, or one that is about
+something, `{"do": "trace", "about": "req-1"}`; an answer `{"ok": …}` or `{"error": "…"}`; as many as the caller likes.
+`acme topology` asks every process whose socket is there.
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -22,11 +24,13 @@ LONGEST: Final = 1 << 20
 """Bytes of a line."""
 
 
-class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One line from the caller."""
 
     do: str
     """Name of the command."""
+    about: str = ""
+    """What it is about, for commands that ask."""
 
 
 class Silent(Exception):
@@ -38,10 +42,10 @@ class Late(Silent):
 
 
 @asynccontextmanager
-async def serve(folder: RunFolder, name: str, commands: Mapping[str, Callable[[], Any]]) -> AsyncIterator[str]:
+async def serve(folder: RunFolder, name: str, commands: Mapping[str, Callable[..., Any]]) -> AsyncIterator[str]:
     """Answers on the socket `name` (or `name-2`, when a living process has it) inside the block; yields its file name.
 
-    `commands` by name; each returns what JSON can carry.
+    `commands` by name; each returns what JSON can carry. Those with an argument get what the request is about.
     """
     file = folder.vacant(name)
     writers: set[asyncio.StreamWriter] = set()
@@ -69,18 +73,19 @@ async def serve(folder: RunFolder, name: str, commands: Mapping[str, Callable[[]
         (folder.path / file).unlink(missing_ok=True)
 
 
-def _answer(line: bytes, commands: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+def _answer(line: bytes, commands: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
     try:
-        wanted = msgspec.json.decode(line, type=Request).do
+        request = msgspec.json.decode(line, type=Request)
     except msgspec.MsgspecError:
         return {"error": 'a line of JSON is expected, such as {"do": "topology"}'}
+    wanted = request.do
     command = commands.get(wanted)
     if command is None:
         return {"error": f"there is no command {wanted!r}; there are: {', '.join(sorted(commands))}"}
-    return {"ok": command()}
+    return {"ok": command(request.about) if inspect.signature(command).parameters else command()}
 
 
-async def ask(folder: RunFolder, file: str, command: str, *, limit: float = LIMIT) -> Any:
+async def ask(folder: RunFolder, file: str, command: str, about: str = "", *, limit: float = LIMIT) -> Any:
     """The answer of the process that listens on the socket `file`.
 
     Raises:
@@ -90,7 +95,7 @@ async def ask(folder: RunFolder, file: str, command: str, *, limit: float = LIMI
         async with asyncio.timeout(limit):
             reader, writer = await asyncio.open_unix_connection(folder.socket(file), limit=LONGEST)
             try:
-                writer.write(msgspec.json.encode(Request(command)) + b"\n")
+                writer.write(msgspec.json.encode(Request(command, about)) + b"\n")
                 answer = msgspec.json.decode(await reader.readline() or b"{}")
             finally:
                 writer.close()

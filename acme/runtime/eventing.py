@@ -33,6 +33,7 @@ from acme.runtime.roles import Role
 from acme.runtime.settings import Config
 from acme.tasks import Tasks
 from acme.telemetry import Metrics, logger
+from acme.traces import Tracer
 
 log: Final = logger(__name__)
 
@@ -97,7 +98,9 @@ class Eventing:
         clock: Clock,
         nudges: Nudges,
         metrics: Metrics,
+        tracer: Tracer | None = None,
     ) -> None:
+        self._tracer = tracer
         self._bus, self._config, self._contracts, self._avro = bus, config, contracts, avro
         self._clock, self._nudges, self._metrics = clock, nudges, metrics
         # A member of this name that was killed is the same one when it comes back, and need not be waited for.
@@ -171,6 +174,7 @@ class Eventing:
                     tasks,
                     self._measures,
                     member=self._member,
+                    tracer=self._tracer,
                 )
                 consumers.start()
                 self._consumers.append(consumers)
@@ -197,7 +201,7 @@ class Eventing:
     def _relay(self, each: Running, tasks: Tasks) -> None:
         plugin, database = each.plugin.name, each.units.database
         region = self._config.platform.region
-        relay = Relay(plugin, region, each.pool, database, self._bus, self._metrics, self._backlog)
+        relay = Relay(plugin, region, each.pool, database, self._bus, self._metrics, self._backlog, self._tracer)
         each.listeners.append(partial(self._announced, relay, events_of(plugin)))
         self._nudges.on(events_of(plugin), relay.wake)
         lease = Lease(database, self._clock, f"{plugin}.relay", life=LEASE, renew=RENEW)

@@ -13,6 +13,7 @@ from acme.drivers.log.link import Link
 from acme.errors import Unavailable
 from acme.ports import Connection
 from acme.tasks import Tasks
+from acme.telemetry import Metrics
 from tests.unit.acme.drivers.log.conftest import ask, kill_others
 from tests.waiting import until
 

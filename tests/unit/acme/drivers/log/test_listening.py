@@ -6,6 +6,7 @@ from acme.drivers import postgres
 from acme.drivers.log.link import Link
 from acme.drivers.log.listening import Listening
 from acme.tasks import Tasks
+from acme.telemetry import Metrics
 from tests.unit.acme.drivers.log.conftest import ask, kill_others
 from tests.waiting import until
 
