@@ -67,7 +67,8 @@ class Accounts:
             started = exchange.started
             trace.called = exchange.called
             trace.spans.append((0, -1, HTTP, method, started, started + seconds, status, route))
-            trace.tracer.end(trace, seconds, status >= 500 or (broken != "" and broken not in _THEIRS))
+            took = seconds if exchange.download is None else 0.0  # a stream lasts as long as its client likes
+            trace.tracer.end(trace, took, status >= 500 or (broken != "" and broken not in _THEIRS))
         name, principal, address = exchange.request_id, exchange.principal.id, exchange.address
         self._access.add(now, method, route, path, status, seconds, size, name, principal, address, broken)
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TextIO, cast
 
 from multidict import istr
@@ -19,16 +19,17 @@ from multidict import istr
 from acme.authorise import require_step_up
 from acme.codec.json import Json
 from acme.codec.wire import Wire
-from acme.context import CALL, Call
+from acme.context import Call
 from acme.contract import Method, Route, Service
 from acme.errors import DeadlineExceeded, NotFound, Refused
-from acme.gateway import openapi, policy
+from acme.gateway import openapi, policy, strict
 from acme.gateway.access import AccessLog
 from acme.gateway.accounts import Accounts
 from acme.gateway.addresses import Addresses
 from acme.gateway.answers import Answers
-from acme.gateway.auth import authenticate, bearer
+from acme.gateway.auth import authenticate, bearer, proof
 from acme.gateway.binding import Bound, Lazy, unfit
+from acme.gateway.bodies import check_size, read_body
 from acme.gateway.cors import Cors
 from acme.gateway.deadlines import Deadlines
 from acme.gateway.endpoints import Answered, Fixed, Info, Readiness, endpoints
@@ -36,33 +37,30 @@ from acme.gateway.exchange import Exchange
 from acme.gateway.headers import (
     TRACEPARENT,
     X_REQUEST_TIMEOUT,
-    Hosts,
     RequestIds,
     check_content,
     check_encoding,
-    check_version,
     idempotency,
     state,
     timeout,
     trace,
 )
 from acme.gateway.limits import Limits
-from acme.gateway.policy import Policy
+from acme.gateway.listening import Doors, Listening
 from acme.gateway.problems import Rejected, settled
 from acme.gateway.refusals import Refusals
 from acme.gateway.routing import Leaf, Routes
 from acme.gateway.server import (
     Reply,
-    Server,
-    check_size,
-    read_body,
     require_c_parser,
 )
 from acme.gateway.settings import GatewaySettings
-from acme.gateway.transfers import Download, pieces
+from acme.gateway.streams import Streams
+from acme.gateway.strict import Strict
+from acme.gateway.transfers import Download
 from acme.ports import Front, Limiter
 from acme.telemetry import Metrics, logger
-from acme.tokens import Verifier
+from acme.tokens import Assertions, Verifier
 from acme.traces import UNTRACED, Trace, Tracer
 
 log: Final = logger(__name__)
@@ -95,6 +93,7 @@ class Gateway:
         stores: Callable[[], Mapping[str, str]] = dict,
         refusals: Refusals | None = None,
         tracer: Tracer | None = None,
+        assertions: Assertions | None = None,
     ) -> None:
         require_c_parser()
         self._services, self._directory = tuple(services), directory
@@ -103,10 +102,9 @@ class Gateway:
         self._access = AccessLog((log_to or sys.stderr) if settings.access_log else None)
         self.readiness: Final = Readiness(verifier, health, stores)
         self._routes: Routes[_Target] = Routes()
-        self._server: Server | None = None
-        self._listener: asyncio.Server | None = None
+        self._doors = Doors(settings, assertions, metrics)
         self._document = b""
-        self._hosts = Hosts()
+        self._strict = Strict()
         self._deadlines = Deadlines()
         self._active = self._deadlines.active
         self._ids = RequestIds()
@@ -118,6 +116,7 @@ class Gateway:
         tracer.running.append(lambda: [t for each in self._active if (t := cast(Exchange, each).trace) is not None])
         self._accounts = accounts = Accounts(metrics, self._access)
         self._answers = Answers(self.readiness, accounts, refusals, self._active, self._cors, settings.write_timeout)
+        self._streams = Streams(settings, self.readiness, verifier, self._answers.lines, metrics)
         policy.check(self._services, settings)
         metrics.gauge(
             "http_server_active_requests", "HTTP requests in flight.", (), lambda: {(): float(self.in_flight)}
@@ -154,9 +153,8 @@ class Gateway:
 
     async def _serve(self, exchange: Exchange) -> Answered | Download:
         """The order of things. Each step lets the request pass or raises `Refused`."""
+        self._strict.check(exchange)
         message, headers = exchange.message, exchange.headers
-        check_version(message.version)
-        self._hosts.check(headers)
         leaf, values, query = self._find(exchange, message.path)
         exchange.route = leaf.template
         target = leaf.targets.get(message.method)
@@ -167,6 +165,8 @@ class Gateway:
         elif self._cors is not None and self._cors.asked(message.method, headers):
             return 204, "", b"", self._cors.preflight(leaf, headers)
         else:
+            if message.upgrade:  # of CONNECT: what follows is not HTTP
+                strict.end(exchange)
             raise Rejected(405, "method_not_allowed", f"Allowed here: {leaf.allow}.", Allow=leaf.allow)
         has_body, settings = exchange.has_body, self._settings
         if isinstance(target, Fixed):
@@ -185,7 +185,8 @@ class Gateway:
             check_size(headers, own.max_body)
         token, permission, verifier = "", bound.permission, self._verifier
         if permission:
-            token = bearer(headers)
+            client = exchange.connection.client
+            token = bearer(headers) if client is None else proof(headers, client, now)
             principal = verifier.known(token, exchange.started, now)
             if principal is None or not principal.covers(permission):
                 principal = await authenticate(token, verifier, permission, recorded)
@@ -223,7 +224,7 @@ class Gateway:
             )
             exchange.called = True
             if bound.entry is None:
-                reply = await self._stream(exchange, bound, own, call, asked)
+                reply = await self._streams.answer(exchange, bound, own, call, asked)
             else:
                 if (has_body or exchange.alarm is not None) and exchange.due <= time.monotonic():
                     raise DeadlineExceeded("There was no time left for the call.")
@@ -249,37 +250,6 @@ class Gateway:
         content, lines = bound.reply(reply)
         return bound.status, own.kind if content and not bound.raw_out else own.bare, content, lines
 
-    async def _stream(self, exchange: Exchange, bound: Bound, own: Policy, call: Call, message: Any) -> Any:
-        """What a method that streams answers: its clients look for the call that causes theirs."""
-        call.span = 0  # what is called next is: this one serves nothing itself
-        outside = CALL.set(call)
-        try:
-            if bound.uploads:
-                message = bound.uploaded(message, pieces(exchange, own.max_body, self._settings))
-            return await (self._download(exchange, bound, own, message) if bound.downloads else bound.call(message))
-        finally:
-            CALL.reset(outside)  # the task may serve the connection's next request too
-
-    async def _download(self, exchange: Exchange, bound: Bound, own: Policy, message: Any) -> Download:
-        """An answer in pieces: until the first is there, a refusal is answered as any other."""
-        async with aclosing(bound.stream(message)) as replies:
-            first = await anext(replies, None)
-            length, lines = (0, b"") if first is None else (bound.length(first), bound.reply(first)[1])
-            keep, wait = not self.readiness.draining, self._settings.write_timeout
-            lines = self._answers.lines(exchange, lines)
-            download = Download(exchange, exchange.request_id, bound.status, own.bare, lines, length, keep, wait)
-
-            async def data() -> AsyncGenerator[bytes, None]:
-                if first is not None:
-                    yield bound.data(first)
-                    async for reply in replies:
-                        yield bound.data(reply)
-
-            exchange.download = download
-            async with aclosing(data()) as body:
-                await download.run(exchange.connection, body)
-        return download
-
     def handle(self, exchange: Exchange) -> Awaitable[Reply | Download]:
         """Answers one request, and accounts for it."""
         exchange.begin(self._ids, self._addresses)
@@ -294,10 +264,11 @@ class Gateway:
         if literal is not None:
             exchange.path = target
             return literal, (), ""
+        if target[:1] != "/":  # what proxies get: RFC 9112, section 3.2
+            exchange.path = target.partition("?")[0]
+            target = strict.path(exchange)
         path, _, query = target.partition("?")
         exchange.path = path
-        if path[:1] != "/":  # absolute-form: RFC 9112, section 3.2.2
-            path = "/" + path.partition("://")[2].partition("/")[2]
         found = self._routes.find(path)
         if found is None:
             raise NotFound("There is no such route: /v1/openapi.json lists them.", reason="route_not_found")
@@ -311,13 +282,13 @@ class Gateway:
 
     # ---- life ---------------------------------------------------------------------------------------------------
 
-    async def start(self, listener: socket.socket) -> int:
-        """Accepts connections on a bound socket, which is closed with the gateway; returns the port."""
-        loop = asyncio.get_running_loop()
-        self._server = Server(self.handle, self._unreadable, self._settings, Exchange)
-        self._listener = await loop.create_server(self._server, sock=listener, backlog=1024)
+    async def start(
+        self, listener: socket.socket, tls: ssl.SSLContext | None = None, further: Iterable[Listening] = ()
+    ) -> int:
+        """Accepts connections on a bound socket, and on `further` ones, which are closed with the gateway; returns the
+        port of the first."""
+        port = await self._doors.open(self.handle, self._unreadable, Exchange, Listening(listener, tls), *further)
         self.readiness.started = True
-        port: int = listener.getsockname()[1]
         return port
 
     @property
@@ -331,10 +302,8 @@ class Gateway:
         self.readiness.draining = True
         if notice:
             await asyncio.sleep(notice)
-        if self._listener is not None:
-            self._listener.close()
-        if self._server is not None:
-            self._server.close_idle()
+        self._doors.shut()
+        self._streams.drain()
         self._answers.quiet.clear()
         if self._active:
             try:
@@ -347,8 +316,5 @@ class Gateway:
     async def close(self) -> None:
         """Ends at once; requests in flight are cancelled."""
         self.readiness.draining = True
-        if self._listener is not None:
-            self._listener.close()
-        if self._server is not None:
-            await self._server.shutdown(0.1)
+        await self._doors.close()
         self._access.flush()
