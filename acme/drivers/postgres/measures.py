@@ -22,8 +22,8 @@ _OPERATIONS: Final = re.compile(
 )
 _NOISE: Final = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _WORD: Final = re.compile(r"[A-Za-z]+")
-_MAIN: Final = re.compile(r"^\)?\s*(SELECT|INSERT|UPDATE|DELETE|MERGE)\b", re.MULTILINE)
-"""Where a WITH query says what it is for: at the beginning of a line, as all of ours do."""
+_MAIN: Final = re.compile(r"^\)?[ \t]*(INSERT|UPDATE|DELETE|MERGE)\b", re.MULTILINE)
+"""Where a WITH query first says what it changes: at the beginning of a line, as all of ours do."""
 _TABLE: Final = re.compile(r"\b(?:FROM|INTO|UPDATE|JOIN)\s+(?:ONLY\s+)?([a-z_][\w.]*)")
 
 
@@ -46,7 +46,7 @@ def summary(sql: str) -> str:
 
 
 def operation(sql: str) -> str:
-    """The SQL command, upper-case; of a WITH query what it is for. What is not SQL is "_OTHER"."""
+    """The SQL command, upper-case; of a WITH query the first that changes anything. What is not SQL is "_OTHER"."""
     return _told(sql)[0]
 
 
