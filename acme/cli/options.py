@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:  # commands import the platform when they are called
+    from acme.runtime.reloading import Reread
     from acme.runtime.settings import Config
 
 Data = Annotated[
@@ -40,6 +41,17 @@ def read_settings(
     if port is not None:
         values["gateway"] = {"port": port}
     return settings.load([*settings.default_files(), *(overlays or [])], os.environ, values)
+
+
+def rereading(
+    overlays: Sequence[Path] | None, data: Path | None, port: int | None = None, **tables: dict[str, Any]
+) -> Reread:
+    """What reads the same configuration again; with other overlays, when it is given some."""
+
+    def reread(files: Sequence[Path] | None) -> Config:
+        return read_settings(overlays if files is None else files, data, port, **tables)
+
+    return reread
 
 
 def fail(*lines: str, code: int = 1) -> NoReturn:

@@ -292,10 +292,10 @@ def unfit(method: Method, route: Route) -> str:
 class Lazy:
     """A route that is compiled at its first request, so that start-up does not pay for routes nobody uses."""
 
-    __slots__ = ("_bind", "bound", "policy", "series")
+    __slots__ = ("_bind", "bound", "method", "policy", "series")
 
-    def __init__(self, bind: Callable[[], Bound], policy: Policy) -> None:
-        self._bind, self.policy = bind, policy
+    def __init__(self, method: Method, bind: Callable[[], Bound], policy: Policy) -> None:
+        self.method, self._bind, self.policy = method, bind, policy
         self.bound: Bound | None = None
         self.series: dict[int, Histogram] = {}
         """Durations by status; the gateway fills it."""

@@ -362,12 +362,16 @@ class Server(web.Server):
         self._options: dict[str, Any] = {
             "access_log": None,
             "auto_decompress": False,
-            "keepalive_timeout": settings.keepalive,
             "lingering_time": LINGER,
             "max_line_size": LONGEST_LINE,
             "max_field_size": LONGEST_LINE,
             "max_headers": MOST_HEADERS,
         }
+        self.configure(settings)
+
+    def configure(self, settings: GatewaySettings) -> None:
+        """Connections that come from now on follow these settings."""
+        self._options["keepalive_timeout"] = settings.keepalive
 
     def __call__(self) -> RequestHandler:
         return Connection(self, self._answer, loop=self._loop, **self._options)
