@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from acme.contract.model import ROLES, Field, Kind, Message, Method, Rules, Service, Work
+from acme.contract.model import HTTP_BODY, ROLES, Field, Kind, Message, Method, Rules, Service, Work, raw_body
 
 _VARIABLE: Final = re.compile(r"\{([^}=]*)[^}]*\}")
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.6.2
@@ -161,8 +161,21 @@ def _rest(method: Method) -> Iterator[str]:
         for field in method.request.fields:
             if field.rules is not None and field.rules.required and field.name not in bodies:
                 yield f"{field.name!r} is required in every message of the stream, and a route fills it in the first alone"
+    for field in method.request.fields:
+        if field.header.lower() == "range":
+            yield from _range(method, field)
     if not 200 <= method.success_status <= 399:
         yield f"success_status {method.success_status} is no success"
+
+
+def _range(method: Method, field: Field) -> Iterator[str]:
+    """The gateway gives parts of what a method streams, if that says from where it sends, and how much there is."""
+    if field.kind is not Kind.INT or field.bounds[0] >= 0:
+        yield f"{field.name!r} says from which byte on, or how many before the end: a signed integer"
+    length = next((f for f in method.reply.fields if f.header.lower() == "content-length"), None)
+    raw = method.reply.name == HTTP_BODY or raw_body(method.reply) is not None
+    if method.client_streaming or not method.server_streaming or not raw or length is None:
+        yield f"{field.name!r} takes a range, and there is no stream of bytes with a Content-Length to take it of"
 
 
 def _way_in(method: Method) -> Iterator[str]:

@@ -19,7 +19,9 @@ bodies, permissions and documentation are projections of the contracts, compiled
 - `endpoints.py`: /healthz, /readyz, /metrics, /v1/openapi.json, /.well-known/jwks.json.
 - `openapi.py`, `schemas.py`, `examples.py`: contracts → OpenAPI 3.1, with an example of everything.
 - `docs_page.py`, `docs/`: the page that shows it, at /docs.
-- `transfers.py`: bodies in pieces, up and down.
+- `transfers.py`: bodies in pieces, up and down; `parts.py`: a part of what is downloaded.
+- `events.py`, `feed.py`: a stream of messages as Server-Sent Events: their format, and one on its way.
+- `streams.py`: which of these a request is, and its end when the gateway ends.
 - `headers.py`, `deadlines.py`: what every request may say, and until when it is worth an answer.
 - `monitor.py`: the same health and metrics on a port for operators, in every process.
 - `accounts.py`, `access.py`: what is kept of a request that has ended: its duration, and a line of the access log.

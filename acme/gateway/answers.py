@@ -12,6 +12,7 @@ from acme.gateway.cors import Cors
 from acme.gateway.deadlines import Timed
 from acme.gateway.endpoints import Answered, Readiness
 from acme.gateway.exchange import Exchange
+from acme.gateway.feed import Feed
 from acme.gateway.problems import problem
 from acme.gateway.refusals import Refusals
 from acme.gateway.server import PROBLEM, Reply, header_lines, reply
@@ -45,6 +46,9 @@ class Answers:
         if type(outcome) is tuple:
             return self._answer(exchange, *outcome)
         if isinstance(outcome, Download):
+            if isinstance(outcome, Feed) and outcome.refusal is not None:
+                self._accounts.broken(exchange, outcome, outcome.refusal.code, outcome.refusal.reason)
+                return outcome
             self._accounts.add(exchange, outcome.status, outcome.body_length, time.time())
             return outcome
         refused = cast(Refused, outcome)

@@ -10,8 +10,7 @@ import asyncio
 import socket
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TextIO, cast
 
 from multidict import istr
@@ -19,7 +18,7 @@ from multidict import istr
 from acme.authorise import require_step_up
 from acme.codec.json import Json
 from acme.codec.wire import Wire
-from acme.context import CALL, Call
+from acme.context import Call
 from acme.contract import Method, Route, Service
 from acme.errors import DeadlineExceeded, NotFound, Refused
 from acme.gateway import openapi, policy
@@ -46,7 +45,6 @@ from acme.gateway.headers import (
     trace,
 )
 from acme.gateway.limits import Limits
-from acme.gateway.policy import Policy
 from acme.gateway.problems import Rejected, settled
 from acme.gateway.refusals import Refusals
 from acme.gateway.routing import Leaf, Routes
@@ -58,7 +56,8 @@ from acme.gateway.server import (
     require_c_parser,
 )
 from acme.gateway.settings import GatewaySettings
-from acme.gateway.transfers import Download, pieces
+from acme.gateway.streams import Streams
+from acme.gateway.transfers import Download
 from acme.ports import Front, Limiter
 from acme.telemetry import Metrics, logger
 from acme.tokens import Verifier
@@ -113,6 +112,7 @@ class Gateway:
         self._cors = Cors(settings.cors, self._services) if settings.cors.origins else None
         accounts = Accounts(metrics, self._access)
         self._answers = Answers(self.readiness, accounts, refusals, self._active, self._cors, settings.write_timeout)
+        self._streams = Streams(settings, self.readiness, verifier, self._answers.lines, metrics)
         policy.check(self._services, settings)
         metrics.gauge(
             "http_server_active_requests", "HTTP requests in flight.", (), lambda: {(): float(self.in_flight)}
@@ -246,7 +246,7 @@ class Gateway:
             )
             exchange.called = True
             if bound.entry is None:
-                reply = await self._stream(exchange, bound, own, call, asked)
+                reply = await self._streams.answer(exchange, bound, own, call, asked)
             else:
                 if (has_body or exchange.alarm is not None) and exchange.due <= time.monotonic():
                     raise DeadlineExceeded("There was no time left for the call.")
@@ -271,36 +271,6 @@ class Gateway:
             return 304, own.bare, b"", bound.lines(reply)
         content, lines = bound.reply(reply)
         return bound.status, own.kind if content and not bound.raw_out else own.bare, content, lines
-
-    async def _stream(self, exchange: Exchange, bound: Bound, own: Policy, call: Call, message: Any) -> Any:
-        """What a method that streams answers: its clients look for the call that causes theirs."""
-        outside = CALL.set(call)
-        try:
-            if bound.uploads:
-                message = bound.uploaded(message, pieces(exchange, own.max_body, self._settings))
-            return await (self._download(exchange, bound, own, message) if bound.downloads else bound.call(message))
-        finally:
-            CALL.reset(outside)  # the task may serve the connection's next request too
-
-    async def _download(self, exchange: Exchange, bound: Bound, own: Policy, message: Any) -> Download:
-        """An answer in pieces: until the first is there, a refusal is answered as any other."""
-        async with aclosing(bound.stream(message)) as replies:
-            first = await anext(replies, None)
-            length, lines = (0, b"") if first is None else (bound.length(first), bound.reply(first)[1])
-            keep, wait = not self.readiness.draining, self._settings.write_timeout
-            lines = self._answers.lines(exchange, lines)
-            download = Download(exchange, exchange.request_id, bound.status, own.bare, lines, length, keep, wait)
-
-            async def data() -> AsyncGenerator[bytes, None]:
-                if first is not None:
-                    yield bound.data(first)
-                    async for reply in replies:
-                        yield bound.data(reply)
-
-            exchange.download = download
-            async with aclosing(data()) as body:
-                await download.run(exchange.connection, body)
-        return download
 
     def handle(self, exchange: Exchange) -> Awaitable[Reply | Download]:
         """Answers one request, and accounts for it."""
@@ -357,6 +327,7 @@ class Gateway:
             self._listener.close()
         if self._server is not None:
             self._server.close_idle()
+        self._streams.drain()
         self._answers.quiet.clear()
         if self._active:
             try:

@@ -122,6 +122,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     write_timeout: Seconds = 30.0
     """Time a client may take to read a reply that does not fit into the socket's buffer; then it is cut off. Of a stream,
     time in which it reads nothing."""
+    heartbeat: Seconds = 15.0
+    """Of a stream of events, time in which nothing comes until a comment is sent, so that nobody on the way gives up the
+    connection; and until somebody whose token has ended is sent away."""
     keepalive: Seconds = 75.0
     """How long an idle connection is kept; at least as long as a load balancer in front keeps its own."""
     access_log: bool = True

@@ -126,7 +126,7 @@ class Download:
                 self.body_length += len(piece)
                 if self._length is not None and self.body_length > self._length:
                     raise self._wrong()
-                await self._write(connection, head + (_chunk(piece) if self._chunked else piece))
+                await self._write(connection, head + (chunk(piece) if self._chunked else piece))
                 head = b""
             if self._length is not None and self.body_length != self._length:
                 raise self._wrong()
@@ -134,7 +134,7 @@ class Download:
                 await self._write(connection, rest)
         except BaseException:
             self.keep_alive = False
-            _reset(connection)
+            reset(connection)
             raise
 
     async def _write(self, connection: Connection, data: bytes) -> None:
@@ -164,11 +164,13 @@ class Download:
         """For aiohttp's own way: nothing is left to send."""
 
 
-def _chunk(piece: bytes) -> bytes:
+def chunk(piece: bytes) -> bytes:
+    """A piece of a chunked body (RFC 9112, section 7.1)."""
     return b"%x\r\n%b\r\n" % (len(piece), piece)
 
 
-def _reset(connection: Connection) -> None:
+def reset(connection: Connection) -> None:
+    """Ends a connection so that nobody takes what it got for whole."""
     transport = connection.transport
     if transport is None:
         return

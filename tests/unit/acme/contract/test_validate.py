@@ -212,3 +212,33 @@ def test_the_events_of_an_aggregate_agree_on_whether_it_has_an_organisation(tmp_
     """
     [told] = faults(wrong, tmp_path)
     assert told == "B: wrong.v1.A says which organisation id belongs to, and wrong.v1.B does not"
+
+
+RANGE = """
+message R {{
+  {kind} first = 1 [(acme.options.v1.header) = "Range"];
+}}
+message B {{
+  bytes data = 1;
+  int64 length = 2 [(acme.options.v1.header) = "Content-Length"];
+}}
+service S {{
+  rpc Get(R) returns ({reply}) {{
+    option (google.api.http) = {{get: "/v1/bytes"}};
+    option (acme.options.v1.public) = true;
+  }}
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "reply", "fault"),
+    [
+        ("string", "stream B", "says from which byte on, or how many before the end: a signed integer"),
+        ("uint64", "stream B", "says from which byte on, or how many before the end: a signed integer"),
+        ("int64", "B", "takes a range, and there is no stream of bytes with a Content-Length to take it of"),
+        ("int64", "stream B", "takes a range, and there is no stream of bytes with a Content-Length to take it of"),
+    ],
+)
+def test_a_range_is_of_bytes_that_are_streamed(kind: str, reply: str, fault: str, tmp_path: Path) -> None:
+    assert f"S.Get: 'first' {fault}" in " ".join(faults(RANGE.format(kind=kind, reply=reply), tmp_path))
