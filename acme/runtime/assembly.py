@@ -140,7 +140,7 @@ async def assemble(
         roles.check(role, config, roster.entries)
         settings = settings_of(roster, config.plugins, config.platform.disabled)
         reloading = Reloading(config, reread, role.reads)
-        reloading.follow(partial(plugins_of, roster))
+        reloading.require(partial(plugins_of, roster))
         monitor = Monitor(metrics, version())
         stack.push_async_callback(monitor.close)
         monitored = await _monitored(monitor, config)

@@ -56,10 +56,15 @@ class Reloading:
         """`ours` says whether a setting matters to this process at all."""
         self.config = config
         self._reread, self._ours = reread, ours
+        self._checks: list[Callable[[Config], None]] = []
         self._prepare: list[Prepare] = []
 
+    def require(self, check: Callable[[Config], None]) -> None:
+        """From now on `check` looks at all that is read, restart or not; it raises ConfigError where that cannot be."""
+        self._checks.append(check)
+
     def follow(self, prepare: Prepare) -> None:
-        """From now on `prepare` is asked about each configuration before it comes into force."""
+        """From now on `prepare` is asked about each configuration, as far as it would come into force, before it does."""
         self._prepare.append(prepare)
 
     def look(self, files: Sequence[str] | None = None) -> Outlook:
@@ -101,6 +106,11 @@ class Reloading:
         config = merged(self.config, new)
         found = changes(self.config, new)
         problems = [f"{each.setting}: never changes while a platform runs" for each in found if each.setting in _NEVER]
+        for check in self._checks:
+            try:
+                check(new)
+            except ConfigError as error:
+                problems += error.problems
         commits: list[Callable[[], None]] = []
         for prepare in self._prepare:
             try:
@@ -121,12 +131,11 @@ def edge(gateway: Gateway, config: Config) -> Callable[[], None]:
         raise ConfigError(*(f"gateway.{line}" for line in str(error).splitlines())) from error
 
 
-def plugins(roster: Roster, config: Config) -> Callable[[], None]:
+def plugins(roster: Roster, config: Config) -> None:
     """Whether plugins could be started with these settings. They are not handed to those that run."""
     for entry, plugin in roster.usable():
         if (section := config.plugins.get(entry.name)) is not None:
             section.decode(plugin.settings)
-    return lambda: None
 
 
 class Answer(msgspec.Struct, frozen=True):

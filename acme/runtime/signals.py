@@ -1,6 +1,6 @@
 """SIGINT and SIGTERM: the first asks a process to end, the second insists. SIGHUP: read the configuration again.
 
-A terminal that is closed sends SIGHUP, too: whoever was started from one, and has lost it, ends.
+A terminal that is closed sends SIGHUP, too: whoever was started from one, and has lost it, ends; under nohup it goes on.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Stopping:
         self._waiting = False
         self._task: asyncio.Task[object] | None = None
 
-        self._had_terminal = _terminal()
+        self._had_terminal = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN and _terminal()
         self.reload: Callable[[], None] | None = None
         """What SIGHUP asks for; until there is something, nothing."""
 
