@@ -42,6 +42,9 @@ def up(
     split: Annotated[
         bool, typer.Option("--split", help="Gateway and plugins in processes of their own; reads config/split.toml.")
     ] = False,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="HTTPS, with a certificate of an authority of this machine's own.")
+    ] = False,
 ) -> None:
     """Starts the platform and says what is where. Ctrl-C stops it.
 
@@ -53,15 +56,15 @@ def up(
     if split:
         from acme.cli import split as several
 
-        several.run(config or (), data, port, announce)
+        several.run(config or (), data, port, announce, tls=tls)
         return
-    settings = read_settings(config, data, port=port)
+    settings = read_settings(config, data, port=port, tls=tls)
     from acme.runtime import lifecycle
     from acme.telemetry import configure_logs
 
     configure_logs(json=not settings.log.as_text(sys.stderr), level=settings.log.level)
     try:
-        lifecycle.run(settings, announce, reread=rereading(config, data, port=port))
+        lifecycle.run(settings, announce, reread=rereading(config, data, port=port, tls=tls))
     except (lifecycle.CannotStart, lifecycle.FolderError) as error:
         fail(*str(error).splitlines())
     except lifecycle.Interrupted:

@@ -26,9 +26,15 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON value on stdout, 
 
 
 def read_settings(
-    overlays: Sequence[Path] | None, data: Path | None, port: int | None = None, **tables: dict[str, Any]
+    overlays: Sequence[Path] | None,
+    data: Path | None,
+    port: int | None = None,
+    *,
+    tls: bool = False,
+    **tables: dict[str, Any],
 ) -> Config:
-    """The configuration: defaults, files, environment and what was given, `tables` as they stand.
+    """The configuration: defaults, files, environment and what was given, `tables` as they stand. `tls`: over HTTPS, with a
+    certificate of this machine's own authority where no other is configured.
 
     Raises:
         acme.config.ConfigError: it cannot be used.
@@ -40,16 +46,26 @@ def read_settings(
         values["platform"] = {"data": str(data)}
     if port is not None:
         values["gateway"] = {"port": port}
-    return settings.load([*settings.default_files(), *(overlays or [])], os.environ, values)
+    files = [*settings.default_files(), *(overlays or [])]
+    found = settings.load(files, os.environ, values)
+    if tls and not found.gateway.tls.on:
+        values["gateway"] = {**values.get("gateway", {}), "tls": {"local": True}}
+        found = settings.load(files, os.environ, values)
+    return found
 
 
 def rereading(
-    overlays: Sequence[Path] | None, data: Path | None, port: int | None = None, **tables: dict[str, Any]
+    overlays: Sequence[Path] | None,
+    data: Path | None,
+    port: int | None = None,
+    *,
+    tls: bool = False,
+    **tables: dict[str, Any],
 ) -> Reread:
     """What reads the same configuration again; with other overlays, when it is given some."""
 
     def reread(files: Sequence[Path] | None) -> Config:
-        return read_settings(overlays if files is None else files, data, port, **tables)
+        return read_settings(overlays if files is None else files, data, port, tls=tls, **tables)
 
     return reread
 

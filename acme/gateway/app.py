@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -26,7 +27,7 @@ from acme.gateway.access import AccessLog
 from acme.gateway.accounts import Accounts
 from acme.gateway.addresses import Addresses
 from acme.gateway.answers import Answers
-from acme.gateway.auth import authenticate, bearer
+from acme.gateway.auth import authenticate, bearer, proof
 from acme.gateway.binding import Bound, Lazy, unfit
 from acme.gateway.cors import Cors
 from acme.gateway.deadlines import Deadlines
@@ -45,12 +46,12 @@ from acme.gateway.headers import (
     trace,
 )
 from acme.gateway.limits import Limits
+from acme.gateway.listening import Doors, Listening
 from acme.gateway.problems import Rejected, settled
 from acme.gateway.refusals import Refusals
 from acme.gateway.routing import Leaf, Routes
 from acme.gateway.server import (
     Reply,
-    Server,
     check_size,
     read_body,
     require_c_parser,
@@ -60,7 +61,7 @@ from acme.gateway.streams import Streams
 from acme.gateway.transfers import Download
 from acme.ports import Front, Limiter
 from acme.telemetry import Metrics, logger
-from acme.tokens import Verifier
+from acme.tokens import Assertions, Verifier
 
 log: Final = logger(__name__)
 
@@ -90,6 +91,7 @@ class Gateway:
         log_to: TextIO | None = None,
         stores: Callable[[], Mapping[str, str]] = dict,
         refusals: Refusals | None = None,
+        assertions: Assertions | None = None,
     ) -> None:
         require_c_parser()
         self._services, self._directory = tuple(services), directory
@@ -99,8 +101,7 @@ class Gateway:
         self._access = AccessLog(self._log_to if settings.access_log else None)
         self.readiness: Final = Readiness(verifier, health, stores)
         self._routes: Routes[_Target] = Routes()
-        self._server: Server | None = None
-        self._listener: asyncio.Server | None = None
+        self._doors = Doors(settings, assertions, metrics)
         self._document = b""
         self._hosts = Hosts()
         self._deadlines = Deadlines()
@@ -162,8 +163,8 @@ class Gateway:
                 target.policy = own
             self._access.flush()
             self._access.stream = self._log_to if settings.access_log else None
-            if self._server is not None:
-                self._server.configure(settings)
+            self._doors.configure(settings)
+            self._streams.configure(settings)
 
         return commit
 
@@ -212,7 +213,8 @@ class Gateway:
             check_size(headers, own.max_body)
         token, permission, verifier = "", bound.permission, self._verifier
         if permission:
-            token = bearer(headers)
+            client = exchange.connection.client
+            token = bearer(headers) if client is None else proof(headers, client, now)
             principal = verifier.known(token, exchange.started, now)
             if principal is None or not principal.covers(permission):
                 principal = await authenticate(token, verifier, permission)
@@ -303,13 +305,13 @@ class Gateway:
 
     # ---- life ---------------------------------------------------------------------------------------------------
 
-    async def start(self, listener: socket.socket) -> int:
-        """Accepts connections on a bound socket, which is closed with the gateway; returns the port."""
-        loop = asyncio.get_running_loop()
-        self._server = Server(self.handle, self._unreadable, self._settings, Exchange)
-        self._listener = await loop.create_server(self._server, sock=listener, backlog=1024)
+    async def start(
+        self, listener: socket.socket, tls: ssl.SSLContext | None = None, further: Iterable[Listening] = ()
+    ) -> int:
+        """Accepts connections on a bound socket, and on `further` ones, which are closed with the gateway; returns the
+        port of the first."""
+        port = await self._doors.open(self.handle, self._unreadable, Exchange, Listening(listener, tls), *further)
         self.readiness.started = True
-        port: int = listener.getsockname()[1]
         return port
 
     @property
@@ -323,10 +325,7 @@ class Gateway:
         self.readiness.draining = True
         if notice:
             await asyncio.sleep(notice)
-        if self._listener is not None:
-            self._listener.close()
-        if self._server is not None:
-            self._server.close_idle()
+        self._doors.shut()
         self._streams.drain()
         self._answers.quiet.clear()
         if self._active:
@@ -340,8 +339,5 @@ class Gateway:
     async def close(self) -> None:
         """Ends at once; requests in flight are cancelled."""
         self.readiness.draining = True
-        if self._listener is not None:
-            self._listener.close()
-        if self._server is not None:
-            await self._server.shutdown(0.1)
+        await self._doors.close()
         self._access.flush()

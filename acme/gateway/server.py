@@ -24,6 +24,7 @@ from multidict import CIMultiDictProxy
 
 from acme.errors import Refused, TooLarge
 from acme.gateway.addresses import network
+from acme.gateway.clients import Client, Clients
 from acme.gateway.problems import TITLES, Rejected
 from acme.gateway.settings import LONGEST_LINE, MOST_HEADERS, GatewaySettings
 
@@ -67,15 +68,18 @@ def _head(status: int, kind: str) -> bytes:
     return "\r\n".join(lines).encode()
 
 
-class _Heads:
+class Heads:
     """Status line, constant headers and Date, as far as the id of the request; built at first use and afresh each second."""
 
-    __slots__ = ("_made", "_second")
+    __slots__ = ("_lines", "_made", "_second")
 
-    def __init__(self) -> None:
-        self._second, self._made = 0, dict[tuple[int, str], bytes]()
+    def __init__(self, lines: bytes = b"") -> None:
+        """`lines` are constant headers of every answer, beside the usual ones."""
+        self._second, self._made, self._lines = 0, dict[tuple[int, str], bytes](), lines
 
     def of(self, status: int, kind: str, now: float) -> bytes:
+        """An answer up to the id of its request; `now` is in seconds since the Unix epoch. A kind is a content type, and,
+        where it may be kept, what `kept` makes of that: one string, which names the head that was built for it."""
         second = int(now)
         if second != self._second:
             self._second, self._made = second, {}
@@ -83,13 +87,12 @@ class _Heads:
             return self._made[status, kind]
         except KeyError:
             date = formatdate(second, usegmt=True).encode()
-            head = b"%bDate: %b\r\nX-Request-Id: " % (_head(status, kind), date)
+            head = b"%bDate: %b\r\n%bX-Request-Id: " % (_head(status, kind), date, self._lines)
             return self._made.setdefault((status, kind), head)
 
 
-head_until_id: Final = _Heads().of
-"""An answer up to the id of its request: (status, kind, time in seconds since the Unix epoch). Its kind is its content type,
-and, where it may be kept, what `kept` makes of that: one string, which names the head that was built for it."""
+PLAIN: Final = Heads()
+"""Of connections of which nothing more is to be said."""
 
 
 class Request:
@@ -174,7 +177,8 @@ def reply(
     if message.method == "HEAD":
         body = b""
     # Joined in two thirds of the time that formatting takes.
-    data = b"".join((head_until_id(status, kind, now), request_id.encode(), b"\r\n", lines, b"\r\n", body))
+    head = request.connection.head_until_id(status, kind, now)
+    data = b"".join((head, request_id.encode(), b"\r\n", lines, b"\r\n", body))
     return Reply(status, data, len(body), keep, write_timeout)
 
 
@@ -268,11 +272,14 @@ class _InOneTask:
 class Connection(RequestHandler):
     """One client connection."""
 
-    __slots__ = ("_answer", "address", "network")
+    __slots__ = ("_answer", "address", "client", "head_until_id", "network")
 
     def __init__(self, manager: Server, answer: Callable[[Any, Refused], Reply], **options: Any) -> None:
         super().__init__(manager, **options)
         self._answer = answer
+        self.head_until_id = manager.heads.of
+        self.client: Client | None = None
+        """The peer's certificate, where it showed one, and whom that stands for."""
         self.address = self.network = ""
         """IP address of the peer, and what counts as one address for limits. Forwarded headers are not looked at."""
 
@@ -281,6 +288,8 @@ class Connection(RequestHandler):
         peer = transport.get_extra_info("peername")
         self.address = peer[0].removeprefix("::ffff:") if peer else ""
         self.network = network(self.address)
+        if (clients := cast(Server, self._manager).clients) is not None:
+            self.client = clients.of(transport)
         if sys.version_info < (3, 12):
             # The connection's own task has been made, and has not begun.
             self._loop = cast(asyncio.AbstractEventLoop, _InOneTask(self._loop))
@@ -355,10 +364,14 @@ class Server(web.Server):
         answer: Callable[[Any, Refused], Reply],
         settings: GatewaySettings,
         made: type[Request] = Request,
+        heads: Heads = PLAIN,
+        clients: Clients | None = None,
     ) -> None:
-        """`made` is the class of requests that `serve` and `answer` take."""
+        """`made` is the class of requests that `serve` and `answer` take; `heads` begin its answers; `clients` knows whom
+        certificates stand for, where they are asked for."""
         super().__init__(serve, request_factory=cast(Any, made), handler_cancellation=True)
         self._answer = answer
+        self.heads, self.clients = heads, clients
         self._options: dict[str, Any] = {
             "access_log": None,
             "auto_decompress": False,

@@ -10,6 +10,8 @@ import msgspec
 from msgspec import Meta
 
 from acme.contract import LONGEST_KEPT, MOST_COST, MOST_SECONDS
+from acme.gateway import tls_settings
+from acme.gateway.tls_settings import ListenerSettings, TlsSettings
 
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 
@@ -139,7 +141,12 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which pages of other origins may call."""
     routes: dict[str, RouteSettings] = msgspec.field(default_factory=dict)
     """By method, such as "acme.projects.v1.Projects/GetProject", what stands in the place of what its contract says."""
+    tls: TlsSettings = TlsSettings()
+    """Certificates; none: plain HTTP."""
+    listeners: dict[str, ListenerSettings] = msgspec.field(default_factory=dict)
+    """Further addresses, by a name of your choice."""
 
     def __post_init__(self) -> None:
         for network in self.proxies:
             ip_network(network)
+        tls_settings.check(self.tls, self.listeners)

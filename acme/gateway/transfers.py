@@ -21,7 +21,7 @@ from aiohttp.web_protocol import RequestPayloadError
 
 from acme.errors import Code, Refused
 from acme.gateway.problems import Rejected
-from acme.gateway.server import Connection, Request, head_until_id, too_large, welcome
+from acme.gateway.server import Connection, Request, too_large, welcome
 from acme.gateway.settings import GatewaySettings
 from acme.telemetry import logger
 
@@ -107,7 +107,8 @@ class Download:
             lines += b"Transfer-Encoding: chunked\r\n"
         elif self._length is not None and not empty:
             lines += b"Content-Length: %d\r\n" % self._length
-        self._head = b"%b%b\r\n%b\r\n" % (head_until_id(status, kind, time.time()), request_id.encode(), lines)
+        start = request.connection.head_until_id(status, kind, time.time())
+        self._head = b"%b%b\r\n%b\r\n" % (start, request_id.encode(), lines)
 
     async def run(self, connection: Connection, data: AsyncIterator[bytes]) -> None:
         """Sends it.

@@ -15,6 +15,8 @@ _AT_THE_START: Final = "it is read when a process starts"
 _WHY: Final = {
     "gateway.host": "the address is taken when the process starts",
     "gateway.port": "the port is taken when the process starts",
+    "gateway.listeners": "the ports are taken when the process starts",
+    "gateway.tls": "the listeners are made when the process starts",
     "gateway.workers": "the processes are counted when the platform starts",
     "split": "the processes are counted when the platform starts",
     "database": "the plugins keep the connections they have",
@@ -39,7 +41,10 @@ class Change(msgspec.Struct, frozen=True):
 def merged(old: Config, new: Config) -> Config:
     """The settings of a process that has read `new` while it runs: what it can take of them, and what it has of the rest."""
     replace = msgspec.structs.replace
-    gateway = replace(new.gateway, host=old.gateway.host, port=old.gateway.port, workers=old.gateway.workers)
+    was, now = old.gateway, new.gateway
+    secure = now.tls if (now.tls.on, now.tls.local) == (was.tls.on, was.tls.local) else was.tls
+    tls = replace(secure, client=was.tls.client, handshake=was.tls.handshake, hsts=was.tls.hsts)
+    gateway = replace(now, host=was.host, port=was.port, workers=was.workers, listeners=was.listeners, tls=tls)
     return replace(old, gateway=gateway, log=new.log, worker=replace(old.worker, grace=new.worker.grace))
 
 

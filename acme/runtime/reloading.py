@@ -18,7 +18,9 @@ from acme.config import ConfigError
 from acme.gateway.app import Gateway
 from acme.runtime import control
 from acme.runtime.changes import Change, changes, digest, merged
+from acme.runtime.databases import CannotStart
 from acme.runtime.discovery import Roster
+from acme.runtime.edge import Edge
 from acme.runtime.runfolder import RunFolder, alive
 from acme.runtime.settings import Config
 from acme.telemetry import logger
@@ -103,7 +105,10 @@ class Reloading:
             new = self._reread(None if files is None else [Path(file) for file in files])
         except ConfigError as error:
             return Outlook(error.problems), [], self.config
-        config = merged(self.config, new)
+        try:
+            config = merged(self.config, new)
+        except ValueError as error:
+            return Outlook((f"with what takes a restart: {error}",)), [], self.config
         found = changes(self.config, new)
         problems = [f"{each.setting}: never changes while a platform runs" for each in found if each.setting in _NEVER]
         for check in self._checks:
@@ -123,12 +128,24 @@ class Reloading:
         return Outlook(tuple(problems), told, digest(new)), commits, config
 
 
-def edge(gateway: Gateway, config: Config) -> Callable[[], None]:
-    """Prepares a gateway."""
-    try:
-        return gateway.prepare(config.gateway)
-    except ValueError as error:
-        raise ConfigError(*(f"gateway.{line}" for line in str(error).splitlines())) from error
+def prepare_gateway(gateway: Gateway, edge: Edge, config: Config) -> Callable[[], None]:
+    """What puts a gateway, and the certificates of its listeners, under other settings. All that is wrong is told."""
+    problems: list[str] = []
+    commits: list[Callable[[], None]] = []
+    for prepare in (gateway.prepare, edge.prepare):
+        try:
+            commits.append(prepare(config.gateway))
+        except (ValueError, CannotStart) as error:
+            at = "gateway." if isinstance(error, ValueError) else ""
+            problems += [at + line for line in str(error).splitlines()]
+    if problems:
+        raise ConfigError(*problems)
+
+    def commit() -> None:
+        for each in commits:
+            each()
+
+    return commit
 
 
 def plugins(roster: Roster, config: Config) -> None:

@@ -40,11 +40,12 @@ who were here before do not wait for it.
     keys.py           the authority's keys            introspection.py   opaque tokens
     grants.py         memberships of subjects         revocations.py     what is dead
     principals.py     verified tokens, kept           flights.py         one question at a time
-    settings.py       `[tokens]`
+    settings.py       `[tokens]`                      assertions.py      what a client's certificate proved, told to workers
 """
 
+from acme.tokens.assertions import Assertions
 from acme.tokens.grants import memberships
 from acme.tokens.settings import FRESH, POLL_EVERY, TokenSettings
 from acme.tokens.verifier import Verifier
 
-__all__ = ["FRESH", "POLL_EVERY", "TokenSettings", "Verifier", "memberships"]
+__all__ = ["FRESH", "POLL_EVERY", "Assertions", "TokenSettings", "Verifier", "memberships"]

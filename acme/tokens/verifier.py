@@ -11,12 +11,13 @@ from typing import Any, Final
 
 from acme.context import Kind, Principal
 from acme.contracts.authority.v1 import AuthorityStub, Change, ChangesRequest
-from acme.errors import Refused, Unavailable
+from acme.errors import Refused, Unauthenticated, Unavailable
 from acme.ports import Clock
 from acme.telemetry import Metrics, logger
 from acme.tokens import jwt
+from acme.tokens.assertions import PREFIX, Asserted, Assertions
 from acme.tokens.grants import Grants
-from acme.tokens.introspection import Introspection, is_opaque
+from acme.tokens.introspection import READ, Introspection, is_opaque
 from acme.tokens.keys import Keys
 from acme.tokens.principals import Principals
 from acme.tokens.revocations import Revocations
@@ -28,7 +29,8 @@ log: Final = logger(__name__)
 class Verifier:
     """Turns access tokens into principals. One a process; everything but `verify` and `poll` is synchronous.
 
-    `reading` are the permissions that the scope "read" of an opaque token covers (`acme.contract.reading`).
+    `reading` are the permissions that the scope "read" of an opaque token covers (`acme.contract.reading`); `assertions`
+    reads what gateways tell of client certificates.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Verifier:
         settings: TokenSettings,
         metrics: Metrics,
         reading: AbstractSet[str] = frozenset(),
+        assertions: Assertions | None = None,
     ) -> None:
         self._authority, self._settings = authority, settings
         self.now: Final = clock.time
@@ -49,6 +52,7 @@ class Verifier:
         self._introspection = Introspection(
             authority, clock.time, self._grants, self._revocations, before=self._principals, reading=reading
         )
+        self._assertions, self._reading = assertions, reading
         self._kept = self._principals.get
         self.seen = 0
         """Number of the last change of the authority's that is known here; 0 for none."""
@@ -112,8 +116,12 @@ class Verifier:
             if not self.fresh:
                 raise Unavailable("Access tokens cannot be checked right now: try again.", reason="tokens_unavailable")
         try:
-            opaque = is_opaque(token)
-            principal = await (self._introspection.principal(token) if opaque else self._of_jwt(token))
+            if is_opaque(token):
+                principal = await self._introspection.principal(token)
+            elif token.startswith(PREFIX) and self._assertions is not None:
+                principal = await self._of_certificate(self._assertions.read(token))
+            else:
+                principal = await self._of_jwt(token)
         except Refused as refusal:
             self._results.bind(refusal.reason).add()
             raise
@@ -143,6 +151,24 @@ class Verifier:
             claims.epoch,
             min(claims.ends, granted.until),
             claims.authenticated_at,
+        )
+
+    async def _of_certificate(self, said: Asserted) -> Principal:
+        """A service account belongs to one organisation as long as it exists."""
+        granted = await self._grants.of(said.subject)
+        if len(granted.memberships) != 1:
+            told = "The client certificate stands for a service account that does not exist."
+            raise Unauthenticated(told, reason="invalid_token")
+        scopes = frozenset(said.scopes)
+        return Principal(
+            Kind.SERVICE_ACCOUNT,
+            said.subject,
+            said.session,
+            scopes | self._reading if READ in scopes else scopes,
+            next(iter(granted.memberships)),
+            granted.memberships,
+            said.region,
+            expires_at=min(said.ends, granted.until),
         )
 
     # ---- following the authority --------------------------------------------------------------------------------
