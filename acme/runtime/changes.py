@@ -45,7 +45,8 @@ def merged(old: Config, new: Config) -> Config:
     secure = now.tls if (now.tls.on, now.tls.local) == (was.tls.on, was.tls.local) else was.tls
     tls = replace(secure, client=was.tls.client, handshake=was.tls.handshake, hsts=was.tls.hsts)
     gateway = replace(now, host=was.host, port=was.port, workers=was.workers, listeners=was.listeners, tls=tls)
-    return replace(old, gateway=gateway, log=new.log, worker=replace(old.worker, grace=new.worker.grace))
+    tokens = replace(old.tokens, issuers=new.tokens.issuers)
+    return replace(old, gateway=gateway, tokens=tokens, log=new.log, worker=replace(old.worker, grace=new.worker.grace))
 
 
 def flat(config: Config) -> dict[str, Any]:
