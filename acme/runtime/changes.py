@@ -105,4 +105,5 @@ def _plain(value: Any) -> Any:
 
 
 def digest(config: Config) -> str:
+    """What two configurations share only if every setting is the same (SHA-256, hexadecimal)."""
     return hashlib.sha256(msgspec.json.encode(flat(config), order="sorted")).hexdigest()
