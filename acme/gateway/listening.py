@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from acme.errors import Refused
 from acme.gateway.clients import Clients
+from acme.gateway.headers import RequestIds
+from acme.gateway.peers import Peers
 from acme.gateway.redirect import Redirect
 from acme.gateway.server import Heads, Reply, Request, Server
 from acme.gateway.settings import GatewaySettings
@@ -42,6 +44,8 @@ class Doors:
         self._redirected = metrics.counter(
             "acme_gateway_redirects_total", "Answers of listeners that only say where HTTPS is.", ("status",)
         )
+        self.peers: Final = Peers(metrics)
+        self._new_id = RequestIds().new
         self._servers: list[Server] = []
         self._listeners: list[asyncio.Server] = []
 
@@ -60,16 +64,17 @@ class Doors:
         """Accepts connections; the arguments are those of `Server`. Returns the port of the first place."""
         loop = asyncio.get_running_loop()
         settings = self._settings
+        given = serve, answer, settings, self.peers, self._new_id, made
         for place in places:
             secure: dict[str, Any] = {}
             if place.redirect is not None:
                 redirect = Redirect(place.redirect, self._redirected, settings.write_timeout)
-                server = Server(redirect.serve, redirect.refuse, settings)
+                server = Server(redirect.serve, redirect.refuse, settings, self.peers, self._new_id)
             elif place.tls is not None:
-                server = Server(serve, answer, settings, made, secured(settings), self._clients)
+                server = Server(*given, secured(settings), self._clients)
                 secure = {"ssl_handshake_timeout": settings.tls.handshake, "ssl_shutdown_timeout": GOODBYE}
             else:
-                server = Server(serve, answer, settings, made)
+                server = Server(*given)
             self._servers.append(server)
             self._listeners.append(
                 await loop.create_server(server, sock=place.socket, ssl=place.tls, backlog=1024, **secure)
@@ -80,6 +85,8 @@ class Doors:
     def configure(self, settings: GatewaySettings) -> None:
         """Other settings from now on: what is said of HTTPS to new connections, whom certificates stand for to all."""
         self._settings = settings
+        for server in self._servers:
+            server.configure(settings)
         if self._clients is not None:
             self._clients.configure(settings.tls.identities)
 

@@ -14,9 +14,10 @@ from typing import Any, Final
 from multidict import istr
 
 from acme.errors import Refused
-from acme.gateway.headers import Hosts, RequestIds, check_version
+from acme.gateway.headers import RequestIds
 from acme.gateway.problems import Rejected, problem
 from acme.gateway.server import PROBLEM, Reply, Request, header_lines, reply
+from acme.gateway.strict import Strict
 from acme.telemetry import CounterFamily
 
 _HOST: Final = istr("Host")
@@ -30,7 +31,7 @@ class Redirect:
     def __init__(self, to: Callable[[str], str], answered: CounterFamily, write_timeout: float) -> None:
         """`to`: name or address → the origin to go to, "" where it is none of ours. `answered` counts by status."""
         self._to, self._answered, self._write_timeout = to, answered, write_timeout
-        self._ids, self._hosts = RequestIds(), Hosts()
+        self._ids, self._strict = RequestIds(), Strict()
 
     async def serve(self, request: Request) -> Reply:
         """The answer to a request."""
@@ -47,10 +48,8 @@ class Redirect:
         return self._reply(request, request_id, told.status, PROBLEM, told.body, told.headers)
 
     def _place(self, request: Request) -> str:
-        message = request.message
-        check_version(message.version)
-        self._hosts.check(request.headers)
-        host, target = request.headers.get(_HOST, ""), message.path
+        self._strict.check(request)
+        host, target = request.headers.get(_HOST, ""), request.message.path
         if target[:1] != "/":  # absolute-form, whose host counts: RFC 9112, section 3.2.2
             _, _, rest = target.partition("://")
             host, slash, path = rest.partition("/")

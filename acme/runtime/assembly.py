@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import unquote
 
+from acme import drivers
 from acme.codec.json import Json
 from acme.codec.rules import Checks
 from acme.codec.wire import Wire
@@ -165,9 +166,11 @@ async def assemble(
         neighbours = Neighbours(pipeline, directory, cipher, metrics, tasks, tls, folder)
         stack.push_async_callback(neighbours.close)
         reads = reading(contracts.services.values())
+        fetcher = drivers.open_fetcher()
+        stack.push_async_callback(fetcher.close)
         assertions = Assertions(cipher, clock.time, config.platform.region)
         authority = directory.named("tokens").client(AuthorityStub)
-        verifier = Verifier(authority, clock, config.tokens, metrics, reads, assertions)
+        verifier = Verifier(authority, clock, config.tokens, metrics, reads, assertions, fetcher)
         believed = tokens(verifier, cipher) if tokens is not None else verifier
         if placement == "grpc":
             own = folder.here(folder.address("self.grpc"))
@@ -208,6 +211,7 @@ async def assemble(
             stack.push_async_callback(eventing.close)
         await _follow(verifier, PATIENCE if contracts.service_of(AuthorityStub).name in directory.remotes else 0.0)
         following.start(busy)
+        verifier.start(busy)
         for name, each_of in deliveries.items():
             nudges.on(deliveries_of(name), each_of.wake)
 

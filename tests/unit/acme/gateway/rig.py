@@ -212,6 +212,16 @@ class Rig:
         finally:
             writer.transport.abort()
 
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Returns once it holds; TimeoutError after ten seconds."""
+        async with asyncio.timeout(10):
+            while not condition():  # noqa: ASYNC110  what is waited for has no event
+                await asyncio.sleep(0.01)
+
+    async def served(self) -> None:
+        """Returns once a request is being served."""
+        await self.until(lambda: self.gateway.in_flight)
+
     def lines(self) -> list[Any]:
         """The access log so far."""
         self.gateway._access.flush()
