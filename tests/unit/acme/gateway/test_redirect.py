@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from acme.gateway.headers import RequestIds
+from acme.gateway.peers import Peers
 from acme.gateway.redirect import Redirect
 from acme.gateway.server import Server
 from acme.gateway.settings import GatewaySettings
@@ -42,7 +44,7 @@ class Town:
 async def town() -> AsyncIterator[Town]:
     metrics, settings = Metrics(), GatewaySettings()
     redirect = Redirect(lambda host: OURS.get(host, ""), metrics.counter("redirects", "…", ("status",)), 10.0)
-    server = Server(redirect.serve, redirect.refuse, settings)
+    server = Server(redirect.serve, redirect.refuse, settings, Peers(metrics), RequestIds().new)
     listener = socket.create_server(("127.0.0.1", 0))
     accepting = await asyncio.get_running_loop().create_server(server, sock=listener)
     try:
