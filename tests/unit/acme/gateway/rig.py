@@ -264,11 +264,12 @@ class Connection:
 async def running(
     placement: Placement = "loopback",
     *,
+    tokens: TokenSettings | None = None,
     context: ssl.SSLContext | None = None,
     further: Sequence[Listening] = (),
     **settings: Any,
 ) -> AsyncIterator[Rig]:
-    """A rig with these settings of the gateway, over TLS with a `context`."""
+    """A rig with these settings of the gateway, and of tokens; over TLS with a `context`."""
     authority, metrics = Authority(), Metrics()
     assertions = Assertions(Vault(bytes(32)), authority.clock.time, "local")
     projects, sessions = Projects(), Sessions()
@@ -284,8 +285,15 @@ async def running(
     for plugin, instance in services:
         directory.host(Host(CONTRACTS.service_of(instance), instance, plugin), placement)
     hosted = [host.service for host in directory.hosts.values()]
-    client = directory.named("tokens").client(AuthorityStub)
-    verifier = Verifier(client, authority.clock, TokenSettings(), metrics, assertions=assertions)
+    fetcher = drivers.open_fetcher()
+    verifier = Verifier(
+        directory.named("tokens").client(AuthorityStub),
+        authority.clock,
+        tokens or TokenSettings(),
+        metrics,
+        assertions=assertions,
+        fetcher=fetcher,
+    )
     log, health = io.StringIO(), {"projects": "ok", "users": "ok"}
     gateway = Gateway(
         hosted,
@@ -311,3 +319,4 @@ async def running(
             )
         finally:
             await gateway.close()
+            await fetcher.close()
