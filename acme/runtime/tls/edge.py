@@ -172,6 +172,8 @@ class EdgeCertificates:
         leaf = self._context()
         if settings.authority:
             files.load_authority(_SETTING, leaf, Path(settings.authority))
+            # Whether a certificate is asked for, the front says; but Python tells of one only where the leaf would, too.
+            leaf.verify_mode = ssl.CERT_OPTIONAL
         files.load_pair(_SETTING, leaf, chain, Path(wanted.key))
         return _Pair(names, own.not_valid_after_utc, leaf)
 
