@@ -110,7 +110,7 @@ async def _supervise(
                 stack.push_async_callback(children.stop, group, grace + MARGIN)
             await children.start((*planned.workers, *planned.gateways))
 
-            state: dict[str, Callable[..., Any]] = {"topology": lambda: topology(planned), "trace": lambda _name: []}
+            state: dict[str, Callable[..., Any]] = {"topology": lambda: topology(planned), "trace": lambda name: []}
             await stack.enter_async_context(control.serve(folder, "control", state))
             announce(report(config, planned, embedded=where.embedded))
             await stopping.wait()

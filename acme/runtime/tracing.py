@@ -149,7 +149,7 @@ async def _ask(folder: RunFolder, name: str) -> Found:
     silent: list[str] = []
     for file in folder.controls():
         try:
-            answers = msgspec.convert(await control.ask(folder, file, "trace", name), list[Told])
+            answers = msgspec.convert(await control.ask(folder, file, "trace", {"name": name}), list[Told])
         except control.Silent as error:
             silent.append(str(error))
         except msgspec.ValidationError as error:

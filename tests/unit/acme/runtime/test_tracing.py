@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from acme.runtime import control, tracing
@@ -37,7 +38,7 @@ async def processes(data: Path, **tracers: Tracer) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         stack.callback(folder.close)
         for name, tracer in tracers.items():
-            answers = {"trace": lambda about, tracer=tracer: tracing.told(tracer, about)}
+            answers = {"trace": partial(tracing.told, tracer)}
             await stack.enter_async_context(control.serve(folder, f"control-{name}", answers))
         yield
 
