@@ -110,7 +110,7 @@ class Gateway:
         self._deadlines = Deadlines()
         self._active = self._deadlines.active
         self._ids = RequestIds()
-        self._addresses = Addresses(settings.proxies)
+        self._addresses = Addresses(settings.proxies, settings.forwarded)
         self._now = verifier.now
         self._limits = Limits(limiter, settings.limits, metrics)
         self._cors = Cors(settings.cors, self._services) if settings.cors.origins else None
