@@ -11,6 +11,12 @@ from acme.errors import Conflict, NotFound
 from tests.trial import PACKAGE
 
 CHUNK = 256 * 1024
+CHANGED = "Sat, 01 Aug 2026 10:00:00 GMT"
+
+
+def file(size: int) -> bytes:
+    """What the files of the service hold."""
+    return (bytes(range(251)) * (size // 251 + 1))[:size]
 
 
 def module() -> Any:
@@ -41,6 +47,10 @@ def make() -> Any:
             self.digests: dict[str, str] = {}
             self.contexts: list[Any] = []
             self.hook: Any = None
+            self.version = 7
+            self.padding = 0
+            self.asked: list[int] = []
+            """From which byte on each file was read."""
 
         def _decide(self) -> None:
             if self.decides:
@@ -94,6 +104,42 @@ def make() -> Any:
         async def echo(self, message: AsyncIterator[Any]) -> AsyncIterator[Any]:
             async for one in message:
                 yield m.GetReply(content=body("text/plain", one.content.data))
+
+        async def read(self, message: Any) -> AsyncIterator[Any]:
+            """`name` is the size of the file, with "-" behind it where the service says nothing of it."""
+            self._decide()
+            size, first = int(message.name.rstrip("-")), message.first
+            self.asked.append(first)
+            content = file(size)
+            try:
+                for at in range(max(0, size + first) if first < 0 else min(first, size), size + 1, CHUNK):
+                    reply = m.ReadReply(content=body("text/plain", content[at : at + CHUNK]))
+                    reply.length = 0 if "-" in message.name else size
+                    reply.version, reply.changed = self.version, CHANGED
+                    self.produced += 1
+                    yield reply
+                self.ended.append("whole")
+            except BaseException as error:
+                self.ended.append(type(error).__name__)
+                raise
+
+        async def watch(self, message: Any) -> AsyncIterator[Any]:
+            """Ticks 1 to `count`, after the one that was seen."""
+            if self.hook is not None:
+                await self.hook(0)
+            self._decide()
+            try:
+                for value in range(int(message.after or 0) + 1, message.count + 1):
+                    if value == self.fail_at:
+                        raise Conflict("No more.", reason="no_more")
+                    self.produced += 1
+                    yield m.Tick(id=str(value), text="é\n" + "x" * self.padding)
+                    if self.hook is not None:
+                        await self.hook(value)
+                self.ended.append("whole")
+            except BaseException as error:
+                self.ended.append(type(error).__name__)
+                raise
 
         async def put_small(self, message: Any) -> Any:
             content = message.content

@@ -18,6 +18,7 @@ from acme.contract.model import (
     HTTP_BODY,
     ROLES,
     Audit,
+    Cache,
     Choice,
     Choices,
     Event,
@@ -33,13 +34,17 @@ from acme.contract.model import (
     raw_body,
 )
 from acme.contract.permissions import least_roles, reading
-from acme.contract.validate import ContractError
+from acme.contract.validate import LONGEST_KEPT, MOST_COST, MOST_SECONDS, ContractError
 
 __all__ = [
     "EVERYBODY",
     "HTTP_BODY",
+    "LONGEST_KEPT",
+    "MOST_COST",
+    "MOST_SECONDS",
     "ROLES",
     "Audit",
+    "Cache",
     "Choice",
     "Choices",
     "ContractError",

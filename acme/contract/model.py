@@ -90,6 +90,16 @@ class Audit:
     """Why it leaves no record at all; "" where it does."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """How long a reply may be kept by who got it: a plain mirror of `acme.options.v1.Cache`."""
+
+    max_age: int
+    """Seconds."""
+    shared: bool = False
+    """Whether caches that serve many may keep it."""
+
+
 class Kind(enum.Enum):
     """Kind of a field's value, or of the entries of a repeated field."""
 
@@ -273,6 +283,12 @@ class Method:
     changes_access: bool
     """It changes what verifiers of access tokens know, and announces so."""
     audit: Audit
+    timeout: float | None
+    """Seconds a request may take where the caller asks for no other time; None: as long as any other."""
+    cost: int
+    """How many requests it counts as for limits."""
+    cache: Cache | None
+    """None: no reply is kept."""
     client_streaming: bool
     server_streaming: bool
     comment: str

@@ -19,6 +19,7 @@ from google.protobuf.message_factory import GetMessageClass
 from acme.contract.model import (
     KINDS,
     Audit,
+    Cache,
     Choice,
     Choices,
     Event,
@@ -52,6 +53,9 @@ _EXTENSIONS: Final = {
         "acme.options.v1.step_up",
         "acme.options.v1.changes_access",
         "acme.options.v1.audit",
+        "acme.options.v1.timeout",
+        "acme.options.v1.cost",
+        "acme.options.v1.cache",
     ),
     "google.protobuf.FieldOptions": (
         "acme.options.v1.rules",
@@ -154,6 +158,9 @@ class Reader:
             step_up=says.get("step_up", False),
             changes_access=says.get("changes_access", False),
             audit=_audit(says.get("audit")),
+            timeout=says.get("timeout"),
+            cost=says.get("cost", 1),
+            cache=Cache(says["cache"].max_age, says["cache"].shared) if "cache" in says else None,
             client_streaming=method.client_streaming,
             server_streaming=method.server_streaming,
             comment=self._comment(method),

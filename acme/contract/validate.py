@@ -9,12 +9,18 @@ from typing import Final
 
 import msgspec
 
-from acme.contract.model import ROLES, Field, Kind, Message, Method, Rules, Service, Work
+from acme.contract.model import HTTP_BODY, ROLES, Field, Kind, Message, Method, Rules, Service, Work, raw_body
 
 _VARIABLE: Final = re.compile(r"\{([^}=]*)[^}]*\}")
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.6.2
 _ID_PREFIX: Final = re.compile(r"[a-z]{1,16}")
 _STRUCT: Final = "google.protobuf.Struct"
+MOST_SECONDS: Final = 3600.0
+"""Seconds that the timeout of a method may be at most."""
+MOST_COST: Final = 1000
+"""Requests that one request of a method may count as."""
+LONGEST_KEPT: Final = 365 * 86_400
+"""Seconds that a reply may be kept at most."""
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 AS_TEXT: Final = frozenset(
@@ -49,7 +55,7 @@ def validate(services: Iterable[Service], messages: Collection[Message], package
     roles: dict[str, tuple[str, str]] = {}
     for service in services:
         for method in service.methods:
-            own = (*_access(method), *_routes(method), *_rest(method))
+            own = (*_access(method), *_routes(method), *_rest(method), *_way_in(method))
             for fault in (*own, *_clashes(method, taken), *_roles(method, roles)):
                 faults.setdefault(service.package, []).append(f"{service.file}: {service.name}.{method.name}: {fault}")
     for message, fault in _organizations(messages):
@@ -155,8 +161,40 @@ def _rest(method: Method) -> Iterator[str]:
         for field in method.request.fields:
             if field.rules is not None and field.rules.required and field.name not in bodies:
                 yield f"{field.name!r} is required in every message of the stream, and a route fills it in the first alone"
+    for field in method.request.fields:
+        if field.header.lower() == "range":
+            yield from _range(method, field)
     if not 200 <= method.success_status <= 399:
         yield f"success_status {method.success_status} is no success"
+
+
+def _range(method: Method, field: Field) -> Iterator[str]:
+    """The gateway gives parts of what a method streams, if that says from where it sends, and how much there is."""
+    if field.kind is not Kind.INT or field.bounds[0] >= 0:
+        yield f"{field.name!r} says from which byte on, or how many before the end: a signed integer"
+    length = next((f for f in method.reply.fields if f.header.lower() == "content-length"), None)
+    raw = method.reply.name == HTTP_BODY or raw_body(method.reply) is not None
+    if method.client_streaming or not method.server_streaming or not raw or length is None:
+        yield f"{field.name!r} takes a range, and there is no stream of bytes with a Content-Length to take it of"
+
+
+def _way_in(method: Method) -> Iterator[str]:
+    """What the gateway is told of it."""
+    if method.timeout is not None and not 0 < method.timeout <= MOST_SECONDS:
+        yield f"timeout {method.timeout:g} is not above 0 and at most {MOST_SECONDS:g} seconds"
+    if not 1 <= method.cost <= MOST_COST:
+        yield f"cost {method.cost} is not 1 to {MOST_COST}"
+    cache = method.cache
+    if cache is None:
+        return
+    if not 1 <= cache.max_age <= LONGEST_KEPT:
+        yield f"cache: max_age {cache.max_age} is not 1 to {LONGEST_KEPT} seconds"
+    if not method.routes or any(route.verb != "GET" for route in method.routes):
+        yield "cache: only the answer to a GET is kept"
+    if method.secret_reply or _has_secret(method.reply, set()):
+        yield "cache: the reply holds a secret"
+    if cache.shared and not method.public:
+        yield "cache: shared is for everybody, and the method is not public"
 
 
 def _is_text(message: Message | None, path: Sequence[str]) -> bool:
@@ -241,6 +279,18 @@ def _value_kind(field: Field) -> Kind:
     message = field.message
     wraps = message is not None and message.name in AS_TEXT and message.name.endswith("Value")
     return message.fields[0].kind if message is not None and wraps else field.kind
+
+
+def _has_secret(message: Message, seen: set[str]) -> bool:
+    """Whether a field of it, however deep, is a credential. `seen` are messages that are being looked at."""
+    if message.name in seen:
+        return False
+    seen.add(message.name)
+    return any(
+        field.secret or (held is not None and _has_secret(held, seen))
+        for field in message.fields
+        for held in (field.message or (field.value.message if field.value is not None else None),)
+    )
 
 
 def _is_scalar(field: Field) -> bool:

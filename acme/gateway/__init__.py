@@ -8,16 +8,20 @@ bodies, permissions and documentation are projections of the contracts, compiled
 - `server.py`: aiohttp's low-level server with our own requests, the reading of bodies, and replies that leave in one write.
 - `routing.py`: google.api.http templates → trie. Matches the raw path, so that no escape changes a route.
 - `binding.py`: path, query, headers and body → request message; reply message → body and headers.
+- `policy.py`: what holds for a method: its contract, and what `[gateway.routes]` says otherwise.
 - `exchange.py`: one request on its way.
 - `addresses.py`: where it comes from, behind balancers that are named.
 - `limits.py`: how often an address, and a principal, may ask.
 - `cors.py`: which pages of other origins may call.
 - `auth.py`: Bearer token → principal, and the scope of the matched method.
+- `answers.py`: what a request has come to → its answer, its log line, its metrics.
 - `problems.py`: refusals → RFC 9457 problems; the table of error codes.
 - `endpoints.py`: /healthz, /readyz, /metrics, /v1/openapi.json, /.well-known/jwks.json.
 - `openapi.py`, `schemas.py`, `examples.py`: contracts → OpenAPI 3.1, with an example of everything.
 - `docs_page.py`, `docs/`: the page that shows it, at /docs.
-- `transfers.py`: bodies in pieces, up and down.
+- `transfers.py`: bodies in pieces, up and down; `parts.py`: a part of what is downloaded.
+- `events.py`, `feed.py`: a stream of messages as Server-Sent Events: their format, and one on its way.
+- `streams.py`: which of these a request is, and its end when the gateway ends.
 - `headers.py`, `deadlines.py`: what every request may say, and until when it is worth an answer.
 - `monitor.py`: the same health and metrics on a port for operators, in every process.
 - `accounts.py`, `access.py`: what is kept of a request that has ended: its duration, and a line of the access log.

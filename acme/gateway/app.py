@@ -10,8 +10,7 @@ import asyncio
 import socket
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TextIO, cast
 
 from multidict import istr
@@ -19,13 +18,14 @@ from multidict import istr
 from acme.authorise import require_step_up
 from acme.codec.json import Json
 from acme.codec.wire import Wire
-from acme.context import CALL, Call
+from acme.context import Call
 from acme.contract import Method, Route, Service
-from acme.errors import Code, DeadlineExceeded, NotFound, Refused
-from acme.gateway import openapi
+from acme.errors import DeadlineExceeded, NotFound, Refused
+from acme.gateway import openapi, policy
 from acme.gateway.access import AccessLog
 from acme.gateway.accounts import Accounts
 from acme.gateway.addresses import Addresses
+from acme.gateway.answers import Answers
 from acme.gateway.auth import authenticate, bearer
 from acme.gateway.binding import Bound, Lazy, unfit
 from acme.gateway.cors import Cors
@@ -45,22 +45,19 @@ from acme.gateway.headers import (
     trace,
 )
 from acme.gateway.limits import Limits
-from acme.gateway.problems import Rejected, problem, settled
+from acme.gateway.problems import Rejected, settled
 from acme.gateway.refusals import Refusals
 from acme.gateway.routing import Leaf, Routes
 from acme.gateway.server import (
-    JSON,
-    PROBLEM,
     Reply,
     Server,
     check_size,
-    header_lines,
     read_body,
-    reply,
     require_c_parser,
 )
 from acme.gateway.settings import GatewaySettings
-from acme.gateway.transfers import Download, pieces
+from acme.gateway.streams import Streams
+from acme.gateway.transfers import Download
 from acme.ports import Front, Limiter
 from acme.telemetry import Metrics, logger
 from acme.tokens import Verifier
@@ -98,14 +95,12 @@ class Gateway:
         self._services, self._directory = tuple(services), directory
         self._json, self._wire, self._verifier = json, wire, verifier
         self._settings, self._info = settings, info
-        self._refusals = refusals
         self._access = AccessLog((log_to or sys.stderr) if settings.access_log else None)
         self.readiness: Final = Readiness(verifier, health, stores)
         self._routes: Routes[_Target] = Routes()
         self._server: Server | None = None
         self._listener: asyncio.Server | None = None
         self._document = b""
-        self._quiet = asyncio.Event()
         self._hosts = Hosts()
         self._deadlines = Deadlines()
         self._active = self._deadlines.active
@@ -114,7 +109,10 @@ class Gateway:
         self._now = verifier.now
         self._limits = Limits(limiter, settings.limits, metrics)
         self._cors = Cors(settings.cors, self._services) if settings.cors.origins else None
-        self._accounts = Accounts(metrics, self._access)
+        accounts = Accounts(metrics, self._access)
+        self._answers = Answers(self.readiness, accounts, refusals, self._active, self._cors, settings.write_timeout)
+        self._streams = Streams(settings, self.readiness, verifier, self._answers.lines, metrics)
+        policy.check(self._services, settings)
         metrics.gauge(
             "http_server_active_requests", "HTTP requests in flight.", (), lambda: {(): float(self.in_flight)}
         )
@@ -135,9 +133,9 @@ class Gateway:
         if why := unfit(method, route):
             log.warning("a route is not served", method=method.path, route=f"{route.verb} {route.template}", why=why)
             return
-        gate = self._limits.gate(method.rate_class)
+        own = policy.policy(method, self._settings, self._limits)
         entry = None if method.client_streaming or method.server_streaming else self._directory.entry(method)
-        target = Lazy(lambda: Bound(method, route, names, client, entry, self._json, self._wire), gate)
+        target = Lazy(lambda: Bound(method, route, names, client, entry, self._json, self._wire), own)
         names = self._routes.add(route.verb, route.template, target)
 
     def _openapi(self) -> bytes:
@@ -169,10 +167,11 @@ class Gateway:
                 check_size(headers, settings.max_body)
             return *target.answer(), target.lines
         exchange.bound = bound = target.bound or target.bind()
-        gate, now = target.gate, self._now()
+        own, now = target.policy, self._now()
+        gate = own.gate
         exchange.charge(gate.address, exchange.network, now)
         if has_body:
-            check_size(headers, settings.max_upload if bound.uploads else settings.max_body)
+            check_size(headers, own.max_body)
         token, permission, verifier = "", bound.permission, self._verifier
         if permission:
             token = bearer(headers)
@@ -183,16 +182,14 @@ class Gateway:
             exchange.charge(gate.only or gate.principal(principal), principal.id, now)
             if bound.step_up:
                 require_step_up(principal, verifier.now())
-        seconds = settings.timeout
-        if bound.streams or X_REQUEST_TIMEOUT in headers:
-            seconds = timeout(headers, settings, transfer=bound.streams)
+        seconds = timeout(headers, own.most) if X_REQUEST_TIMEOUT in headers else own.timeout
         self._deadlines.limit(exchange, exchange.started, seconds)
         try:
             body = b""
             if has_body:
                 (check_encoding if bound.raw else check_content)(headers)
                 if not bound.uploads:
-                    body = await read_body(exchange, settings)
+                    body = await read_body(exchange, own.max_body, settings)
             asked = bound.request(values, query, headers, body)
             call = Call(  # by position: a keyword more would cost 0.09 µs
                 bound.name,
@@ -211,7 +208,7 @@ class Gateway:
             )
             exchange.called = True
             if bound.entry is None:
-                reply = await self._stream(exchange, bound, call, asked)
+                reply = await self._streams.answer(exchange, bound, own, call, asked)
             else:
                 if (has_body or exchange.alarm is not None) and exchange.due <= time.monotonic():
                     raise DeadlineExceeded("There was no time left for the call.")
@@ -233,39 +230,9 @@ class Gateway:
         if bound.downloads:
             return cast(Download, reply)
         if bound.tagged and _IF_NONE_MATCH in headers and bound.unchanged(reply, headers):
-            return 304, "", b"", bound.lines(reply)
+            return 304, own.bare, b"", bound.lines(reply)
         content, lines = bound.reply(reply)
-        return bound.status, JSON if content and not bound.raw_out else "", content, lines
-
-    async def _stream(self, exchange: Exchange, bound: Bound, call: Call, message: Any) -> Any:
-        """What a method that streams answers: its clients look for the call that causes theirs."""
-        outside = CALL.set(call)
-        try:
-            if bound.uploads:
-                message = bound.uploaded(message, pieces(exchange, self._settings))
-            return await (self._download(exchange, bound, message) if bound.downloads else bound.call(message))
-        finally:
-            CALL.reset(outside)  # the task may serve the connection's next request too
-
-    async def _download(self, exchange: Exchange, bound: Bound, message: Any) -> Download:
-        """An answer in pieces: until the first is there, a refusal is answered as any other."""
-        async with aclosing(bound.stream(message)) as replies:
-            first = await anext(replies, None)
-            length, lines = (0, b"") if first is None else (bound.length(first), bound.reply(first)[1])
-            keep, wait = not self.readiness.draining, self._settings.write_timeout
-            lines = self._lines(exchange, lines)
-            download = Download(exchange, exchange.request_id, bound.status, lines, length, keep, wait)
-
-            async def data() -> AsyncGenerator[bytes, None]:
-                if first is not None:
-                    yield bound.data(first)
-                    async for reply in replies:
-                        yield bound.data(reply)
-
-            exchange.download = download
-            async with aclosing(data()) as body:
-                await download.run(exchange.connection, body)
-        return download
+        return bound.status, own.kind if content and not bound.raw_out else own.bare, content, lines
 
     def handle(self, exchange: Exchange) -> Awaitable[Reply | Download]:
         """Answers one request, and accounts for it."""
@@ -273,7 +240,7 @@ class Gateway:
         self._active.add(exchange)
         if not self._deadlines.sweeping:
             self._deadlines.sweep()
-        return settled(self._serve, exchange, self._settle, self._cancelled)
+        return settled(self._serve, exchange, self._answers.settle, self._answers.cancelled)
 
     def _find(self, exchange: Exchange, target: str) -> tuple[Leaf[_Target], Sequence[str], str]:
         """The matched path, its variables and the query, all raw."""
@@ -290,67 +257,11 @@ class Gateway:
             raise NotFound("There is no such route: /v1/openapi.json lists them.", reason="route_not_found")
         return *found, query
 
-    # ---- answers ------------------------------------------------------------------------------------------------
-
-    def _settle(self, exchange: Exchange, outcome: Answered | Download | Refused) -> Reply | Download:
-        """The answer to whatever a request has come to."""
-        self._ended(exchange)
-        if type(outcome) is tuple:
-            return self._answer(exchange, *outcome)
-        if isinstance(outcome, Download):
-            self._accounts.add(exchange, outcome.status, outcome.body_length, time.time())
-            return outcome
-        refusal = cast(Refused, outcome)
-        if self._refusals is not None:
-            self._refusals.add(exchange, refusal)
-        if exchange.download is not None:
-            return self._broken(exchange, exchange.download, refusal)
-        return self._refusal(exchange, refusal)
-
-    def _cancelled(self, exchange: Exchange) -> None:
-        """Nobody waits for an answer any more."""
-        self._ended(exchange)
-        if exchange.download is not None:
-            self._accounts.broken(exchange, exchange.download, Code.CANCELLED, "client_gone")
-        else:
-            self._accounts.add(exchange, 499, 0, time.time())
-
-    def _ended(self, exchange: Exchange) -> None:
-        self._active.discard(exchange)
-        if self.readiness.draining and not self._active:
-            self._quiet.set()
-
-    def _answer(self, exchange: Exchange, status: int, content_type: str, body: bytes, lines: bytes) -> Reply:
-        now, keep, wait = time.time(), not self.readiness.draining, self._settings.write_timeout
-        lines = self._lines(exchange, lines)
-        made = reply(exchange, exchange.request_id, status, content_type, body, lines, now, keep, wait)
-        self._accounts.add(exchange, status, made.body_length, now)
-        return made
-
-    def _lines(self, exchange: Exchange, lines: bytes) -> bytes:
-        """Header lines of an answer: its own, what is left of a limit, and for whose pages it is."""
-        if exchange.quota is not None:
-            lines += exchange.quota.lines(exchange.spare)
-        return lines if self._cors is None else lines + self._cors.lines(exchange.headers)
-
-    def _refusal(self, exchange: Exchange, refusal: Refused) -> Reply:
-        bound = exchange.bound
-        if bound is not None:
-            refusal = bound.placed(refusal)
-        answer = problem(refusal, exchange.request_id, permission=bound.permission if bound is not None else "")
-        return self._answer(exchange, answer.status, PROBLEM, answer.body, header_lines(answer.headers))
-
-    def _broken(self, exchange: Exchange, download: Download, refusal: Refused) -> Download:
-        """An answer that had begun ends in the middle, and its connection has been reset."""
-        log.warning("a stream broke off", request_id=exchange.request_id, why=refusal.reason)
-        self._accounts.broken(exchange, download, refusal.code, refusal.reason)
-        return download
-
     def _unreadable(self, exchange: Exchange, refusal: Refused) -> Reply:
         """The answer to what the HTTP parser refuses, when there is no request to speak of."""
         exchange.begin(self._ids, self._addresses)
         exchange.path = exchange.message.path
-        return self._refusal(exchange, refusal)
+        return self._answers.refusal(exchange, refusal)
 
     # ---- life ---------------------------------------------------------------------------------------------------
 
@@ -378,11 +289,12 @@ class Gateway:
             self._listener.close()
         if self._server is not None:
             self._server.close_idle()
-        self._quiet.clear()
+        self._streams.drain()
+        self._answers.quiet.clear()
         if self._active:
             try:
                 async with asyncio.timeout(grace):
-                    await self._quiet.wait()
+                    await self._answers.quiet.wait()
             except TimeoutError:
                 log.warning("requests were cut off at the end of the drain", requests=len(self._active))
         await self.close()

@@ -4,6 +4,7 @@ Nothing is looked up twice: what a request may carry is settled from the contrac
 
 - A variable of the path, a header field and, where the body does not claim them, a query parameter fill one field each;
   such fields are refused in the body, and so is the update mask, which a PATCH fills with the keys of its body.
+- A stream of messages is given as events (events.py).
 - A body of google.api.HttpBody is taken, and given, as the bytes it is. Where the method streams, path, query and headers
   are in the first message, and the pieces of the body in all.
 - Faults in the body have JSON Pointers; others are named after their place: "{id}", "?page_size", "If-Match".
@@ -23,7 +24,9 @@ from acme.codec.json import Json
 from acme.codec.wire import Wire
 from acme.contract import HTTP_BODY, Field, Kind, Message, Method, Route, raw_body
 from acme.errors import Fault, Invalid, Malformed, Refused, Stale, Unconditional
-from acme.gateway.limits import Gate
+from acme.gateway.events import Frames, names_event
+from acme.gateway.parts import is_range, parts
+from acme.gateway.policy import Policy
 from acme.gateway.routing import query, segment
 from acme.gateway.server import Headers, header_lines
 from acme.ports import Entry
@@ -90,7 +93,7 @@ class Bound:
         self._headers = tuple(
             (f.header, _if_match if _is_version(f, "If-Match") else _header, _text(f, f.header, json))
             for f in fields.values()
-            if f.header
+            if f.header and not is_range(f)
         )
         self._condition = next((f.attr for f in fields.values() if f.condition), "")
         elsewhere = {*variables, *(f.name for f in fields.values() if f.header)}
@@ -110,11 +113,15 @@ class Bound:
         self._places = {f"/{text.name}": text.place for text in texts}
         self.raw_out = self._raw_out is not None
         """Whether the answer is bytes as they are; the reply says of which type."""
+        self.frames = Frames(method.reply, json) if self.downloads and not self.raw_out else None
+        """The answer as events, where it is a stream of messages."""
+        self.parts = parts(method)
+        """How parts of the answer are given."""
         self._encode = self._bytes if self.raw_out else json.encoder(method.reply)
         self._sent = tuple(
             (f.header, f.attr, f'{f.header}: "%d"\r\n'.encode() if _is_version(f, "ETag") else b"")
             for f in method.reply.fields
-            if f.header and not (self.raw_out and f.header.lower() in _OF_THE_BODY)
+            if f.header and not (self.raw_out and f.header.lower() in _OF_THE_BODY) and not names_event(f)
         )
         self.headed = bool(self._sent) or self.raw_out
         """Whether replies have header lines."""
@@ -284,18 +291,16 @@ def unfit(method: Method, route: Route) -> str:
     """Why a route cannot be served, "" when it can."""
     if method.client_streaming and taken(method, route) is None:
         return "a stream of requests needs a google.api.HttpBody for its body"
-    if method.server_streaming and given(method) is None:
-        return "a stream of messages has no route yet: only one of google.api.HttpBody"
     return ""
 
 
 class Lazy:
     """A route that is compiled at its first request, so that start-up does not pay for routes nobody uses."""
 
-    __slots__ = ("_bind", "bound", "gate", "series")
+    __slots__ = ("_bind", "bound", "policy", "series")
 
-    def __init__(self, bind: Callable[[], Bound], gate: Gate) -> None:
-        self._bind, self.gate = bind, gate
+    def __init__(self, bind: Callable[[], Bound], policy: Policy) -> None:
+        self._bind, self.policy = bind, policy
         self.bound: Bound | None = None
         self.series: dict[int, Histogram] = {}
         """Durations by status; the gateway fills it."""

@@ -45,6 +45,13 @@ class Alarm:
         self.rang = True
         self._task.cancel()
 
+    def now(self) -> None:
+        """Rings before its time, unless it has."""
+        if self._handle is not None:
+            self._handle.cancel()
+        if not self.rang:
+            self.ring()
+
     def caused(self) -> bool:
         """Whether a cancellation is the alarm's alone, and not also somebody else's. Asked once."""
         rang, self.rang = self.rang, False

@@ -58,6 +58,7 @@ _REFUSALS: Final = {
     413: ("too_large", "The body may have at most 1048576 bytes."),
     414: ("uri_too_long", "The request line may have at most 8190 bytes."),
     415: ("unsupported_media_type", "Send application/json in UTF-8."),
+    416: ("range_not_satisfiable", "There are 1000 bytes."),
     422: ("invalid_argument", "A field breaks the contract."),
     428: ("precondition_required", "Name the version that the change is meant for: If-Match."),
     429: ("rate_limited", "Too many requests: try again in 3 seconds."),

@@ -16,7 +16,6 @@ from acme.errors import Malformed
 from acme.gateway.binding import Bound
 from acme.gateway.problems import Rejected
 from acme.gateway.server import JSON, Headers
-from acme.gateway.settings import GatewaySettings
 
 # A lookup by `istr` takes a third of one by `str`, and there are eight a request.
 _HOST_NAME: Final = istr("Host")
@@ -73,19 +72,16 @@ class Hosts:
             self._known.add(host)
 
 
-def timeout(headers: Headers, settings: GatewaySettings, *, transfer: bool = False) -> float:
-    """Seconds the request may take: X-Request-Timeout, at most `max_timeout`; `timeout` when left out. Where something
-    streams, `transfer_timeout` for both.
+def timeout(headers: Headers, most: float) -> float:
+    """Seconds the client gives the request: X-Request-Timeout, which is there; `most` where it is more.
 
     Raises:
         Malformed: not a positive decimal number.
     """
-    given = headers.get(X_REQUEST_TIMEOUT)
-    if given is None:
-        return settings.transfer_timeout if transfer else settings.timeout
+    given = headers[X_REQUEST_TIMEOUT]
     if _TIMEOUT.fullmatch(given) is None or float(given) <= 0:
         raise Malformed('X-Request-Timeout is a number of seconds, such as "2.5".', reason="malformed_timeout")
-    return min(float(given), settings.transfer_timeout if transfer else settings.max_timeout)
+    return min(float(given), most)
 
 
 def check_encoding(headers: Headers) -> None:

@@ -18,7 +18,10 @@ from acme.authorise import STEP_UP
 from acme.contract import Field, Method, Route, Service
 from acme.errors import Code
 from acme.gateway.binding import given, is_tagged, taken, unfit
+from acme.gateway.events import END, EVENT_STREAM, names_event
 from acme.gateway.examples import NOTHING, REQUEST_ID, VERSION, Examples, refusal
+from acme.gateway.parts import is_range, parts
+from acme.gateway.policy import declared
 from acme.gateway.problems import STATUS, TITLES
 from acme.gateway.schemas import Schema, Schemas
 from acme.gateway.server import JSON, PROBLEM
@@ -75,6 +78,7 @@ _WHEN: Final = {
     413: "The body is too large.",
     414: "The request line is too long.",
     415: "The body is compressed, or is not JSON where it has to be.",
+    416: "Nothing of the range is there: Content-Range says how much is.",
     422: "Fields or parameters break rules; `errors` says which.",
     428: "If-Match is missing, or names no version.",
     429: "Too many requests.",
@@ -96,7 +100,14 @@ _LIMITS: Final[dict[str, Any]] = {
         "schema": {"type": "string", "examples": ['"default";r=499;t=1']},
     },
 }
-_HEADERS: Final[dict[int, dict[str, Any]]] = {401: _CHALLENGE, 403: _CHALLENGE, 429: _RETRY | _LIMITS, 503: _RETRY}
+_SIZE: Final[dict[str, Any]] = {"Content-Range": {"schema": {"type": "string", "examples": ["bytes */1000"]}}}
+_HEADERS: Final[dict[int, dict[str, Any]]] = {
+    401: _CHALLENGE,
+    403: _CHALLENGE,
+    416: _SIZE,
+    429: _RETRY | _LIMITS,
+    503: _RETRY,
+}
 
 
 _STEP_UP: Final = (
@@ -105,8 +116,19 @@ _STEP_UP: Final = (
     " access token. Tokens made for programs never suffice (403, step_up_impossible)."
 )
 
+_PART: Final = "A part of it: that which Range asks for."
+_RANGE: Final[Schema] = {"type": "string", "pattern": "^bytes=([0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})$"}
+
 _RAW: Final[dict[str, Any]] = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
 """Bytes as they are, of any type."""
+
+
+_EVENTS: Final[Schema] = {
+    "type": "string",
+    "description": "Server-Sent Events. The data of each is JSON, as x-item-schema says. The last one is `end`, or `problem`"
+    " with an error as its data. A stream that ends without either was interrupted: ask again, with the last id that was"
+    " seen in Last-Event-ID where the operation takes that.",
+}
 
 
 def render(services: Iterable[Service], settings: GatewaySettings, title: str, version: str) -> bytes:
@@ -128,7 +150,8 @@ def document(services: Iterable[Service], settings: GatewaySettings, title: str,
     schemas = Schemas(lambda name, schema: _component(spec, name, schema))
     examples = Examples(services)
     for service in services:
-        routed = [(method, route) for method in service.methods for route in method.routes if not unfit(method, route)]
+        methods = [declared(method, settings) for method in service.methods]
+        routed = [(method, route) for method in methods for route in method.routes if not unfit(method, route)]
         if routed:
             spec.tag({"name": _short(service.name), "description": service.comment})
         for method, route in routed:
@@ -243,6 +266,7 @@ def _operation(method: Method, route: Route, schemas: Schemas, examples: Example
         "description": method.comment + (_STEP_UP if method.step_up else ""),
         "parameters": parameters,
         "responses": {str(method.success_status): _success(method, schemas, examples)}
+        | ({"206": {"description": _PART, "headers": _SIZE, "content": _RAW}} if parts(method) is not None else {})
         | ({"304": "304"} if tagged else {})
         | {str(status): str(status) for status in _refusals(method, route, inputs)},
         "security": [{"bearer": [method.permission]}] if method.permission else [],
@@ -283,6 +307,8 @@ def _traits(method: Method) -> dict[str, Any]:
         "x-changes-access": method.changes_access,
         "x-idempotent": method.idempotent,
         "x-secret-reply": method.secret_reply,
+        "x-timeout": method.timeout,
+        "x-cost": method.cost if method.cost > 1 else None,
     }
     return {name: value for name, value in traits.items() if value}
 
@@ -294,6 +320,8 @@ def _parameter(method: Method, field: Field, place: str, schemas: Schemas, examp
     if place == "header" and field.header.lower() == "if-match":
         version = r'"(0|[1-9][0-9]{0,18})"'
         schema = {"type": "string", "pattern": f"^{version}$" if field.condition else rf"^({version}|\*)$"}
+    elif place == "header" and is_range(field):
+        schema = dict(_RANGE)
     parameter: dict[str, Any] = {"name": field.header if place == "header" else field.name, "in": place}
     if description:
         parameter["description"] = description
@@ -302,8 +330,13 @@ def _parameter(method: Method, field: Field, place: str, schemas: Schemas, examp
 
 def _success(method: Method, schemas: Schemas, examples: Examples) -> dict[str, Any]:
     headers: dict[str, Any] = {"X-Request-Id": {"schema": {"type": "string"}}, **_LIMITS}
+    if method.cache is not None:
+        headers["Cache-Control"] = {
+            "description": f"The answer may be kept for {method.cache.max_age} seconds (RFC 9111).",
+            "schema": {"type": "string"},
+        }
     for field in method.reply.fields:
-        if field.header:
+        if field.header and not names_event(field):
             headers[field.header] = {"description": field.comment, "schema": {"type": "string"}}
             if field.header.lower() == "etag":
                 headers[field.header]["example"] = f'"{VERSION}"'
@@ -312,10 +345,17 @@ def _success(method: Method, schemas: Schemas, examples: Examples) -> dict[str, 
     return {
         "description": method.reply.comment or f"{_short(method.reply.name)}.",
         "headers": headers,
-        "content": _RAW
-        if given(method) is not None
-        else {JSON: _shown(schemas.reply(method.reply), examples.reply(method))},
+        "content": _RAW if given(method) is not None else _written(method, schemas, examples),
     }
+
+
+def _written(method: Method, schemas: Schemas, examples: Examples) -> dict[str, Any]:
+    """Replies as JSON: one, or the data of many events."""
+    schema, example = schemas.reply(method.reply), examples.reply(method)
+    if not method.server_streaming:
+        return {JSON: _shown(schema, example)}
+    data = b"" if example is NOTHING else b"data: %b\n\n" % msgspec.json.encode(example)
+    return {EVENT_STREAM: {"schema": _EVENTS, "x-item-schema": schema, "example": (data + END).decode()}}
 
 
 def _refusals(method: Method, route: Route, inputs: bool) -> list[int]:
@@ -329,6 +369,8 @@ def _refusals(method: Method, route: Route, inputs: bool) -> list[int]:
         statuses |= {408, 415}
     if route.verb != "GET":
         statuses.add(409)
+    if parts(method) is not None:
+        statuses.add(416)
     if any(field.header.lower() == "if-match" for field in method.request.fields):
         statuses.add(412)
     if any(field.condition for field in method.request.fields):

@@ -47,12 +47,24 @@ def require_c_parser() -> None:
         )
 
 
-def _head(status: int, content_type: str) -> bytes:
+def kept(content_type: str, control: str, vary: str) -> str:
+    """A kind of answer that may be kept: `control` is its Cache-Control, `vary` names the request headers it depends on."""
+    return f"{content_type}\n{control}\n{vary}"
+
+
+def _head(status: int, kind: str) -> bytes:
     phrase = TITLES[status] if status >= 400 else HTTPStatus(status).phrase
-    kind = f"Content-Type: {content_type}\r\n" if content_type else ""
-    return (
-        f"HTTP/1.1 {status} {phrase}\r\n{kind}Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
-    ).encode()
+    content_type, *keeping = kind.split("\n")
+    control, vary = keeping or ("no-store", "")
+    lines = (
+        f"HTTP/1.1 {status} {phrase}",
+        *([f"Content-Type: {content_type}"] if content_type else []),
+        f"Cache-Control: {control}",
+        *([f"Vary: {vary}"] if vary else []),
+        "X-Content-Type-Options: nosniff",
+        "",
+    )
+    return "\r\n".join(lines).encode()
 
 
 class _Heads:
@@ -63,20 +75,21 @@ class _Heads:
     def __init__(self) -> None:
         self._second, self._made = 0, dict[tuple[int, str], bytes]()
 
-    def of(self, status: int, content_type: str, now: float) -> bytes:
+    def of(self, status: int, kind: str, now: float) -> bytes:
         second = int(now)
         if second != self._second:
             self._second, self._made = second, {}
         try:
-            return self._made[status, content_type]
+            return self._made[status, kind]
         except KeyError:
             date = formatdate(second, usegmt=True).encode()
-            head = b"%bDate: %b\r\nX-Request-Id: " % (_head(status, content_type), date)
-            return self._made.setdefault((status, content_type), head)
+            head = b"%bDate: %b\r\nX-Request-Id: " % (_head(status, kind), date)
+            return self._made.setdefault((status, kind), head)
 
 
 head_until_id: Final = _Heads().of
-"""An answer up to the id of its request: (status, content type, time in seconds since the Unix epoch)."""
+"""An answer up to the id of its request: (status, kind, time in seconds since the Unix epoch). Its kind is its content type,
+and, where it may be kept, what `kept` makes of that: one string, which names the head that was built for it."""
 
 
 class Request:
@@ -141,7 +154,7 @@ def reply(
     request: Request,
     request_id: str,
     status: int,
-    content_type: str,
+    kind: str,
     body: bytes,
     lines: bytes,
     now: float,
@@ -161,7 +174,7 @@ def reply(
     if message.method == "HEAD":
         body = b""
     # Joined in two thirds of the time that formatting takes.
-    data = b"".join((head_until_id(status, content_type, now), request_id.encode(), b"\r\n", lines, b"\r\n", body))
+    data = b"".join((head_until_id(status, kind, now), request_id.encode(), b"\r\n", lines, b"\r\n", body))
     return Reply(status, data, len(body), keep, write_timeout)
 
 
@@ -182,18 +195,18 @@ def header_lines(headers: Mapping[str, str]) -> bytes:
     return b"".join(lines)
 
 
-async def read_body(request: Request, settings: GatewaySettings) -> bytes:
+async def read_body(request: Request, most: int, settings: GatewaySettings) -> bytes:
     """The whole request body.
 
     Raises:
-        TooLarge: more than `max_body`, announced or sent (413).
+        TooLarge: more than `most` bytes, announced or sent (413).
         Rejected: it came too slowly (408), is compressed (415), or is not what the headers promised (400).
     """
     payload = request.payload
     if payload.is_eof():  # it came along with the head, as most do
         body = payload.read_nowait(-1)
-        if len(body) > settings.max_body:
-            raise too_large(settings.max_body)
+        if len(body) > most:
+            raise too_large(most)
         return body
     welcome(request)
     chunks, size = [], 0
@@ -202,8 +215,8 @@ async def read_body(request: Request, settings: GatewaySettings) -> bytes:
             while chunk := await payload.readany():
                 chunks.append(chunk)
                 size += len(chunk)
-                if size > settings.max_body:
-                    raise too_large(settings.max_body)
+                if size > most:
+                    raise too_large(most)
     except TimeoutError:
         raise Rejected(408, "slow_body", f"The body has to arrive within {settings.body_timeout:g} seconds.") from None
     except (RequestPayloadError, HttpProcessingError):

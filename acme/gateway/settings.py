@@ -9,11 +9,17 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from acme.contract import LONGEST_KEPT, MOST_COST, MOST_SECONDS
+
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 
 LONGEST_LINE: Final = 8190
 """Bytes of the request line, and of one header field; longer ones get 414 or 431."""
 MOST_HEADERS: Final = 100
+
+
+MOST_BODY: Final = 4 * 1024 * 1024
+"""Bytes of a body that is held in memory: gRPC takes no larger message."""
 
 
 PerMinute = Annotated[float, Meta(gt=0, le=60_000_000)]
@@ -84,10 +90,25 @@ class CorsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 )
 
 
+class RouteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[gateway.routes."package.Service/Method"]`: what stands in the place of what a contract says of a method."""
+
+    timeout: Annotated[float, Meta(gt=0, le=MOST_SECONDS)] | None = None
+    """Seconds for a request whose client asks for no other time."""
+    cost: Annotated[int, Meta(ge=1, le=MOST_COST)] | None = None
+    """How many requests it counts as for limits."""
+    rate_class: Annotated[str, Meta(min_length=1)] | None = None
+    """Which limits it is charged to."""
+    cache: Annotated[int, Meta(ge=0, le=LONGEST_KEPT)] | None = None
+    """Seconds that clients may keep an answer; 0: not at all. Only of a GET whose reply holds no secret."""
+    max_body: Annotated[int, Meta(ge=1024)] | None = None
+    """Bytes of a request body, in the place of `max_body` or, where it is a stream, of `max_upload`."""
+
+
 class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Limits of the gateway. Times in seconds, sizes in bytes."""
 
-    max_body: Annotated[int, Meta(ge=1024, le=4 * 1024 * 1024)] = 1024 * 1024
+    max_body: Annotated[int, Meta(ge=1024, le=MOST_BODY)] = 1024 * 1024
     """Largest request body; a larger one gets 413."""
     max_upload: Annotated[int, Meta(ge=1024)] = 5 * 1024**3
     """Largest body of a request that is taken as a stream; a larger one gets 413."""
@@ -102,6 +123,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     write_timeout: Seconds = 30.0
     """Time a client may take to read a reply that does not fit into the socket's buffer; then it is cut off. Of a stream,
     time in which it reads nothing."""
+    heartbeat: Seconds = 15.0
+    """Of a stream of events, time in which nothing comes until a comment is sent, so that nobody on the way gives up the
+    connection; and until somebody whose token has ended is sent away."""
     keepalive: Seconds = 75.0
     """How long an idle connection is kept; at least as long as a load balancer in front keeps its own."""
     access_log: bool = True
@@ -116,6 +140,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How often anybody may ask."""
     cors: CorsSettings = CorsSettings()
     """Which pages of other origins may call."""
+    routes: dict[str, RouteSettings] = msgspec.field(default_factory=dict)
+    """By method, such as "acme.projects.v1.Projects/GetProject", what stands in the place of what its contract says."""
 
     def __post_init__(self) -> None:
         for network in self.proxies:

@@ -39,11 +39,11 @@ def gone(message: str = "The client has gone.", reason: str = "") -> Refused:
     return Refused(message, code=Code.CANCELLED, reason=reason)
 
 
-async def pieces(request: Request, settings: GatewaySettings) -> AsyncGenerator[bytes, None]:
+async def pieces(request: Request, most: int, settings: GatewaySettings) -> AsyncGenerator[bytes, None]:
     """The request body, as it comes.
 
     Raises:
-        TooLarge: it has more than `max_upload` (413).
+        TooLarge: it has more than `most` bytes (413).
         Rejected: nothing came for `body_timeout` (408), or it is not what the headers promised (400).
         Refused: the client has gone.
     """
@@ -64,8 +64,8 @@ async def pieces(request: Request, settings: GatewaySettings) -> AsyncGenerator[
         if not data:
             return
         size += len(data)
-        if size > settings.max_upload:
-            raise too_large(settings.max_upload)
+        if size > most:
+            raise too_large(most)
         for at in range(0, len(data), PIECE):
             yield data[at : at + PIECE]
 
@@ -83,6 +83,7 @@ class Download:
         request: Request,
         request_id: str,
         status: int,
+        kind: str,
         lines: bytes,
         length: int | None,
         may_keep: bool,
@@ -106,7 +107,7 @@ class Download:
             lines += b"Transfer-Encoding: chunked\r\n"
         elif self._length is not None and not empty:
             lines += b"Content-Length: %d\r\n" % self._length
-        self._head = b"%b%b\r\n%b\r\n" % (head_until_id(status, "", time.time()), request_id.encode(), lines)
+        self._head = b"%b%b\r\n%b\r\n" % (head_until_id(status, kind, time.time()), request_id.encode(), lines)
 
     async def run(self, connection: Connection, data: AsyncIterator[bytes]) -> None:
         """Sends it.
@@ -125,7 +126,7 @@ class Download:
                 self.body_length += len(piece)
                 if self._length is not None and self.body_length > self._length:
                     raise self._wrong()
-                await self._write(connection, head + (_chunk(piece) if self._chunked else piece))
+                await self._write(connection, head + (chunk(piece) if self._chunked else piece))
                 head = b""
             if self._length is not None and self.body_length != self._length:
                 raise self._wrong()
@@ -133,7 +134,7 @@ class Download:
                 await self._write(connection, rest)
         except BaseException:
             self.keep_alive = False
-            _reset(connection)
+            reset(connection)
             raise
 
     async def _write(self, connection: Connection, data: bytes) -> None:
@@ -163,11 +164,13 @@ class Download:
         """For aiohttp's own way: nothing is left to send."""
 
 
-def _chunk(piece: bytes) -> bytes:
+def chunk(piece: bytes) -> bytes:
+    """A piece of a chunked body (RFC 9112, section 7.1)."""
     return b"%x\r\n%b\r\n" % (len(piece), piece)
 
 
-def _reset(connection: Connection) -> None:
+def reset(connection: Connection) -> None:
+    """Ends a connection so that nobody takes what it got for whole."""
     transport = connection.transport
     if transport is None:
         return

@@ -153,8 +153,23 @@ def test_a_breaking_change_is_named(released: Contracts, tmp_path: Path, old: st
         ("message Inner", "// Says more.\nmessage Inner"),
         ('body: "*"}', 'body: "*" additional_bindings {put: "/v1/w/{id}" body: "*"}}'),
         ("service Weather", "message New { string id = 1; }\nservice Weather"),
+        ("idempotent) = true;", "idempotent) = true; option (acme.options.v1.timeout) = 5;"),
+        ("idempotent) = true;", "idempotent) = true; option (acme.options.v1.cost) = 5;"),
     ],
-    ids=["field", "rule of a reply", "value", "wider", "no rule", "method", "caller", "comment", "route", "message"],
+    ids=[
+        "field",
+        "rule of a reply",
+        "value",
+        "wider",
+        "no rule",
+        "method",
+        "caller",
+        "comment",
+        "route",
+        "message",
+        "timeout",
+        "cost",
+    ],
 )
 def test_what_is_added_or_widened_breaks_nobody(released: Contracts, tmp_path: Path, old: str, new: str) -> None:
     assert changes(released, tmp_path, old, new) == []

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+from pathlib import Path
+
 import pytest
 
-from acme.contract import Contracts, Event, Field, Format, Kind, Method, Route, Rules, Work, load
+from acme.codegen import generate
+from acme.contract import Cache, Contracts, Event, Field, Format, Kind, Method, Route, Rules, Work, load
+from acme.contract.load import DESCRIPTORS, HOME, check
 
 OURS = load("acme.contracts")
 
@@ -58,6 +63,20 @@ def test_other_options_have_their_defaults(methods: dict[str, Method]) -> None:
     assert watch.idempotent
     assert within.secret_reply
     assert (watch.client_streaming, watch.server_streaming) == (False, True)
+    assert (patch.timeout, patch.cost, patch.cache) == (None, 1, None)
+    assert (watch.timeout, watch.cost) == (2.5, 7)
+
+
+def test_how_long_a_reply_may_be_kept_is_read(tmp_path: Path) -> None:
+    (tmp_path / "k.proto").write_text(
+        'syntax = "proto3"; package k.v1; import "acme/options/v1/options.proto"; import "google/api/annotations.proto";'
+        "message M { string id = 1; } service S { rpc Get(M) returns (M) {"
+        ' option (google.api.http) = {get: "/v1/k/{id}"}; option (acme.options.v1.public) = true;'
+        " option (acme.options.v1.cache) = {max_age: 60 shared: true}; } }"
+    )
+    ours = (files(HOME) / DESCRIPTORS).read_bytes()
+    made = check({HOME: ours, "k": generate(tmp_path, "k_contracts")[DESCRIPTORS]})
+    assert made.services["k.v1.S"].methods[0].cache == Cache(60, shared=True)
 
 
 def test_a_method_knows_its_path_its_python_name_and_its_messages(methods: dict[str, Method], trial: Contracts) -> None:

@@ -80,6 +80,28 @@ def http(rule: str) -> str:
         ((PUBLIC, http('patch: "/m" body: "*"')), "PATCH /m: PATCH needs a google.protobuf.FieldMask in wrong.v1.M"),
         ((PUBLIC, http('get: "/m"')), "GET /m: 'inner' does not fit into a query parameter"),
         ((PUBLIC, "(acme.options.v1.success_status) = 404"), "success_status 404 is no success"),
+        ((PUBLIC, "(acme.options.v1.timeout) = 0"), "timeout 0 is not above 0 and at most 3600 seconds"),
+        ((PUBLIC, "(acme.options.v1.timeout) = 3601"), "timeout 3601 is not above 0 and at most 3600 seconds"),
+        ((PUBLIC, "(acme.options.v1.timeout) = nan"), "timeout nan is not above 0 and at most 3600 seconds"),
+        ((PUBLIC, "(acme.options.v1.cost) = 0"), "cost 0 is not 1 to 1000"),
+        ((PUBLIC, "(acme.options.v1.cost) = 1001"), "cost 1001 is not 1 to 1000"),
+        (
+            (PUBLIC, http('get: "/m"'), "(acme.options.v1.cache) = {}"),
+            "cache: max_age 0 is not 1 to 31536000 seconds",
+        ),
+        (
+            (PUBLIC, http('post: "/m" body: "*"'), "(acme.options.v1.cache) = {max_age: 1}"),
+            "cache: only the answer to a GET is kept",
+        ),
+        ((PUBLIC, "(acme.options.v1.cache) = {max_age: 1}"), "cache: only the answer to a GET is kept"),
+        (
+            (PUBLIC, "(acme.options.v1.secret_reply) = true", "(acme.options.v1.cache) = {max_age: 1}"),
+            "cache: the reply holds a secret",
+        ),
+        (
+            (PERMISSION, "(acme.options.v1.cache) = {max_age: 1 shared: true}"),
+            "cache: shared is for everybody, and the method is not public",
+        ),
     ],
 )
 def test_a_wrong_method_is_refused(tmp_path: Path, options: tuple[str, ...], fault: str) -> None:
@@ -96,6 +118,15 @@ def test_a_patch_has_a_body(tmp_path: Path) -> None:
     assert "wrong.v1.S.Do: PATCH /m: PATCH needs a body" in faults(
         method(PUBLIC, http('patch: "/m"'), request="P"), tmp_path
     )
+
+
+def test_a_reply_with_a_secret_in_it_is_not_kept_however_deep_that_is(tmp_path: Path) -> None:
+    wrong = f"""service S {{ rpc Do(P) returns (Outer) {{
+      option {PUBLIC}; option {http('get: "/m"')}; option (acme.options.v1.cache) = {{max_age: 1}};
+    }} }}
+    message Outer {{ map<string, Outer> others = 1; repeated Inner inner = 2; }}
+    message Inner {{ string password = 1 [(acme.options.v1.secret) = true]; }}"""
+    assert "wrong.v1.S.Do: cache: the reply holds a secret" in faults(wrong, tmp_path)
 
 
 def test_two_methods_on_one_route_are_refused_whatever_their_variables_are_called(tmp_path: Path) -> None:
@@ -181,3 +212,33 @@ def test_the_events_of_an_aggregate_agree_on_whether_it_has_an_organisation(tmp_
     """
     [told] = faults(wrong, tmp_path)
     assert told == "B: wrong.v1.A says which organisation id belongs to, and wrong.v1.B does not"
+
+
+RANGE = """
+message R {{
+  {kind} first = 1 [(acme.options.v1.header) = "Range"];
+}}
+message B {{
+  bytes data = 1;
+  int64 length = 2 [(acme.options.v1.header) = "Content-Length"];
+}}
+service S {{
+  rpc Get(R) returns ({reply}) {{
+    option (google.api.http) = {{get: "/v1/bytes"}};
+    option (acme.options.v1.public) = true;
+  }}
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "reply", "fault"),
+    [
+        ("string", "stream B", "says from which byte on, or how many before the end: a signed integer"),
+        ("uint64", "stream B", "says from which byte on, or how many before the end: a signed integer"),
+        ("int64", "B", "takes a range, and there is no stream of bytes with a Content-Length to take it of"),
+        ("int64", "stream B", "takes a range, and there is no stream of bytes with a Content-Length to take it of"),
+    ],
+)
+def test_a_range_is_of_bytes_that_are_streamed(kind: str, reply: str, fault: str, tmp_path: Path) -> None:
+    assert f"S.Get: 'first' {fault}" in " ".join(faults(RANGE.format(kind=kind, reply=reply), tmp_path))

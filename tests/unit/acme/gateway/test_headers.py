@@ -9,7 +9,6 @@ from acme.errors import Malformed
 from acme.gateway.headers import Hosts, RequestIds, check_content, timeout, trace
 from acme.gateway.problems import Rejected
 from acme.gateway.server import Headers
-from acme.gateway.settings import GatewaySettings
 
 
 def headers(**given: str) -> Headers:
@@ -53,11 +52,7 @@ def test_hosts_that_never_end_fill_no_memory() -> None:
     ("given", "seconds"), [("2.5", 2.5), ("1", 1.0), ("0.001", 0.001), ("60", 60.0), ("61", 60.0), ("999999", 60.0)]
 )
 def test_a_timeout_is_seconds_up_to_the_cap(given: str, seconds: float) -> None:
-    assert timeout(headers(X_Request_Timeout=given), GatewaySettings()) == seconds
-
-
-def test_without_a_timeout_the_default_holds() -> None:
-    assert timeout(headers(), GatewaySettings(timeout=3)) == 3
+    assert timeout(headers(X_Request_Timeout=given), 60.0) == seconds
 
 
 @pytest.mark.parametrize(
@@ -65,7 +60,7 @@ def test_without_a_timeout_the_default_holds() -> None:
 )
 def test_a_timeout_that_is_no_number_is_refused(given: str) -> None:
     with pytest.raises(Malformed):
-        timeout(headers(X_Request_Timeout=given), GatewaySettings())
+        timeout(headers(X_Request_Timeout=given), 60.0)
 
 
 @pytest.mark.parametrize(

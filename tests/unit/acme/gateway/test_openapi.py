@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from acme.contract import Contracts
 from acme.gateway.openapi import document
 from acme.gateway.settings import GatewaySettings
 from tests.unit.acme.gateway.rig import CONTRACTS, Rig
@@ -65,6 +66,31 @@ def test_a_key_is_offered_where_it_means_something(spec: dict[str, Any]) -> None
     assert offers("/v1/sessions/{id}", "delete")
     assert not offers("/v1/projects", "get")
     assert not offers("/v1/sessions", "post")  # public, and its reply is a secret
+
+
+def test_a_stream_of_messages_is_a_stream_of_events(trial: Contracts) -> None:
+    spec = document([trial.services["blobs.v1.Blobs"]], GatewaySettings(), "Trial", "1")
+    OpenAPIV31SpecValidator(spec).validate()
+    operation = spec["paths"]["/v1/ticks"]["get"]
+    success = operation["responses"]["200"]
+    content = success["content"]["text/event-stream"]
+    assert success["content"].keys() == {"text/event-stream"}
+    assert content["x-item-schema"] == {"$ref": "#/components/schemas/Tick"}
+    assert content["example"].startswith("data: {")
+    assert content["example"].endswith("event: end\ndata: {}\n\n")
+    assert "Last-Event-ID" not in success["headers"]
+    (parameter,) = [p for p in operation["parameters"] if p.get("name") == "Last-Event-ID"]
+    assert parameter["in"] == "header"
+    assert not parameter["required"]
+
+
+def test_a_download_in_parts_says_so(trial: Contracts) -> None:
+    paths = document([trial.services["blobs.v1.Blobs"]], GatewaySettings(), "Trial", "1")["paths"]
+    operation = paths["/v1/files/{name}"]["get"]
+    (parameter,) = [p for p in operation["parameters"] if p.get("name") == "Range"]
+    assert re.fullmatch(parameter["schema"]["pattern"], "bytes=0-499")
+    assert {"200", "206", "416"} <= operation["responses"].keys()
+    assert not {"206", "416"} & paths["/v1/blobs/{name}"]["get"]["responses"].keys()
 
 
 def test_every_operation_says_how_it_can_fail(spec: dict[str, Any]) -> None:

@@ -79,7 +79,7 @@ def refusals(rig: Rig, folder: Path, **changed: Any) -> Refusals:
         region="eu-west",
         **changed,
     )
-    rig.gateway._refusals = made
+    rig.gateway._answers._refusals = made
     return made
 
 

@@ -1,0 +1,121 @@
+"""Downloads in parts, over raw sockets, and what of a stream outlives a change of settings."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from acme.contract import Contracts
+from tests import blobs
+from tests.unit.acme.dispatch.town import until
+from tests.unit.acme.gateway.streaming import head_of, running, unchunked
+
+SIZE = 1_000_000
+FILE = f"/v1/files/{SIZE}"
+
+
+@pytest.fixture(params=["local", "loopback"], name="rig")
+async def _rig(request: pytest.FixtureRequest, trial: Contracts) -> AsyncIterator[Any]:
+    async with running(trial, request.param) as rig:
+        yield rig
+
+
+@pytest.mark.parametrize(
+    ("asked", "start", "end", "first"),
+    [
+        ("bytes=0-", 0, SIZE, 0),
+        ("bytes=10-19", 10, 20, 10),
+        ("bytes=0-0", 0, 1, 0),
+        ("bytes=999999-", SIZE - 1, SIZE, SIZE - 1),
+        ("bytes=999990-2000000", SIZE - 10, SIZE, SIZE - 10),
+        ("bytes=300000-900000", 300_000, 900_001, 300_000),
+        ("bytes=-5", SIZE - 5, SIZE, -5),
+        ("bytes=-2000000", 0, SIZE, -2_000_000),
+    ],
+)
+async def test_a_part_is_sent_alone_and_read_alone(rig: Any, asked: str, start: int, end: int, first: int) -> None:
+    answer = await rig.ask("GET", FILE, Range=asked)
+    assert (answer.status, answer.body) == (206, blobs.file(SIZE)[start:end])
+    assert answer.headers["content-range"] == f"bytes {start}-{end - 1}/{SIZE}"
+    assert answer.headers["content-length"] == str(end - start)
+    assert (answer.headers["etag"], answer.headers["accept-ranges"]) == ('"7"', "bytes")
+    assert rig.projects.asked == [first]
+    assert rig.lines()[-1]["status"] == 206
+
+
+async def test_the_connection_goes_on_after_a_part_and_its_service_has_ended(rig: Any) -> None:
+    async with rig.connection() as connection:
+        for start in (0, 500_000):
+            connection.send(rig.request("GET", FILE, Range=f"bytes={start}-{start + 4}"))
+            assert (await connection.answer()).body == blobs.file(SIZE)[start : start + 5]
+    await until(lambda: len(rig.projects.ended) == 2)
+    assert rig.projects.produced == 2  # not to the end of the file
+
+
+@pytest.mark.parametrize("asked", ["bytes=1000000-", "bytes=1000000-2000000", "bytes=-0"])
+async def test_a_part_that_is_not_there_is_416_and_says_how_much_is(rig: Any, asked: str) -> None:
+    async with rig.connection() as connection:
+        connection.send(rig.request("GET", FILE, Range=asked))
+        answer = await connection.answer()
+        answer.problem(416, "range_not_satisfiable")
+        assert answer.headers["content-range"] == f"bytes */{SIZE}"
+        connection.send(rig.request("GET", "/v1/small/a"))
+        assert (await connection.answer()).body == b"a"
+
+
+@pytest.mark.parametrize("asked", ["bytes=0-1,4-5", "items=0-1", "bytes=9-5", "nonsense"])
+async def test_several_parts_and_what_is_none_are_the_whole(rig: Any, asked: str) -> None:
+    answer = await rig.ask("GET", FILE, Range=asked)
+    assert (answer.status, answer.body) == (200, blobs.file(SIZE))
+    assert answer.headers["accept-ranges"] == "bytes"
+    assert "content-range" not in answer.headers
+    assert rig.projects.asked == [0]
+
+
+@pytest.mark.parametrize("condition", ['"7"', blobs.CHANGED])
+async def test_who_has_a_part_of_the_same_gets_the_rest(rig: Any, condition: str) -> None:
+    answer = await rig.ask("GET", FILE, Range="bytes=999990-", If_Range=condition)
+    assert (answer.status, len(answer.body)) == (206, 10)
+
+
+@pytest.mark.parametrize("condition", ['"6"', 'W/"7"', "Sat, 01 Aug 2026 09:59:59 GMT"])
+async def test_who_has_a_part_of_another_gets_the_whole(rig: Any, condition: str) -> None:
+    answer = await rig.ask("GET", FILE, Range="bytes=999990-", If_Range=condition)
+    assert (answer.status, answer.body) == (200, blobs.file(SIZE))
+    assert rig.projects.asked == [999_990, 0]
+
+
+async def test_what_has_no_length_is_sent_whole(rig: Any) -> None:
+    async with rig.connection() as connection:
+        connection.send(rig.request("GET", f"{FILE}-", Range="bytes=5-9"))
+        status, headers = await head_of(connection)
+        assert (status, "accept-ranges" in headers) == (200, False)
+        assert await unchunked(connection) == blobs.file(SIZE)
+
+
+async def test_an_empty_file_has_no_parts(rig: Any) -> None:
+    async with rig.connection() as connection:
+        connection.send(rig.request("GET", "/v1/files/0", Range="bytes=0-"))
+        assert (await head_of(connection))[0] == 200
+        assert await unchunked(connection) == b""
+
+
+async def test_the_head_is_that_of_the_whole(rig: Any) -> None:
+    async with rig.connection() as connection:
+        connection.send(rig.request("HEAD", FILE, Range="bytes=5-9"))
+        answer = await connection.answer(head=True)
+        assert (answer.status, answer.headers["content-length"]) == (200, str(SIZE))
+        assert answer.headers["accept-ranges"] == "bytes"
+
+
+async def test_what_gives_no_parts_says_nothing_of_them(rig: Any) -> None:
+    answer = await rig.ask("GET", "/v1/blobs/1000", Range="bytes=5-9")
+    assert (answer.status, answer.body) == (200, b"x" * 1000)
+    assert "accept-ranges" not in answer.headers
+
+
+async def test_a_refusal_of_a_part_is_a_problem(rig: Any) -> None:
+    (await rig.ask("GET", FILE, bearer=None, Range="bytes=5-9")).problem(401, "token_missing")
+    (await rig.ask("GET", f"{FILE}?first=5")).problem(422, "invalid_argument")
