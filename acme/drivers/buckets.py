@@ -95,14 +95,17 @@ class Buckets(Generic[B]):
 
     def _forget(self, now: int) -> None:
         """Looks at a few of each kind, and lets those go that are full."""
-        by_key, full = self.by_key, self._full
+        by_key, full, looks = self.by_key, self._full, LOOKS
         for ring in self._rings:
-            for _ in range(min(LOOKS, len(ring))):
-                old = ring.popleft()
-                if full(by_key[old], now):
-                    del by_key[old]
-                else:
-                    ring.append(old)
+            if ring:
+                for _ in range(min(looks, len(ring))):
+                    old = ring[0]
+                    if full(by_key[old], now):
+                        del by_key[old]
+                        ring.popleft()
+                    else:
+                        ring.rotate(-1)
+            looks = 2  # of these come fewer than of keys
 
 
 def _shared(key: str) -> str:

@@ -20,7 +20,7 @@ from acme.codec.json import Json
 from acme.codec.wire import Wire
 from acme.context import Call
 from acme.contract import Method, Route, Service
-from acme.errors import DeadlineExceeded, NotFound, Refused
+from acme.errors import DeadlineExceeded, Exhausted, NotFound, Refused
 from acme.gateway import openapi, policy
 from acme.gateway.access import AccessLog
 from acme.gateway.accounts import Accounts
@@ -44,7 +44,7 @@ from acme.gateway.headers import (
     timeout,
     trace,
 )
-from acme.gateway.limits import Limits
+from acme.gateway.limits import Gate, Limits
 from acme.gateway.problems import Rejected, settled
 from acme.gateway.refusals import Refusals
 from acme.gateway.routing import Leaf, Routes
@@ -169,7 +169,11 @@ class Gateway:
         exchange.bound = bound = target.bound or target.bind()
         own, now = target.policy, self._now()
         gate = own.gate
-        exchange.charge(gate.address, exchange.network, now)
+        try:
+            exchange.charge(gate.address, exchange.network, now)
+        except Exhausted:
+            if not self._spared(exchange, bound, gate, now):
+                raise
         if has_body:
             check_size(headers, own.max_body)
         token, permission, verifier = "", bound.permission, self._verifier
@@ -233,6 +237,17 @@ class Gateway:
             return 304, own.bare, b"", bound.lines(reply)
         content, lines = bound.reply(reply)
         return bound.status, own.kind if content and not bound.raw_out else own.bare, content, lines
+
+    def _spared(self, exchange: Exchange, bound: Bound, gate: Gate, now: float) -> bool:
+        """Whether an address is refused that shares its allowance with strangers, of somebody who is known already: whom the
+        principal's own limit is for. A flood of addresses takes nothing from those."""
+        if not bound.permission or not gate.address.shares(exchange.network):
+            return False
+        try:
+            token = bearer(exchange.headers)
+        except Refused:
+            return False
+        return self._verifier.known(token, exchange.started, now) is not None
 
     def handle(self, exchange: Exchange) -> Awaitable[Reply | Download]:
         """Answers one request, and accounts for it."""
