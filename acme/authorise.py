@@ -44,7 +44,7 @@ class Scope:
     """
 
     user: str
-    """The caller: `usr_…` or `sva_…`."""
+    """The caller: `usr_…`, `sva_…` or `ext_…`."""
     subjects: tuple[str, ...]
     """The caller and its teams: who may be a member of a resource in its place."""
     organizations: tuple[str, ...]
@@ -98,13 +98,18 @@ class _Authorise:
         """For what belongs to the caller itself, such as its sessions: returns the caller's id.
 
         Raises:
-            Denied: a service account is calling, which has no account of a person's.
+            Denied: a service account is calling, which has no account of a person's; or somebody for whom another issuer
+                vouches, who has none here.
         """
         call = self._decide(permission)
         principal = call.principal
         if principal.kind is Kind.SERVICE_ACCOUNT:
             call.noted += (Decision(permission, "", "", False),)
             raise Denied("This is for people: a service account has nothing of the kind.", reason="not_a_person")
+        if principal.issuer:
+            call.noted += (Decision(permission, "", "", False),)
+            message = "This is for accounts of this platform: who comes with a token of another issuer has none."
+            raise Denied(message, reason="no_account")
         call.noted += (Decision(permission, "", "own", True),)
         return principal.id
 

@@ -43,13 +43,14 @@ class Principal:
 
     kind: Kind
     id: str
-    """`usr_…` for a user, `sva_…` for a service account, the plugin's name for a service, "" for nobody."""
+    """`usr_…` for a user, `sva_…` for a service account, `ext_…` for whom another issuer vouches, the plugin's name for a
+    service, "" for nobody."""
     session: str = ""
     """`ses_…`, or `pat_…` where the access token is one of those that are made for programs."""
     scopes: frozenset[str] = frozenset()
     """Permissions the token covers; "*" covers all."""
     organization: str = ""
-    """The personal organisation; a service account's own."""
+    """The personal organisation; a service account's own; the first of those that another issuer names."""
     memberships: Mapping[str, Membership] = field(default_factory=dict)
     """Organisation id → what it is there, as of a second ago at most. Never mutated."""
     region: str = ""
@@ -59,6 +60,8 @@ class Principal:
     authenticated_at: float = 0.0
     """When somebody last proved with password or the like to be it, in seconds since the Unix epoch; 0 where nobody logs in,
     as with a personal access token."""
+    issuer: str = ""
+    """Who vouches for it: an issuer's name in `[tokens.issuers]`, "" for this platform, which then knows it by its id."""
 
     def covers(self, permission: str) -> bool:
         """Whether the token's scopes cover `permission`. Says nothing of any resource."""

@@ -134,6 +134,12 @@ class LoopWatch:
         self._stalls = metrics.counter(
             "acme_event_loop_stalls_total", "Times the event loop was blocked too long.", ("plugin", "method")
         )
+        metrics.gauge(
+            "acme_tasks",
+            "Tasks of the event loop that have not ended.",
+            (),
+            lambda: {(): float(len(asyncio.all_tasks()))},
+        )
         self._handle: asyncio.TimerHandle | None = None
         self._thread: threading.Thread | None = None
 

@@ -134,7 +134,7 @@ class Relay:
             while True:
                 self._wake.clear()
                 try:
-                    await self._look_after()
+                    await self.look_after()
                     sent = await self.pass_once()
                 except (Unavailable, EventRefused) as error:
                     longest = self._failed(error, failed)
@@ -219,7 +219,8 @@ class Relay:
             at=created_at,
         )
 
-    async def _look_after(self) -> None:
+    async def look_after(self) -> None:
+        """Every few seconds: counts what waits, and makes and drops partitions of the outbox. It needs no bus."""
         if time.monotonic() - self._rolled < ROLL:
             return
         self._rolled = time.monotonic()

@@ -40,6 +40,9 @@ def up(
     split: Annotated[
         bool, typer.Option("--split", help="Gateway and plugins in processes of their own; reads config/split.toml.")
     ] = False,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="HTTPS, with a certificate of an authority of this machine's own.")
+    ] = False,
 ) -> None:
     """Starts the platform and says what is where. Ctrl-C stops it.
 
@@ -51,9 +54,9 @@ def up(
     if split:
         from acme.cli import split as several
 
-        several.run(config or (), data, port, announce)
+        several.run(config or (), data, port, announce, tls=tls)
         return
-    settings = read_settings(config, data, port=port)
+    settings = read_settings(config, data, port=port, tls=tls)
     from acme.runtime import lifecycle
     from acme.telemetry import configure_logs
 

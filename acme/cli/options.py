@@ -25,9 +25,15 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON value on stdout, 
 
 
 def read_settings(
-    overlays: Sequence[Path] | None, data: Path | None, port: int | None = None, **tables: dict[str, Any]
+    overlays: Sequence[Path] | None,
+    data: Path | None,
+    port: int | None = None,
+    *,
+    tls: bool = False,
+    **tables: dict[str, Any],
 ) -> Config:
-    """The configuration: defaults, files, environment and what was given, `tables` as they stand.
+    """The configuration: defaults, files, environment and what was given, `tables` as they stand. `tls`: over HTTPS, with a
+    certificate of this machine's own authority where no other is configured.
 
     Raises:
         acme.config.ConfigError: it cannot be used.
@@ -39,7 +45,12 @@ def read_settings(
         values["platform"] = {"data": str(data)}
     if port is not None:
         values["gateway"] = {"port": port}
-    return settings.load([*settings.default_files(), *(overlays or [])], os.environ, values)
+    files = [*settings.default_files(), *(overlays or [])]
+    found = settings.load(files, os.environ, values)
+    if tls and not found.gateway.tls.on:
+        values["gateway"] = {**values.get("gateway", {}), "tls": {"local": True}}
+        found = settings.load(files, os.environ, values)
+    return found
 
 
 def fail(*lines: str, code: int = 1) -> NoReturn:

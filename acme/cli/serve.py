@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,6 +29,7 @@ def serve(
     config: Overlays = None,
     name: Annotated[str, typer.Option(help="Name in `acme topology`. [default: what it does]")] = "",
     socket: Annotated[int | None, typer.Option(hidden=True)] = None,
+    listener: Annotated[list[str] | None, typer.Option(hidden=True)] = None,
     as_json: AsJson = False,
 ) -> None:
     """Runs one process of a platform: the gateway, some plugins, or both. [services] says where the others are.
@@ -38,7 +39,7 @@ def serve(
     hosted = frozenset(filter(None, (part.strip() for part in (only or "").split(","))))
     if not gateway and not hosted:
         fail("say what this process is: --gateway, --only users,projects, or both", code=2)
-    values = {"worker": {"listen": listen}} if listen is not None else {}
+    values: dict[str, Any] = {"worker": {"listen": listen}} if listen is not None else {}
     settings = read_settings(config, data, port=port, **values)
     from acme.cli import up as printed
     from acme.runtime import lifecycle
@@ -46,7 +47,8 @@ def serve(
     from acme.telemetry import configure_logs
 
     configure_logs(json=not settings.log.as_text(sys.stderr), level=settings.log.level)
-    role = Role(gateway=gateway, host=hosted, alone=False, socket=socket, name=name)
+    further = {key: int(value) for key, _, value in (each.rpartition("=") for each in listener or ())}
+    role = Role(gateway=gateway, host=hosted, alone=False, socket=socket, sockets=further, name=name)
     try:
         lifecycle.run(settings, printed.print_json if as_json else _print, role)
     except (lifecycle.CannotStart, lifecycle.FolderError) as error:

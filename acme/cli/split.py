@@ -20,10 +20,17 @@ OVERLAY: Final = Path("config/split.toml")
 """Read over acme.toml, from the working directory, when it is there."""
 
 
-def run(overlays: Sequence[Path], data: Path | None, port: int | None, announce: Callable[[Report], None]) -> None:
+def run(
+    overlays: Sequence[Path],
+    data: Path | None,
+    port: int | None,
+    announce: Callable[[Report], None],
+    *,
+    tls: bool = False,
+) -> None:
     """Runs the platform in several processes until it is told to stop."""
     files = [*([OVERLAY] if OVERLAY.exists() else []), *overlays]
-    settings = read_settings(files, data, port=port)
+    settings = read_settings(files, data, port=port, tls=tls)
     from acme.runtime import supervisor
     from acme.runtime.databases import CannotStart
     from acme.runtime.datafolder import FolderError
@@ -34,6 +41,8 @@ def run(overlays: Sequence[Path], data: Path | None, port: int | None, announce:
     configure_logs(json=not as_text, level=settings.log.level)
     # The children log to us and not to the terminal: they are told what it would have told them.
     environ = {**os.environ, "ACME_LOG__FORMAT": "text" if as_text else "json"}
+    if settings.gateway.tls.local:
+        environ["ACME_GATEWAY__TLS__LOCAL"] = "true"
     try:
         supervisor.run(settings, environ, files, announce, Lines(sys.stderr, as_text=as_text).write)
     except (CannotStart, FolderError) as error:

@@ -42,7 +42,12 @@ def print_block(report: Report, console: Console | None = None) -> None:
         console.print(Text.assemble((f"  {process.name:<12}", "cyan"), f"process {process.pid}, {process.address}"))
     if report.processes:
         console.print()
-    console.print(Text(_PROMISE["split" if report.processes else report.mode], "dim"))
+    if report.authority:
+        for told in _trust(report.authority):
+            console.print(Text(told))
+        console.print()
+    promise = _PROMISE["split" if report.processes else report.mode]
+    console.print(Text(promise.replace(", TLS", "") if report.api.startswith("https:") else promise, "dim"))
     console.print()
     console.print(Text("Try next, in another terminal:", "bold"))
     for command in next_commands(report):
@@ -53,7 +58,8 @@ def print_block(report: Report, console: Console | None = None) -> None:
 
 def next_commands(report: Report) -> tuple[str, str, str, str]:
     """Four commands that work as they stand, one after the other."""
-    send = "curl -sS -H 'Content-Type: application/json'"
+    trust = f" --cacert {shlex.quote(report.authority)}" if report.authority else ""
+    send = f"curl -sS{trust} -H 'Content-Type: application/json'"
     account = '{"email": "ada@example.com", "password": "correct horse battery staple"'
     return (
         f'{send} {report.api}/v1/users -d \'{account}, "display_name": "Ada"}}\'',
@@ -94,6 +100,19 @@ def _places(report: Report) -> list[Text]:
         ("Afresh", f"{_acme()} reset --data {shlex.quote(report.data)}"),
     )
     return [Text.assemble((f"  {name:<9}", "cyan"), value) for name, value in places]
+
+
+def _trust(authority: str) -> tuple[str, ...]:
+    """How to have clients believe in the local authority. It vouches for this machine alone, and its key stays here."""
+    path = shlex.quote(authority)
+    return (
+        f"The certificate is of an authority of this machine's own, {authority}: it vouches for this machine alone.",
+        f"  One command     curl --cacert {path} …",
+        f"  One shell       export SSL_CERT_FILE={path}    (and nobody else is believed there)",
+        f"  Debian, Ubuntu  sudo cp {path} /usr/local/share/ca-certificates/acme.crt && sudo update-ca-certificates",
+        f"  macOS           security add-trusted-cert -k ~/Library/Keychains/login.keychain-db {path}",
+        "  Firefox         Settings, Certificates, Authorities, Import",
+    )
 
 
 def _acme() -> str:

@@ -9,8 +9,8 @@ ports and never learn which driver is behind them. The driver follows from the s
 
 `DRIVERS` below is the whole table. A driver's module is imported when the first URL of its scheme is opened, so a library
 that is not used is neither loaded nor needed. Each module has an `open(url, …)`, or with the port's name `open_cache`,
-`open_limiter`, `open_broadcast` and `open_bus`; what it takes beside the URL (tasks, a clock) and whether it is awaited is
-the port's matter. One contract suite a port (`tests/contract/`) runs over all drivers.
+`open_limiter`, `open_broadcast`, `open_bus` and `open_fetcher`; what it takes beside the URL (tasks, a clock) and whether
+it is awaited is the port's matter. One contract suite a port (`tests/contract/`) runs over all drivers.
 
 `embedded.py` is not behind a URL: it starts the PostgreSQL that `postgresql:` URLs then point at, with the programs that
 `binaries.py` finds and under the locks of `processes.py`. `spaces.py`, `buckets.py` and `subscriptions.py` are what all
@@ -24,7 +24,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, Final
 
-from acme.ports import Broadcast, Bus, CacheStore, Clock, Limiter, ObjectStore
+from acme.ports import Broadcast, Bus, CacheStore, Clock, Fetcher, Limiter, ObjectStore
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
 
@@ -37,6 +37,7 @@ DRIVERS: Final[Mapping[str, Mapping[str, str]]] = {
         "rediss": "acme.drivers.allowances",
     },
     "objects": {"file": "acme.drivers.files", "s3": "acme.drivers.s3"},
+    "fetcher": {"http": "acme.drivers.http", "https": "acme.drivers.http"},
     "broadcast": {"memory": "acme.drivers.memory", "redis": "acme.drivers.redis", "rediss": "acme.drivers.redis"},
     "bus": {
         "log": "acme.drivers.log",
@@ -120,3 +121,9 @@ async def open_objects(url: str, **settings: Any) -> ObjectStore:
     """A store of objects. `settings`: `data` (the data folder), `timeout` (seconds). Otherwise as `open_cache`."""
     store: ObjectStore = await driver(url, "objects").open_objects(url, **settings)
     return store
+
+
+def open_fetcher(url: str = "https:") -> Fetcher:
+    """What fetches documents of others. Otherwise as `open_cache`."""
+    fetcher: Fetcher = driver(url, "fetcher").open_fetcher(url)
+    return fetcher

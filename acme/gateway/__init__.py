@@ -5,13 +5,17 @@ catch-all (`problems.py`) makes the answer of it. There are no middlewares and n
 bodies, permissions and documentation are projections of the contracts, compiled once a route into a `Bound`.
 
 - `app.py`: the pipeline, and the gateway's start, drain and end.
-- `server.py`: aiohttp's low-level server with our own requests, the reading of bodies, and replies that leave in one write.
+- `server.py`: aiohttp's low-level server with our own requests, and replies that leave in one write.
+- `connection.py`, `peers.py`: one connection, and all of them: time limits of every phase, and how many there may be.
+- `strict.py`: heads of requests that the parser takes and the gateway does not.
+- `bodies.py`: bodies that are taken whole.
 - `routing.py`: google.api.http templates → trie. Matches the raw path, so that no escape changes a route.
 - `binding.py`: path, query, headers and body → request message; reply message → body and headers.
 - `policy.py`: what holds for a method: its contract, and what `[gateway.routes]` says otherwise.
 - `exchange.py`: one request on its way.
 - `addresses.py`: where it comes from, behind balancers that are named.
 - `limits.py`: how often an address, and a principal, may ask.
+- `lanes.py`, `breaker.py`: how much of the gateway one service may take, and when it is left alone.
 - `cors.py`: which pages of other origins may call.
 - `auth.py`: Bearer token → principal, and the scope of the matched method.
 - `answers.py`: what a request has come to → its answer, its log line, its metrics.
@@ -27,7 +31,7 @@ bodies, permissions and documentation are projections of the contracts, compiled
 - `accounts.py`, `access.py`: what is kept of a request that has ended: its duration, and a line of the access log.
 - `refusals.py`, `spool.py`: what the gateway itself refuses, on its way to the audit log.
 - `registry.py`: the schemas of events, on the operators' port, as Confluent's registry tells them.
-- `settings.py`: `[gateway]`.
+- `settings.py`, `service_settings.py`: `[gateway]`.
 
 The gateway imports no dispatch: it makes the `Call` of a request and sends it in at an `Entry` that the Directory gives it
 (streams go through clients), and cannot tell where a service runs.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -21,13 +22,14 @@ from acme.codec.wire import Wire
 from acme.context import Call
 from acme.contract import Method, Route, Service
 from acme.errors import DeadlineExceeded, Exhausted, NotFound, Refused
-from acme.gateway import openapi, policy
+from acme.gateway import openapi, policy, strict
 from acme.gateway.access import AccessLog
 from acme.gateway.accounts import Accounts
 from acme.gateway.addresses import Addresses
 from acme.gateway.answers import Answers
-from acme.gateway.auth import authenticate, bearer
+from acme.gateway.auth import authenticate, bearer, proof
 from acme.gateway.binding import Bound, Lazy, unfit
+from acme.gateway.bodies import check_size, read_body
 from acme.gateway.cors import Cors
 from acme.gateway.deadlines import Deadlines
 from acme.gateway.endpoints import Answered, Fixed, Info, Readiness, endpoints
@@ -35,32 +37,30 @@ from acme.gateway.exchange import Exchange
 from acme.gateway.headers import (
     TRACEPARENT,
     X_REQUEST_TIMEOUT,
-    Hosts,
     RequestIds,
     check_content,
     check_encoding,
-    check_version,
     idempotency,
     timeout,
     trace,
 )
+from acme.gateway.lanes import PATIENT, Lanes
 from acme.gateway.limits import Gate, Limits
+from acme.gateway.listening import Doors, Listening
 from acme.gateway.problems import Rejected, settled
 from acme.gateway.refusals import Refusals
 from acme.gateway.routing import Leaf, Routes
 from acme.gateway.server import (
     Reply,
-    Server,
-    check_size,
-    read_body,
     require_c_parser,
 )
 from acme.gateway.settings import GatewaySettings
 from acme.gateway.streams import Streams
+from acme.gateway.strict import Strict
 from acme.gateway.transfers import Download
 from acme.ports import Front, Limiter
 from acme.telemetry import Metrics, logger
-from acme.tokens import Verifier
+from acme.tokens import Assertions, Verifier
 
 log: Final = logger(__name__)
 
@@ -90,6 +90,7 @@ class Gateway:
         log_to: TextIO | None = None,
         stores: Callable[[], Mapping[str, str]] = dict,
         refusals: Refusals | None = None,
+        assertions: Assertions | None = None,
     ) -> None:
         require_c_parser()
         self._services, self._directory = tuple(services), directory
@@ -98,10 +99,9 @@ class Gateway:
         self._access = AccessLog((log_to or sys.stderr) if settings.access_log else None)
         self.readiness: Final = Readiness(verifier, health, stores)
         self._routes: Routes[_Target] = Routes()
-        self._server: Server | None = None
-        self._listener: asyncio.Server | None = None
+        self._doors = Doors(settings, assertions, metrics)
         self._document = b""
-        self._hosts = Hosts()
+        self._strict = Strict()
         self._deadlines = Deadlines()
         self._active = self._deadlines.active
         self._ids = RequestIds()
@@ -112,6 +112,7 @@ class Gateway:
         accounts = Accounts(metrics, self._access)
         self._answers = Answers(self.readiness, accounts, refusals, self._active, self._cors, settings.write_timeout)
         self._streams = Streams(settings, self.readiness, verifier, self._answers.lines, metrics)
+        self._lanes = Lanes(self._services, settings.services, metrics)
         policy.check(self._services, settings)
         metrics.gauge(
             "http_server_active_requests", "HTTP requests in flight.", (), lambda: {(): float(self.in_flight)}
@@ -135,7 +136,9 @@ class Gateway:
             return
         own = policy.policy(method, self._settings, self._limits)
         entry = None if method.client_streaming or method.server_streaming else self._directory.entry(method)
-        target = Lazy(lambda: Bound(method, route, names, client, entry, self._json, self._wire), own)
+        target = Lazy(
+            lambda: Bound(method, route, names, client, entry, self._json, self._wire), own, self._lanes.of(method)
+        )
         names = self._routes.add(route.verb, route.template, target)
 
     def _openapi(self) -> bytes:
@@ -147,9 +150,8 @@ class Gateway:
 
     async def _serve(self, exchange: Exchange) -> Answered | Download:
         """The order of things. Each step lets the request pass or raises `Refused`."""
+        self._strict.check(exchange)
         message, headers = exchange.message, exchange.headers
-        check_version(message.version)
-        self._hosts.check(headers)
         leaf, values, query = self._find(exchange, message.path)
         exchange.route = leaf.template
         target = leaf.targets.get(message.method)
@@ -160,6 +162,8 @@ class Gateway:
         elif self._cors is not None and self._cors.asked(message.method, headers):
             return 204, "", b"", self._cors.preflight(leaf, headers)
         else:
+            if message.upgrade:  # of CONNECT: what follows is not HTTP
+                strict.end(exchange)
             raise Rejected(405, "method_not_allowed", f"Allowed here: {leaf.allow}.", Allow=leaf.allow)
         has_body, settings = exchange.has_body, self._settings
         if isinstance(target, Fixed):
@@ -178,7 +182,8 @@ class Gateway:
             check_size(headers, own.max_body)
         token, permission, verifier = "", bound.permission, self._verifier
         if permission:
-            token = bearer(headers)
+            client = exchange.connection.client
+            token = bearer(headers) if client is None else proof(headers, client, now)
             principal = verifier.known(token, exchange.started, now)
             if principal is None or not principal.covers(permission):
                 principal = await authenticate(token, verifier, permission)
@@ -210,13 +215,27 @@ class Gateway:
                 {},
                 token,
             )
-            exchange.called = True
-            if bound.entry is None:
-                reply = await self._streams.answer(exchange, bound, own, call, asked)
-            else:
-                if (has_body or exchange.alarm is not None) and exchange.due <= time.monotonic():
+            left = seconds
+            if has_body or exchange.alarm is not None:
+                left = exchange.due - time.monotonic()
+                if left <= 0:
                     raise DeadlineExceeded("There was no time left for the call.")
-                reply = await bound.entry.send(call, asked)
+            lane = target.lane
+            if lane.free < 1:
+                await lane.enter(exchange.due)
+            lane.free -= 1
+            exchange.called = True
+            try:
+                if bound.entry is None:
+                    reply = await self._streams.answer(exchange, bound, own, call, asked)
+                else:
+                    reply = await bound.entry.send(call, asked)
+            except BaseException as error:
+                lane.left(error, left > PATIENT * own.timeout, exchange.alarm)
+                raise
+            lane.free += 1
+            if lane.eventful:
+                lane.answered()
         except Refused:
             # A refusal may have ended something: a refresh token that came back ends its session.
             if bound.changes_access:
@@ -243,8 +262,9 @@ class Gateway:
         principal's own limit is for. A flood of addresses takes nothing from those."""
         if not bound.permission or not gate.address.shares(exchange.network):
             return False
+        client = exchange.connection.client
         try:
-            token = bearer(exchange.headers)
+            token = bearer(exchange.headers) if client is None else proof(exchange.headers, client, now)
         except Refused:
             return False
         return self._verifier.known(token, exchange.started, now) is not None
@@ -263,10 +283,11 @@ class Gateway:
         if literal is not None:
             exchange.path = target
             return literal, (), ""
+        if target[:1] != "/":  # what proxies get: RFC 9112, section 3.2
+            exchange.path = target.partition("?")[0]
+            target = strict.path(exchange)
         path, _, query = target.partition("?")
         exchange.path = path
-        if path[:1] != "/":  # absolute-form: RFC 9112, section 3.2.2
-            path = "/" + path.partition("://")[2].partition("/")[2]
         found = self._routes.find(path)
         if found is None:
             raise NotFound("There is no such route: /v1/openapi.json lists them.", reason="route_not_found")
@@ -280,13 +301,13 @@ class Gateway:
 
     # ---- life ---------------------------------------------------------------------------------------------------
 
-    async def start(self, listener: socket.socket) -> int:
-        """Accepts connections on a bound socket, which is closed with the gateway; returns the port."""
-        loop = asyncio.get_running_loop()
-        self._server = Server(self.handle, self._unreadable, self._settings, Exchange)
-        self._listener = await loop.create_server(self._server, sock=listener, backlog=1024)
+    async def start(
+        self, listener: socket.socket, tls: ssl.SSLContext | None = None, further: Iterable[Listening] = ()
+    ) -> int:
+        """Accepts connections on a bound socket, and on `further` ones, which are closed with the gateway; returns the
+        port of the first."""
+        port = await self._doors.open(self.handle, self._unreadable, Exchange, Listening(listener, tls), *further)
         self.readiness.started = True
-        port: int = listener.getsockname()[1]
         return port
 
     @property
@@ -300,10 +321,7 @@ class Gateway:
         self.readiness.draining = True
         if notice:
             await asyncio.sleep(notice)
-        if self._listener is not None:
-            self._listener.close()
-        if self._server is not None:
-            self._server.close_idle()
+        self._doors.shut()
         self._streams.drain()
         self._answers.quiet.clear()
         if self._active:
@@ -317,8 +335,5 @@ class Gateway:
     async def close(self) -> None:
         """Ends at once; requests in flight are cancelled."""
         self.readiness.draining = True
-        if self._listener is not None:
-            self._listener.close()
-        if self._server is not None:
-            await self._server.shutdown(0.1)
+        await self._doors.close()
         self._access.flush()

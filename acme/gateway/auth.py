@@ -12,6 +12,7 @@ from multidict import istr
 
 from acme.context import Principal
 from acme.errors import Denied, Unauthenticated
+from acme.gateway.clients import Client
 from acme.gateway.problems import Rejected
 from acme.gateway.server import Headers
 from acme.tokens import Verifier
@@ -44,6 +45,16 @@ def bearer(headers: Headers) -> str:
             if token:
                 return token
     raise Unauthenticated("Send an access token: Authorization: Bearer …", reason="token_missing")
+
+
+def proof(headers: Headers, client: Client, now: float) -> str:
+    """The token of a request on a connection whose client showed a certificate: its own, or else what that proves.
+
+    Raises:
+        Unauthenticated: there is neither (401), or the certificate has expired.
+        Rejected: two Authorization headers (400).
+    """
+    return bearer(headers) if _AUTHORIZATION in headers else client.token(now) or bearer(headers)
 
 
 async def authenticate(token: str, verifier: Verifier, permission: str) -> Principal:

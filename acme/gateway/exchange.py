@@ -13,10 +13,11 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from acme.context import ANONYMOUS, Principal
 from acme.gateway.addresses import Addresses, network
 from acme.gateway.binding import Bound
+from acme.gateway.connection import Connection
 from acme.gateway.deadlines import NEVER, Alarm
 from acme.gateway.headers import RequestIds
 from acme.gateway.limits import Quota
-from acme.gateway.server import Connection, Request
+from acme.gateway.server import Request
 from acme.gateway.transfers import Download
 from acme.telemetry import Histogram
 

@@ -7,31 +7,36 @@ here: routing, middlewares, its requests and responses (a pre-built head and one
 from __future__ import annotations
 
 import asyncio
-import sys
+import resource
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, cast
 
 import msgspec
 from aiohttp import http_parser, web
 from aiohttp.helpers import set_exception
 from aiohttp.http import HttpVersion11, RawRequestMessage
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
-from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 from multidict import CIMultiDictProxy
 
-from acme.errors import Refused, TooLarge
-from acme.gateway.addresses import network
-from acme.gateway.problems import TITLES, Rejected
+from acme.errors import Refused, Unavailable
+from acme.gateway.clients import Clients
+from acme.gateway.connection import Connection
+from acme.gateway.peers import Peers
+from acme.gateway.problems import TITLES, problem
 from acme.gateway.settings import LONGEST_LINE, MOST_HEADERS, GatewaySettings
 
 Headers = CIMultiDictProxy[str]
-T = TypeVar("T")
 
 LINGER: Final = 2.0
 """Seconds in which what a refused client still sends is read and thrown away, so that it gets to read the answer."""
+UNREAD: Final = 65_536
+"""Bytes of a body after which a connection is not read further, until some of them have been taken: up to twice as many, and
+what came in one read with them, are what a connection can hold of a request that nobody reads yet."""
+FILES: Final = 256
+"""Files that a process may need beside its connections."""
 
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
@@ -67,15 +72,18 @@ def _head(status: int, kind: str) -> bytes:
     return "\r\n".join(lines).encode()
 
 
-class _Heads:
+class Heads:
     """Status line, constant headers and Date, as far as the id of the request; built at first use and afresh each second."""
 
-    __slots__ = ("_made", "_second")
+    __slots__ = ("_lines", "_made", "_second")
 
-    def __init__(self) -> None:
-        self._second, self._made = 0, dict[tuple[int, str], bytes]()
+    def __init__(self, lines: bytes = b"") -> None:
+        """`lines` are constant headers of every answer, beside the usual ones."""
+        self._second, self._made, self._lines = 0, dict[tuple[int, str], bytes](), lines
 
     def of(self, status: int, kind: str, now: float) -> bytes:
+        """An answer up to the id of its request; `now` is in seconds since the Unix epoch. A kind is a content type, and,
+        where it may be kept, what `kept` makes of that: one string, which names the head that was built for it."""
         second = int(now)
         if second != self._second:
             self._second, self._made = second, {}
@@ -83,13 +91,12 @@ class _Heads:
             return self._made[status, kind]
         except KeyError:
             date = formatdate(second, usegmt=True).encode()
-            head = b"%bDate: %b\r\nX-Request-Id: " % (_head(status, kind), date)
+            head = b"%bDate: %b\r\n%bX-Request-Id: " % (_head(status, kind), date, self._lines)
             return self._made.setdefault((status, kind), head)
 
 
-head_until_id: Final = _Heads().of
-"""An answer up to the id of its request: (status, kind, time in seconds since the Unix epoch). Its kind is its content type,
-and, where it may be kept, what `kept` makes of that: one string, which names the head that was built for it."""
+PLAIN: Final = Heads()
+"""Of connections of which nothing more is to be said."""
 
 
 class Request:
@@ -117,8 +124,11 @@ class Request:
 
     @property
     def read(self) -> bool:
-        """Whether nothing of the body is left to be read: whatever is cannot be told from the next request."""
-        return not self.has_body or self.payload.is_eof()
+        """Whether nothing of the body is left to be read: whatever is cannot be told from the next request. A chunked one
+        has to have ended without trailers: aiohttp's parser takes the last of them for the next request's header."""
+        if not self.has_body:
+            return True
+        return self.payload.is_eof() and (not self.message.chunked or self.connection.ended_plainly)
 
     def _cancel(self, error: BaseException) -> None:
         """The client has gone: whoever reads the body gets to know."""
@@ -174,7 +184,8 @@ def reply(
     if message.method == "HEAD":
         body = b""
     # Joined in two thirds of the time that formatting takes.
-    data = b"".join((head_until_id(status, kind, now), request_id.encode(), b"\r\n", lines, b"\r\n", body))
+    head = request.connection.head_until_id(status, kind, now)
+    data = b"".join((head, request_id.encode(), b"\r\n", lines, b"\r\n", body))
     return Reply(status, data, len(body), keep, write_timeout)
 
 
@@ -195,157 +206,6 @@ def header_lines(headers: Mapping[str, str]) -> bytes:
     return b"".join(lines)
 
 
-async def read_body(request: Request, most: int, settings: GatewaySettings) -> bytes:
-    """The whole request body.
-
-    Raises:
-        TooLarge: more than `most` bytes, announced or sent (413).
-        Rejected: it came too slowly (408), is compressed (415), or is not what the headers promised (400).
-    """
-    payload = request.payload
-    if payload.is_eof():  # it came along with the head, as most do
-        body = payload.read_nowait(-1)
-        if len(body) > most:
-            raise too_large(most)
-        return body
-    welcome(request)
-    chunks, size = [], 0
-    try:
-        async with asyncio.timeout(settings.body_timeout):
-            while chunk := await payload.readany():
-                chunks.append(chunk)
-                size += len(chunk)
-                if size > most:
-                    raise too_large(most)
-    except TimeoutError:
-        raise Rejected(408, "slow_body", f"The body has to arrive within {settings.body_timeout:g} seconds.") from None
-    except (RequestPayloadError, HttpProcessingError):
-        raise Rejected(400, "malformed_body", "The body does not end where the headers say.") from None
-    return b"".join(chunks)
-
-
-def welcome(request: Request) -> None:
-    """Tells a client that asks first to send its body."""
-    if request.headers.get("Expect", "").lower() == "100-continue":
-        request.connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-
-def check_size(headers: Headers, limit: int) -> None:
-    """Refuses by Content-Length alone, before anything of the body is read (413)."""
-    length = headers.get("Content-Length")
-    if length is not None and int(length) > limit:
-        raise too_large(limit)
-
-
-def too_large(limit: int) -> TooLarge:
-    """The body has more than `limit` bytes."""
-    return TooLarge(f"The body may have at most {limit} bytes.")
-
-
-class _InOneTask:
-    """The event loop as a connection sees it, except that a task is the coroutine itself.
-
-    aiohttp runs each request in a task of its own, within the connection's, and awaits it at once. Python 3.12 starts
-    such a task eagerly; on 3.11 it takes another turn of the loop, and 8 of 223 thousand instructions a request (perf
-    stat, a no-op through the whole pipeline). There requests are served in the connection's task: a cancellation of
-    either was passed on to the other anyway.
-    """
-
-    __slots__ = ("_loop", "call_at", "create_future", "time")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self.call_at, self.create_future, self.time = loop.call_at, loop.create_future, loop.time
-
-    @staticmethod
-    def create_task(request: T) -> T:
-        return request
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._loop, name)
-
-
-class Connection(RequestHandler):
-    """One client connection."""
-
-    __slots__ = ("_answer", "address", "network")
-
-    def __init__(self, manager: Server, answer: Callable[[Any, Refused], Reply], **options: Any) -> None:
-        super().__init__(manager, **options)
-        self._answer = answer
-        self.address = self.network = ""
-        """IP address of the peer, and what counts as one address for limits. Forwarded headers are not looked at."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        peer = transport.get_extra_info("peername")
-        self.address = peer[0].removeprefix("::ffff:") if peer else ""
-        self.network = network(self.address)
-        if sys.version_info < (3, 12):
-            # The connection's own task has been made, and has not begun.
-            self._loop = cast(asyncio.AbstractEventLoop, _InOneTask(self._loop))
-
-    @property
-    def idle(self) -> bool:
-        """Whether no request is being served or waits."""
-        return self._current_request is None and not self._messages
-
-    def write(self, data: bytes) -> None:
-        """Sends bytes; to a client that has gone, nothing."""
-        transport = self.transport
-        if transport is not None:
-            transport.write(data)
-
-    async def drained(self, timeout: float) -> None:
-        """Returns when the client has read most of what was written, so that nobody fills the memory by not reading. One
-        that takes longer than `timeout` seconds is cut off."""
-        if not self.writing_paused:
-            return
-        try:
-            async with asyncio.timeout(timeout):
-                await self._drain_helper()  # aiohttp offers it to its own writers only
-        except TimeoutError:
-            if self.transport is not None:
-                self.transport.abort()
-
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        """Sends an answer; aiohttp's way, by two more coroutines, where a client wanted another protocol (Upgrade) and
-        what it sent after that is still to be read."""
-        if self._upgraded:
-            return await super().finish_response(request, resp, start_time)
-        answer: Any = resp  # a Reply, or a Download, of which all has been sent
-        transport = self.transport
-        if transport is not None and answer.data:
-            transport.write(answer.data)
-            if self._paused:
-                await self.drained(answer.write_timeout)
-        return resp, False
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """What aiohttp refuses itself, such as a broken request line. Its message quotes the client's bytes, and an
-        unexpected error's is for nobody: neither is sent."""
-        if isinstance(exc, LineTooLong):
-            line = exc.args[0]
-            if bytes(line).startswith((b"/", b"http:")):
-                refusal = Rejected(414, "uri_too_long", f"The request line may have at most {LONGEST_LINE} bytes.")
-            else:
-                refusal = Rejected(431, "header_too_large", f"A header may have at most {LONGEST_LINE} bytes.")
-        elif isinstance(exc, HttpProcessingError):
-            refusal = Rejected(400, "malformed_request", "This is not a well-formed HTTP/1.1 request.")
-        else:
-            self.logger.error("unexpected error in the HTTP server", exc_info=exc)
-            refusal = Rejected(500, "internal", "Something went wrong on our side.")
-        return cast(web.StreamResponse, self._answer(request, refusal))
-
-
 class Server(web.Server):
     """Makes connections. `serve` answers requests, `answer` refusals that happen before there is a request."""
 
@@ -354,26 +214,70 @@ class Server(web.Server):
         serve: Callable[[Any], Awaitable[Any]],
         answer: Callable[[Any, Refused], Reply],
         settings: GatewaySettings,
+        peers: Peers,
+        new_id: Callable[[], str],
         made: type[Request] = Request,
+        heads: Heads = PLAIN,
+        clients: Clients | None = None,
     ) -> None:
-        """`made` is the class of requests that `serve` and `answer` take."""
+        """`made` is the class of requests that `serve` and `answer` take; `new_id` names what is answered without one;
+        `heads` begin its answers; `clients` knows whom certificates stand for, where they are asked for."""
         super().__init__(serve, request_factory=cast(Any, made), handler_cancellation=True)
-        self._answer = answer
+        self._answer, self._peers, self._new_id = answer, peers, new_id
+        self.heads, self.clients = heads, clients
         self._options: dict[str, Any] = {
             "access_log": None,
             "auto_decompress": False,
-            "keepalive_timeout": settings.keepalive,
+            "read_bufsize": UNREAD,
             "lingering_time": LINGER,
             "max_line_size": LONGEST_LINE,
             "max_field_size": LONGEST_LINE,
             "max_headers": MOST_HEADERS,
         }
 
-    def __call__(self) -> RequestHandler:
-        return Connection(self, self._answer, loop=self._loop, **self._options)
+        self.configure(settings)
+
+    def configure(self, settings: GatewaySettings) -> None:
+        """What holds from now on; `keepalive` of connections that begin from now on."""
+        self._options["keepalive_timeout"] = settings.keepalive
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._peers.limit(
+            settings.connections,
+            settings.head_timeout,
+            settings.write_timeout,
+            settings.proxies,
+            max(files - FILES, MOST_HEADERS),
+        )
+
+    def __call__(self) -> Any:
+        """A connection; for one that finds no room, what tells so."""
+        if self._peers.full:
+            return _Turned(self._turn_away("most", "There are too many connections: try again."))
+        return Connection(self, self._answer, self._turn_away, self._peers, loop=self._loop, **self._options)
+
+    def _turn_away(self, reason: str, told: str) -> bytes:
+        """What a client is told that is not even listened to."""
+        refusal = Unavailable(told, reason=reason)
+        request_id = self._new_id()
+        answer = problem(refusal, request_id)
+        lines = header_lines({**answer.headers, "Connection": "close", "Content-Length": str(len(answer.body))})
+        head = self.heads.of(answer.status, PROBLEM, time.time())
+        return b"".join((head, request_id.encode(), b"\r\n", lines, b"\r\n", answer.body))
 
     def close_idle(self) -> None:
         """Ends the connections that wait for a next request. Those in use end with their answer."""
         for connection in self.connections:
             if isinstance(connection, Connection) and connection.idle:
                 connection.force_close()  # what was written still leaves; close() alone would keep the socket open
+
+
+class _Turned(asyncio.Protocol):
+    """A connection that is answered, and closed, before anything is read."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._told = answer
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        wire = cast(asyncio.Transport, transport)
+        wire.write(self._told)
+        wire.close()

@@ -10,12 +10,18 @@ import msgspec
 from msgspec import Meta
 
 from acme.contract import LONGEST_KEPT, MOST_COST, MOST_SECONDS
+from acme.gateway import tls_settings
+from acme.gateway.peers import ConnectionSettings
+from acme.gateway.service_settings import ServiceSettings
+from acme.gateway.tls_settings import ListenerSettings, TlsSettings
 
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 
 LONGEST_LINE: Final = 8190
 """Bytes of the request line, and of one header field; longer ones get 414 or 431."""
 MOST_HEADERS: Final = 100
+LARGEST_HEAD: Final = 65_536
+"""Bytes of a request line and its headers together; more get 431."""
 
 
 MOST_BODY: Final = 4 * 1024 * 1024
@@ -120,6 +126,11 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Time for a request of which the body or the answer is a stream, unless X-Request-Timeout asks for less."""
     body_timeout: Seconds = 10.0
     """Time a client may take to send the body; then 408. Of a stream, time in which nothing comes."""
+    body_rate: Annotated[int, Meta(ge=0, le=1_000_000)] = 1024
+    """Bytes a second that a body taken as a stream has to come at, on average, after the first `body_timeout`; then 408."""
+    head_timeout: Seconds = 10.0
+    """Time a client may take to send the head of a request, from its first byte or, of the first one, from the connection's
+    beginning; then 408."""
     write_timeout: Seconds = 30.0
     """Time a client may take to read a reply that does not fit into the socket's buffer; then it is cut off. Of a stream,
     time in which it reads nothing."""
@@ -136,13 +147,22 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The header in which they say it; Forwarded is that of RFC 7239. The other one is not looked at."""
     docs: bool = True
     """Whether /docs shows the API in a browser, to read and to try."""
+    connections: ConnectionSettings = ConnectionSettings()
+    """Who may be connected."""
     limits: LimitSettings = LimitSettings()
     """How often anybody may ask."""
     cors: CorsSettings = CorsSettings()
     """Which pages of other origins may call."""
     routes: dict[str, RouteSettings] = msgspec.field(default_factory=dict)
     """By method, such as "acme.projects.v1.Projects/GetProject", what stands in the place of what its contract says."""
+    tls: TlsSettings = TlsSettings()
+    """Certificates; none: plain HTTP."""
+    listeners: dict[str, ListenerSettings] = msgspec.field(default_factory=dict)
+    """Further addresses, by a name of your choice."""
+    services: dict[str, ServiceSettings] = msgspec.field(default_factory=lambda: {"default": ServiceSettings()})
+    """What one service may take of the gateway, by its full name, or "default"."""
 
     def __post_init__(self) -> None:
         for network in self.proxies:
             ip_network(network)
+        tls_settings.check(self.tls, self.listeners)

@@ -20,8 +20,10 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
 from acme.errors import Code, Refused
+from acme.gateway.bodies import malformed, too_large, welcome
+from acme.gateway.connection import Connection
 from acme.gateway.problems import Rejected
-from acme.gateway.server import Connection, Request, head_until_id, too_large, welcome
+from acme.gateway.server import Request
 from acme.gateway.settings import GatewaySettings
 from acme.telemetry import logger
 
@@ -44,21 +46,24 @@ async def pieces(request: Request, most: int, settings: GatewaySettings) -> Asyn
 
     Raises:
         TooLarge: it has more than `most` bytes (413).
-        Rejected: nothing came for `body_timeout` (408), or it is not what the headers promised (400).
+        Rejected: nothing came for `body_timeout`, or less than `body_rate` (408), or it is not what the headers promised
+            (400).
         Refused: the client has gone.
     """
-    payload, size = request.payload, 0
+    payload, size, waited = request.payload, 0, -settings.body_timeout
     if not payload.is_eof():
         welcome(request)
     while True:
+        began = time.monotonic()
         try:
             async with asyncio.timeout(settings.body_timeout):
                 data = await payload.readany()
         except TimeoutError:
+            request.connection.cut("slow_body")
             message = f"Nothing of the body came for {settings.body_timeout:g} seconds."
             raise Rejected(408, "slow_body", message) from None
         except (RequestPayloadError, HttpProcessingError):
-            raise Rejected(400, "malformed_body", "The body does not end where the headers say.") from None
+            raise malformed() from None
         except ConnectionError:
             raise gone() from None
         if not data:
@@ -66,6 +71,10 @@ async def pieces(request: Request, most: int, settings: GatewaySettings) -> Asyn
         size += len(data)
         if size > most:
             raise too_large(most)
+        waited += time.monotonic() - began  # for the client alone: a service may take what time it likes
+        if size < waited * settings.body_rate:
+            request.connection.cut("slow_body")
+            raise Rejected(408, "slow_body", f"The body has to come at {settings.body_rate} bytes a second or more.")
         for at in range(0, len(data), PIECE):
             yield data[at : at + PIECE]
 
@@ -107,7 +116,8 @@ class Download:
             lines += b"Transfer-Encoding: chunked\r\n"
         elif self._length is not None and not empty:
             lines += b"Content-Length: %d\r\n" % self._length
-        self._head = b"%b%b\r\n%b\r\n" % (head_until_id(status, kind, time.time()), request_id.encode(), lines)
+        start = request.connection.head_until_id(status, kind, time.time())
+        self._head = b"%b%b\r\n%b\r\n" % (start, request_id.encode(), lines)
 
     async def run(self, connection: Connection, data: AsyncIterator[bytes]) -> None:
         """Sends it.
@@ -149,6 +159,7 @@ class Download:
             async with asyncio.timeout(self.write_timeout):
                 await connection._drain_helper()  # aiohttp offers it to its own writers only
         except TimeoutError:
+            connection.cut("slow_read")
             raise gone(f"The client read nothing for {self.write_timeout:g} seconds.", "slow_client") from None
         except ConnectionError:
             raise gone() from None

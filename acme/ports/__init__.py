@@ -43,6 +43,7 @@ __all__ = [
     "Directory",
     "Ends",
     "Fenced",
+    "Fetcher",
     "Gap",
     "Heard",
     "Limiter",
@@ -168,6 +169,24 @@ class Cipher(Protocol):
     def mac(self, purpose: str, message: bytes) -> bytes:
         """HMAC-SHA256, 32 bytes."""
         ...
+
+
+class Fetcher(Protocol):
+    """Reads small documents of others over HTTP, such as the keys of an issuer. Whose they may be is the caller's to say.
+
+    A document is what is answered with 200, within the time, in no more bytes than expected. No redirect is followed,
+    nothing is unpacked, and neither cookies nor credentials are sent.
+    """
+
+    async def fetch(self, url: str, *, timeout: float, most: int) -> bytes:
+        """The document at `url`, of up to `most` bytes, within `timeout` seconds, look-up of the name and all.
+
+        Raises:
+            acme.errors.Unavailable: there is none to be had; the message says why, and holds nothing that was answered.
+        """
+        ...
+
+    async def close(self) -> None: ...
 
 
 class Cache(Protocol):

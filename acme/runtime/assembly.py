@@ -15,13 +15,13 @@ import asyncio
 import importlib.metadata
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from socket import socket as Socket
 from typing import Final, Literal
 from urllib.parse import unquote
 
+from acme import drivers
 from acme.codec.json import Json
 from acme.codec.rules import Checks
 from acme.codec.wire import Wire
@@ -44,6 +44,7 @@ from acme.ports import Bus, Cipher, Clock, Database, Mailer
 from acme.runtime import control, databases, datafolder, listener, roles, topology
 from acme.runtime.databases import CannotStart
 from acme.runtime.discovery import Roster, avro_of, contracts_of, discover, enlist, settings_of
+from acme.runtime.edge import Edge
 from acme.runtime.eventing import Eventing, open_bus
 from acme.runtime.hosting import Parts, Placement, Running
 from acme.runtime.neighbours import GLANCE, PATIENCE, Neighbours
@@ -55,7 +56,7 @@ from acme.runtime.stores import Stores, open_archive, open_limiter, open_stores,
 from acme.runtime.tls import LOOK_EVERY, Certificates
 from acme.tasks import LoopWatch, Tasks
 from acme.telemetry import Metrics, logger
-from acme.tokens import Verifier
+from acme.tokens import Assertions, Verifier
 from acme.work import Deliveries
 
 log: Final = logger(__name__)
@@ -100,6 +101,8 @@ class Node:
     """Of calls served here."""
     verifier: Verifier
     gateway: Gateway | None
+    edge: Edge | None
+    """Where the gateway listens."""
     server: Server | None
 
     @property
@@ -135,11 +138,11 @@ async def assemble(
         monitor = Monitor(metrics, version())
         stack.push_async_callback(monitor.close)
         monitored = await _monitored(monitor, config)
-        url, socket = config.platform.public_url, None
-        if role.gateway:
-            socket = stack.enter_context(_listen(config, role))
-            url = listener.url(socket)
+        edge = Edge.open(config, role, stack.enter_context(ExitStack())) if role.gateway else None
+        url = edge.url if edge is not None else config.platform.public_url
         where = await stack.enter_async_context(databases.serve(config.database, config.data, tasks, alone=role.alone))
+        if edge is not None:
+            edge.secure(config, metrics, tasks)
         clock = _clock(config, stack)
         stores = await open_stores(config, clock, tasks, metrics, stack)
         if not role.alone and (told := shared_by_processes(config).get("broadcast")):
@@ -163,7 +166,11 @@ async def assemble(
         neighbours = Neighbours(pipeline, directory, cipher, metrics, tasks, tls, folder)
         stack.push_async_callback(neighbours.close)
         reads = reading(contracts.services.values())
-        verifier = Verifier(directory.named("tokens").client(AuthorityStub), clock, config.tokens, metrics, reads)
+        fetcher = drivers.open_fetcher()
+        stack.push_async_callback(fetcher.close)
+        assertions = Assertions(cipher, clock.time, config.platform.region)
+        authority = directory.named("tokens").client(AuthorityStub)
+        verifier = Verifier(authority, clock, config.tokens, metrics, reads, assertions, fetcher)
         believed = tokens(verifier, cipher) if tokens is not None else verifier
         if placement == "grpc":
             own = folder.here(folder.address("self.grpc"))
@@ -204,6 +211,7 @@ async def assemble(
             stack.push_async_callback(eventing.close)
         await _follow(verifier, PATIENCE if contracts.service_of(AuthorityStub).name in directory.remotes else 0.0)
         following.start(busy)
+        verifier.start(busy)
         for name, each_of in deliveries.items():
             nudges.on(deliveries_of(name), each_of.wake)
 
@@ -228,7 +236,7 @@ async def assemble(
             return {**stores.details(), **({} if eventing is None else {"bus": eventing.state})}
 
         gateway = None
-        if socket is not None:
+        if edge is not None:
             limiter = await open_limiter(config, clock, tasks, metrics, stack)
             refusals = Refusals(
                 directory.named("gateway"),
@@ -254,9 +262,10 @@ async def assemble(
                 health=health,
                 stores=lambda: {**details(), "limiter": limiter.state},
                 refusals=refusals,
+                assertions=assertions,
             )
             stack.push_async_callback(gateway.drain, config.gateway.grace, notice=config.gateway.notice)
-            await gateway.start(socket)
+            await gateway.start(*edge.places)
         node = Node(
             config=config,
             role=role,
@@ -279,6 +288,7 @@ async def assemble(
             measures=pipeline.measures,
             verifier=verifier,
             gateway=gateway,
+            edge=edge,
             server=server,
         )
         if gateway is not None:
@@ -336,12 +346,6 @@ async def _monitored(monitor: Monitor, config: Config) -> str:
     where = listener.url(socket)
     await monitor.start(socket)
     return where
-
-
-def _listen(config: Config, role: Role) -> Socket:
-    if role.socket is not None:
-        return listener.adopt(role.socket)
-    return listener.listen(config.gateway.host, config.gateway.port)
 
 
 def _clock(config: Config, stack: AsyncExitStack) -> Clock:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Iterable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Final
 
@@ -137,8 +137,12 @@ class Eventing:
             self._start(running, tasks)
 
     async def _later(self, running: Sequence[Running], tasks: Tasks) -> None:
+        relays = [self._made(each) for each in running]
         while not self.declared:
             await asyncio.sleep(AGAIN)
+            with suppress(Unavailable):  # of a database
+                for relay in relays:
+                    await relay.look_after()
             try:
                 await self._declare()
             except Unavailable:
@@ -195,13 +199,16 @@ class Eventing:
         self._archivers.append(archivers)
 
     def _relay(self, each: Running, tasks: Tasks) -> None:
-        plugin, database = each.plugin.name, each.units.database
-        region = self._config.platform.region
-        relay = Relay(plugin, region, each.pool, database, self._bus, self._metrics, self._backlog)
+        plugin, database, relay = each.plugin.name, each.units.database, self._made(each)
+        self._backlog.ended(plugin)  # who relays says what waits
         each.listeners.append(partial(self._announced, relay, events_of(plugin)))
         self._nudges.on(events_of(plugin), relay.wake)
         lease = Lease(database, self._clock, f"{plugin}.relay", life=LEASE, renew=RENEW)
         Singleton(lease, relay.run, 0.0, tasks).start()
+
+    def _made(self, each: Running) -> Relay:
+        region, database = self._config.platform.region, each.units.database
+        return Relay(each.plugin.name, region, each.pool, database, self._bus, self._metrics, self._backlog)
 
     def _announced(self, relay: Relay, topic: str) -> None:
         """A unit of work here has left events."""

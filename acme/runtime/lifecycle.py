@@ -90,4 +90,5 @@ def report(node: Node, config: Config) -> Report:
             for e in node.roster.entries.values()
         ),
         listen=node.listen,
+        authority=str(node.edge.authority or "") if node.edge is not None else "",
     )

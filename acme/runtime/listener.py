@@ -52,8 +52,9 @@ def adopt(descriptor: int) -> socket.socket:
     return listener
 
 
-def url(listener: socket.socket) -> str:
-    """The origin under which this machine reaches it."""
+def url(listener: socket.socket, *, secure: bool = False) -> str:
+    """The origin under which this machine reaches it; `secure`: over TLS."""
+    scheme = "https" if secure else "http"
     host, port = listener.getsockname()[:2]
     host = _EVERYWHERE.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

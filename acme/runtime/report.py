@@ -61,6 +61,8 @@ class Report(msgspec.Struct, frozen=True):
     plugins: tuple[PluginReport, ...]
     listen: str = ""
     """Address of this process for the others, "" when there is none."""
+    authority: str = ""
+    """PEM file of the authority of this machine that clients have to believe in; "" without one."""
     processes: tuple[ProcessReport, ...] = ()
     """The processes of `acme up --split`."""
 

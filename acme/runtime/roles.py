@@ -11,8 +11,8 @@ to guess where a call goes. `check` says so before anything is started.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from acme.config import ConfigError
@@ -34,6 +34,8 @@ class Role:
     """Whether this process is the whole platform: nobody calls it but its own gateway, and the data folder is its own."""
     socket: int | None = None
     """Descriptor of a listening socket for the gateway that somebody else has opened."""
+    sockets: Mapping[str, int] = field(default_factory=dict)
+    """The same for its further listeners, by name."""
     name: str = ""
     """What it is called in `acme topology`; empty: after what it does."""
 

@@ -27,6 +27,7 @@ from acme.runtime import control, databases, datafolder, listener
 from acme.runtime.children import Child, Children
 from acme.runtime.databases import CannotStart
 from acme.runtime.discovery import GROUP, NAME
+from acme.runtime.edge import further_of
 from acme.runtime.report import PluginReport, ProcessReport, Report, age
 from acme.runtime.runfolder import RunFolder
 from acme.runtime.settings import Config
@@ -84,6 +85,9 @@ async def _supervise(
     with stopping.watch():
         async with AsyncExitStack() as stack:
             sockets = [stack.enter_context(one) for one in _ports(config)]
+            further = [further_of(config.gateway, number) for number in range(len(sockets))]
+            for one in (socket for each in further for socket in each.values()):
+                stack.enter_context(one)
             names = plugins(config.platform.disabled)
             tasks = await stack.enter_async_context(Tasks("supervisor", Metrics()))
             each = config.database.connections + config.bus.connections + 1  # the one that listens to the log
@@ -97,7 +101,7 @@ async def _supervise(
             for stale in (*folder.path.glob("*.grpc"), *folder.path.glob("*.sock")):
                 stale.unlink(missing_ok=True)
 
-            planned = plan(config, names, environ, files, folder, where.url, sockets)
+            planned = plan(config, names, environ, files, folder, where.url, sockets, further)
             children = Children(tasks, write, _answers(folder), config.split.hang_limit)
             for group, grace in (
                 (planned.workers, config.worker.grace),
@@ -111,7 +115,7 @@ async def _supervise(
             announce(report(config, planned, embedded=where.embedded))
             await stopping.wait()
             log.info("stopping", grace=config.gateway.grace)
-            for one in sockets:
+            for one in (*sockets, *(socket for each in further for socket in each.values())):
                 one.close()  # the gateways close theirs as they drain; then nobody can connect any more
 
 
@@ -129,8 +133,11 @@ def plan(
     folder: RunFolder,
     database: str,
     sockets: Sequence[socket],
+    further: Sequence[Mapping[str, socket]] = (),
 ) -> Plan:
-    """The processes, and what each is told. A variable set here wins over the same one of the operator's."""
+    """The processes, and what each is told. `sockets` and `further` are the listeners of each gateway.
+    A variable set here wins over the same one of the operator's."""
+    secure = config.gateway.tls.on
     command = [sys.executable, "-P", "-m", "acme", "serve", "--json"]
     for file in files:
         command += ["-c", str(file)]
@@ -143,7 +150,7 @@ def plan(
         "ACME_PLATFORM__DATA": str(config.data),
         "ACME_WORKER__REPLICAS": str(config.split.workers),
         "ACME_LIMITER__GATEWAYS": str(config.split.gateways),
-        "ACME_PLATFORM__PUBLIC_URL": config.platform.public_url or listener.url(sockets[0]),
+        "ACME_PLATFORM__PUBLIC_URL": config.platform.public_url or listener.url(sockets[0], secure=secure),
     }
 
     def environment(hosted: str) -> dict[str, str]:
@@ -153,16 +160,17 @@ def plan(
         }
         return _over(environ, {**shared, **services})
 
-    gateways = [
-        Child(
+    gateways = []
+    for number, (each, others) in enumerate(zip(sockets, further or [{}] * len(sockets), strict=True), 1):
+        options = [text for name, other in others.items() for text in ("--listener", f"{name}={other.fileno()}")]
+        gateway = Child(
             name=f"gateway-{number}" if len(sockets) > 1 else "gateway",
-            command=(*command, "--gateway", "--socket", str(each.fileno())),
+            command=(*command, "--gateway", "--socket", str(each.fileno()), *options),
             environ=environment(""),
-            descriptors=(each.fileno(),),
-            address=listener.url(each),
+            descriptors=(each.fileno(), *(other.fileno() for other in others.values())),
+            address=listener.url(each, secure=secure),
         )
-        for number, each in enumerate(sockets, 1)
-    ]
+        gateways.append(gateway)
     workers = [
         Child(
             name=f"{name}-{number}" if len(where) > 1 else name,
@@ -209,6 +217,7 @@ def report(config: Config, planned: Plan, *, embedded: bool) -> Report:
         data=str(config.data),
         data_bytes=datafolder.size(config.data),
         plugins=tuple(lines[name] for name in sorted(lines)),
+        authority=edge.authority,
         processes=tuple(ProcessReport(child.name, child.pid, child.address) for child in everybody),
     )
 

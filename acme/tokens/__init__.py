@@ -1,10 +1,11 @@
 """Verifies access tokens and follows key, revocation and membership changes, for the gateway and for every worker.
 
-Two kinds of access token come as Bearer tokens (RFC 6750). People get JWTs from a log-in; programs get opaque ones, which
-their owners make: "acp_…", personal, and "acs_…", of a service account, each with 256 random bits.
+Three kinds of access token come as Bearer tokens (RFC 6750). People get JWTs from a log-in; programs get opaque ones, which
+their owners make: "acp_…", personal, and "acs_…", of a service account, each with 256 random bits. And other issuers make
+JWTs for whomever they know, which are believed as far as `[tokens.issuers]` says (`issuers.py` has their profile).
 
-The profile of a JWT (RFC 9068, a JWS in compact form, ES256). The service that keeps the authority contract issues exactly
-these; anything else is refused.
+The profile of a JWT of our own (RFC 9068, a JWS in compact form, ES256). The service that keeps the authority contract
+issues exactly these; anything else is refused.
 
     header   alg "ES256" · typ "at+jwt" · kid                        and nothing else: no crit, jku, jwk, x5u
     iss      issuer, a fixed name independent of host and port       aud   "acme-api", or a list that holds it
@@ -36,15 +37,33 @@ minute (which is how exact its `last_used_at` is). A token that the authority do
 and only so many that are new are asked about at a time: a flood of made-up tokens costs the authority little, and those
 who were here before do not wait for it.
 
+The keys of other issuers are fetched by every process that verifies, ahead of time and for a key that nobody knows; what
+they vouch for is nobody of ours, has the memberships that were declared for it, and cannot be revoked here.
+
     verifier.py       Verifier: what others use       jwt.py             the profile above
+    jws.py            any signed token, read strictly
     keys.py           the authority's keys            introspection.py   opaque tokens
+    issuers.py        other issuers, their profile    issuer_settings.py `[tokens.issuers.NAME]`
+    remote.py         their keys, behind a URL        jwks.py            what of a key set is used
+    claims.py         claims → principal
     grants.py         memberships of subjects         revocations.py     what is dead
     principals.py     verified tokens, kept           flights.py         one question at a time
-    settings.py       `[tokens]`
+    settings.py       `[tokens]`                      assertions.py      what a client's certificate proved, told to workers
 """
 
+from acme.tokens.assertions import Assertions
 from acme.tokens.grants import memberships
+from acme.tokens.issuer_settings import IssuerSettings, PrincipalSettings
 from acme.tokens.settings import FRESH, POLL_EVERY, TokenSettings
 from acme.tokens.verifier import Verifier
 
-__all__ = ["FRESH", "POLL_EVERY", "TokenSettings", "Verifier", "memberships"]
+__all__ = [
+    "FRESH",
+    "POLL_EVERY",
+    "Assertions",
+    "IssuerSettings",
+    "PrincipalSettings",
+    "TokenSettings",
+    "Verifier",
+    "memberships",
+]

@@ -6,6 +6,8 @@ from typing import Final
 
 import msgspec
 
+from acme.tokens.issuer_settings import NAME, IssuerSettings
+
 POLL_EVERY: Final = 0.25
 """Seconds between two polls of the authority."""
 POLL_TIMEOUT: Final = 0.2
@@ -35,3 +37,15 @@ class TokenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds by which the clocks of issuer and verifier may differ (`nbf` and `iat`; `exp` has none)."""
     cache: int = 50_000
     """Verified tokens kept, and subjects whose memberships are; the oldest goes when one more comes."""
+    issuers: dict[str, IssuerSettings] = msgspec.field(default_factory=dict)
+    """Others whose tokens are believed, by a name of ours that metrics and log lines have."""
+
+    def __post_init__(self) -> None:
+        names: dict[str, str] = {self.issuer: ""}
+        for name, issuer in self.issuers.items():
+            if NAME.fullmatch(name) is None:
+                raise ValueError(f"issuers.{name}: a name is small letters, digits and dashes, up to 31 of them")
+            if issuer.issuer in names:
+                whose = names[issuer.issuer] and f"issuers.{names[issuer.issuer]}"
+                raise ValueError(f"issuers.{name}: {whose or 'the platform itself'} has the same issuer")
+            names[issuer.issuer] = name

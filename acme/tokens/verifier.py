@@ -11,12 +11,15 @@ from typing import Any, Final
 
 from acme.context import Kind, Principal
 from acme.contracts.authority.v1 import AuthorityStub, Change, ChangesRequest
-from acme.errors import Refused, Unavailable
-from acme.ports import Clock
+from acme.errors import Refused, Unauthenticated, Unavailable
+from acme.ports import Clock, Fetcher
+from acme.tasks import Tasks
 from acme.telemetry import Metrics, logger
-from acme.tokens import jwt
+from acme.tokens import jws, jwt
+from acme.tokens.assertions import PREFIX, Asserted, Assertions
 from acme.tokens.grants import Grants
-from acme.tokens.introspection import Introspection, is_opaque
+from acme.tokens.introspection import READ, Introspection, is_opaque
+from acme.tokens.issuers import Issuers
 from acme.tokens.keys import Keys
 from acme.tokens.principals import Principals
 from acme.tokens.revocations import Revocations
@@ -28,7 +31,9 @@ log: Final = logger(__name__)
 class Verifier:
     """Turns access tokens into principals. One a process; everything but `verify` and `poll` is synchronous.
 
-    `reading` are the permissions that the scope "read" of an opaque token covers (`acme.contract.reading`).
+    `reading` are the permissions that the scope "read" of an opaque token covers (`acme.contract.reading`); `assertions`
+    reads what gateways tell of client certificates. Without a `fetcher` other issuers are not believed,
+    whatever the settings say.
     """
 
     def __init__(
@@ -38,6 +43,8 @@ class Verifier:
         settings: TokenSettings,
         metrics: Metrics,
         reading: AbstractSet[str] = frozenset(),
+        assertions: Assertions | None = None,
+        fetcher: Fetcher | None = None,
     ) -> None:
         self._authority, self._settings = authority, settings
         self.now: Final = clock.time
@@ -49,6 +56,10 @@ class Verifier:
         self._introspection = Introspection(
             authority, clock.time, self._grants, self._revocations, before=self._principals, reading=reading
         )
+        self._issuers = None
+        if fetcher is not None:
+            self._issuers = Issuers(settings.issuers, fetcher, self._principals.clear, metrics, reading)
+        self._assertions, self._reading = assertions, reading
         self._kept = self._principals.get
         self.seen = 0
         """Number of the last change of the authority's that is known here; 0 for none."""
@@ -100,20 +111,24 @@ class Verifier:
 
     async def verify(self, token: str) -> Principal:
         """The principal of any token; about 140 µs of computing for a JWT, and a question to the authority where the
-        memberships of its subject are not known. Then it is kept.
+        memberships of its subject are not known, or to another issuer where its keys are not. Then it is kept.
 
         Raises:
             Unauthenticated: reasons `invalid_token`, `token_expired`, `token_revoked`.
-            Unavailable: revocations are not known (see `fresh`), nor after one poll more; or the authority did not answer
-                in time. Never 401, for a client would throw its token away.
+            Unavailable: revocations are not known (see `fresh`), nor after one poll more; or the authority, or another
+                issuer, did not answer in time. Never 401, for a client would throw its token away.
         """
         if not self.fresh:
             await self.catch_up()  # this process may have stood still for a second, and all be well
             if not self.fresh:
                 raise Unavailable("Access tokens cannot be checked right now: try again.", reason="tokens_unavailable")
         try:
-            opaque = is_opaque(token)
-            principal = await (self._introspection.principal(token) if opaque else self._of_jwt(token))
+            if is_opaque(token):
+                principal = await self._introspection.principal(token)
+            elif token.startswith(PREFIX) and self._assertions is not None:
+                principal = await self._of_certificate(self._assertions.read(token))
+            else:
+                principal = await self._signed(token)
         except Refused as refusal:
             self._results.bind(refusal.reason).add()
             raise
@@ -125,8 +140,16 @@ class Verifier:
         """The public keys as a JWK Set (RFC 7517), also those that are published and not yet used."""
         return self._keys.jwks()
 
-    async def _of_jwt(self, token: str) -> Principal:
-        claims = await jwt.read(token, self._keys, self._settings, self.now())
+    async def _signed(self, token: str) -> Principal:
+        signed = jws.parse(token)
+        issuers = self._issuers
+        issuer = issuers.of(signed.claims.get("iss")) if issuers is not None else None
+        if issuers is None or issuer is None:
+            return await self._of_jwt(signed)
+        return await issuers.principal(signed, issuer, self.now())
+
+    async def _of_jwt(self, signed: jws.Signed) -> Principal:
+        claims = await jwt.read(signed, self._keys, self._settings, self.now())
         granted = await self._grants.of(claims.subject)
         # From here on nothing waits: what is dead by now is refused, and what comes later drops what is kept.
         self._revocations.check(claims.session, claims.subject, claims.epoch)
@@ -144,6 +167,36 @@ class Verifier:
             min(claims.ends, granted.until),
             claims.authenticated_at,
         )
+
+    async def _of_certificate(self, said: Asserted) -> Principal:
+        """A service account belongs to one organisation as long as it exists."""
+        granted = await self._grants.of(said.subject)
+        if len(granted.memberships) != 1:
+            told = "The client certificate stands for a service account that does not exist."
+            raise Unauthenticated(told, reason="invalid_token")
+        scopes = frozenset(said.scopes)
+        return Principal(
+            Kind.SERVICE_ACCOUNT,
+            said.subject,
+            said.session,
+            scopes | self._reading if READ in scopes else scopes,
+            next(iter(granted.memberships)),
+            granted.memberships,
+            said.region,
+            expires_at=min(said.ends, granted.until),
+        )
+
+    # ---- other issuers ------------------------------------------------------------------------------------------
+
+    def start(self, tasks: Tasks) -> None:
+        """Looks at the keys of other issuers from now on, until `tasks` stop."""
+        if self._issuers is not None:
+            self._issuers.start(tasks)
+
+    def configure(self, settings: TokenSettings) -> None:
+        """Other issuers are as `settings` say from now on; the rest of `[tokens]` stays as it was at the start."""
+        if self._issuers is not None:
+            self._issuers.configure(settings.issuers)
 
     # ---- following the authority --------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ status line is checked. On uvloop this takes about 11 µs a request where the ba
 from __future__ import annotations
 
 import asyncio
+import ssl
 import statistics
 import time
 from dataclasses import dataclass
@@ -63,9 +64,7 @@ class _Connection(asyncio.Protocol):
         head = received.find(b"\r\n\r\n")
         if head < 0:
             return
-        at = received.find(b"Content-Length: ", 0, head)
-        length = int(received[at + 16 : received.find(b"\r", at + 16)]) if at >= 0 else 0
-        if len(received) < head + 4 + length:
+        if len(received) < head + 4 + content_length(received, head):
             return
         now = time.perf_counter()
         self.latencies.append(now - self._started)
@@ -90,8 +89,20 @@ class _Connection(asyncio.Protocol):
         self._transport.close()
 
 
-async def load(host: str, port: int, request: bytes, *, seconds: float, status: int = 200) -> Load:
-    """Sends `request` for so long over all connections, and counts the replies.
+def content_length(received: bytes, head: int) -> int:
+    """What the head of a reply, which ends at `head`, says of its body; 0 when it says nothing."""
+    at = received.find(b"ontent-", 0, head)  # Envoy writes header names in small letters
+    while at >= 0:
+        if received[at + 7 : at + 15].lower() == b"length: ":
+            return int(received[at + 15 : received.find(b"\r", at + 15)])
+        at = received.find(b"ontent-", at + 7, head)
+    return 0
+
+
+async def load(
+    host: str, port: int, request: bytes, *, seconds: float, status: int = 200, tls: ssl.SSLContext | None = None
+) -> Load:
+    """Sends `request` for so long over all connections, and counts the replies. `tls` speaks TLS, to any name.
 
     Raises:
         BrokenReply: a reply without the expected status.
@@ -100,7 +111,7 @@ async def load(host: str, port: int, request: bytes, *, seconds: float, status: 
     loop = asyncio.get_running_loop()
     start, cpu = time.perf_counter(), time.process_time()
     connections = [
-        (await loop.create_connection(lambda: _Connection(request, status, start + seconds), host, port))[1]
+        (await loop.create_connection(lambda: _Connection(request, status, start + seconds), host, port, ssl=tls))[1]
         for _ in range(CONNECTIONS)
     ]
     async with asyncio.timeout(seconds + 30):

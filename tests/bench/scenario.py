@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,13 +20,17 @@ class Scenario:
     port: int
     request: bytes
     status: int = 200
+    tls: ssl.SSLContext | None = None
+    """Of the client, where the server speaks TLS."""
     rounds: list[Load] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
     """CPU seconds of all its processes, by round."""
 
     async def measure(self, seconds: float) -> None:
         before = self._used()
-        self.rounds.append(await load("127.0.0.1", self.port, self.request, seconds=seconds, status=self.status))
+        self.rounds.append(
+            await load("127.0.0.1", self.port, self.request, seconds=seconds, status=self.status, tls=self.tls)
+        )
         self.cpu.append(self._used() - before)
 
     def _used(self) -> float:

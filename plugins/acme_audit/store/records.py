@@ -79,7 +79,7 @@ class RecordStore:
             "actor_id = ${}": wanted.actor_id or None,
             "action = ${}": wanted.action or None,
             "targets @> ARRAY[${}::text]": wanted.target_id or None,
-            "outcome = ${}": wanted.outcome or None,
+            "outcome = ${}::integer": wanted.outcome or None,
             "occurred_at >= ${}": wanted.since,
             "occurred_at < ${}": wanted.until,
             "sequence < ${}": wanted.before,

@@ -92,6 +92,7 @@ async def test_filters_leave_what_was_asked_for(audit: AuditStub, ada: User, log
         ({"from_": start - timedelta(days=3), "until": start - timedelta(days=2)}, []),
         ({"from_": start - timedelta(days=2), "until": start - timedelta(days=1)}, [4]),
         ({"actor_id": "usr_1", "outcome": Outcome.DENIED}, []),
+        ({"outcome": Outcome(70000)}, []),
         ({"action": "acme.users.v1.Teams"}, []),
     ]
     for said, numbers in wanted:

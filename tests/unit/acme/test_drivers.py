@@ -17,6 +17,7 @@ OPENERS = {
     "broadcast": "open_broadcast",
     "bus": "open_bus",
     "objects": "open_objects",
+    "fetcher": "open_fetcher",
 }
 
 

@@ -209,6 +209,16 @@ class Rig:
         finally:
             writer.transport.abort()
 
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Returns once it holds; TimeoutError after ten seconds."""
+        async with asyncio.timeout(10):
+            while not condition():  # noqa: ASYNC110  what is waited for has no event
+                await asyncio.sleep(0.01)
+
+    async def served(self) -> None:
+        """Returns once a request is being served."""
+        await self.until(lambda: self.gateway.in_flight)
+
     def lines(self) -> list[Any]:
         """The access log so far."""
         self.gateway._access.flush()
@@ -248,8 +258,10 @@ class Connection:
 
 
 @asynccontextmanager
-async def running(placement: Placement = "loopback", **settings: Any) -> AsyncIterator[Rig]:
-    """A rig with these settings of the gateway."""
+async def running(
+    placement: Placement = "loopback", *, tokens: TokenSettings | None = None, **settings: Any
+) -> AsyncIterator[Rig]:
+    """A rig with these settings of the gateway, and of tokens."""
     authority, metrics = Authority(), Metrics()
     projects, sessions = Projects(), Sessions()
     json_codec, wire = Json(CONTRACTS), Wire(CONTRACTS)
@@ -264,7 +276,14 @@ async def running(placement: Placement = "loopback", **settings: Any) -> AsyncIt
     for plugin, instance in services:
         directory.host(Host(CONTRACTS.service_of(instance), instance, plugin), placement)
     hosted = [host.service for host in directory.hosts.values()]
-    verifier = Verifier(directory.named("tokens").client(AuthorityStub), authority.clock, TokenSettings(), metrics)
+    fetcher = drivers.open_fetcher()
+    verifier = Verifier(
+        directory.named("tokens").client(AuthorityStub),
+        authority.clock,
+        tokens or TokenSettings(),
+        metrics,
+        fetcher=fetcher,
+    )
     log, health = io.StringIO(), {"projects": "ok", "users": "ok"}
     gateway = Gateway(
         hosted,
@@ -289,3 +308,4 @@ async def running(placement: Placement = "loopback", **settings: Any) -> AsyncIt
             )
         finally:
             await gateway.close()
+            await fetcher.close()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from acme.errors import Denied
-from acme.gateway.server import head_until_id, kept
+from acme.gateway.server import PLAIN, kept
 from tests.unit.acme.gateway.rig import ID, Rig
 
 NOW = 1_800_000_000.0
@@ -53,5 +53,5 @@ async def test_what_has_ended_is_no_longer_in_flight(rig: Rig) -> None:
     ],
 )
 def test_a_head_says_whether_the_answer_may_be_kept(kind: str, told: bytes) -> None:
-    head = head_until_id(200, kind, NOW)
+    head = PLAIN.of(200, kind, NOW)
     assert head.startswith(b"HTTP/1.1 200 OK\r\n" + told + b"X-Content-Type-Options: nosniff\r\nDate: ")

@@ -6,7 +6,7 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from acme.errors import Malformed
-from acme.gateway.headers import Hosts, RequestIds, check_content, timeout, trace
+from acme.gateway.headers import RequestIds, check_content, timeout, trace
 from acme.gateway.problems import Rejected
 from acme.gateway.server import Headers
 
@@ -25,27 +25,6 @@ def test_any_other_request_id_is_replaced(given: str) -> None:
     ids = RequestIds()
     assert ids.of(headers(X_Request_Id=given)) != given
     assert ids.of(headers()) != ids.of(headers())
-
-
-@pytest.mark.parametrize("host", ["localhost", "localhost:8080", "a-b.example", "127.0.0.1:1", "[::1]:80", "[::1]"])
-def test_a_host_is_a_name_with_a_port(host: str) -> None:
-    hosts = Hosts()
-    hosts.check(headers(Host=host))
-    hosts.check(headers(Host=host))
-
-
-@pytest.mark.parametrize("host", ["", "a b", "a,b", "a/b", "user@a", "a:b", "a:", "[::1", "é", "a:123456", "a\\b"])
-def test_what_is_no_host_is_refused(host: str) -> None:
-    with pytest.raises(Rejected) as caught:
-        Hosts().check(headers(Host=host))
-    assert caught.value.status == 400
-
-
-def test_hosts_that_never_end_fill_no_memory() -> None:
-    hosts = Hosts()
-    for number in range(5000):
-        hosts.check(headers(Host=f"h{number}"))
-    assert len(hosts._known) <= 1000
 
 
 @pytest.mark.parametrize(

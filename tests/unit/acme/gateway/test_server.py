@@ -9,7 +9,7 @@ import socket
 import pytest
 from aiohttp import http_parser
 
-from acme.gateway import server
+from acme.gateway.connection import Connection
 from acme.gateway.server import header_lines, require_c_parser
 from tests.unit.acme.gateway.rig import ID, Rig, running
 
@@ -100,7 +100,7 @@ async def test_absolute_form_is_taken_and_its_host_ignored(rig: Rig) -> None:
 @pytest.mark.parametrize("line", [b"OPTIONS * HTTP/1.1", b"CONNECT localhost:80 HTTP/1.1", b"TRACE / HTTP/1.1"])
 async def test_methods_of_proxies_are_refused(rig: Rig, line: bytes) -> None:
     answer = await rig.raw(line + b"\r\nHost: localhost\r\n\r\n")
-    assert answer.status in (404, 405)
+    assert answer.status in (404, 405, 501)
     answer.problem(answer.status, answer.json["code"])
 
 
@@ -167,98 +167,6 @@ async def test_every_answer_forbids_caches_and_guessing(rig: Rig) -> None:
         assert "server" not in answer.headers
 
 
-HEAD = (
-    b"POST /v1/projects HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAuthorization: Bearer %b\r\n"
-)
-
-
-def head(rig: Rig) -> bytes:
-    return HEAD % rig.authority.token().encode()
-
-
-async def test_a_chunked_body_is_taken(rig: Rig) -> None:
-    body = b'{"name":"x"}'
-    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
-    assert (await rig.raw(head(rig) + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")).status == 201
-
-
-async def test_a_body_may_come_in_pieces(rig: Rig) -> None:
-    async with rig.connection() as connection:
-        connection.send(head(rig) + b"Content-Length: 12\r\n\r\n")
-        for byte in b'{"name":"x"}':
-            connection.send(bytes([byte]))
-            await asyncio.sleep(0)
-        assert (await connection.answer()).status == 201
-
-
-async def test_expect_100_continue_is_answered_before_the_body(rig: Rig) -> None:
-    async with rig.connection() as connection:
-        connection.send(head(rig) + b"Content-Length: 12\r\nExpect: 100-continue\r\n\r\n")
-        assert await connection.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
-        connection.send(b'{"name":"x"}')
-        assert (await connection.answer()).status == 201
-
-
-async def test_who_is_refused_is_not_asked_for_the_body(rig: Rig) -> None:
-    async with rig.connection() as connection:
-        connection.send(
-            b"POST /v1/projects HTTP/1.1\r\nHost: localhost\r\nContent-Length: 12\r\nExpect: 100-continue\r\n\r\n"
-        )
-        answer = await connection.answer()
-        answer.problem(401, "token_missing")
-        assert answer.headers["connection"] == "close"
-
-
-async def test_a_body_announced_as_too_large_is_413_at_once(rig: Rig) -> None:
-    async with rig.connection() as connection:
-        connection.send(head(rig) + b"Content-Length: 1048577\r\nExpect: 100-continue\r\n\r\n")
-        answer = await connection.answer()
-        answer.problem(413, "too_large")
-        assert answer.headers["connection"] == "close"
-
-
-async def test_a_body_that_turns_out_too_large_is_413() -> None:
-    async with running(max_body=1024) as rig, rig.connection() as connection:
-        connection.send(head(rig) + b"Transfer-Encoding: chunked\r\n\r\n")
-        for _ in range(20):
-            connection.send(b"80\r\n" + b" " * 128 + b"\r\n")
-        (await connection.answer()).problem(413, "too_large")
-
-
-async def test_a_body_of_exactly_the_limit_is_taken() -> None:
-    async with running(max_body=1024) as rig:
-        body = b'{"name":"x"}'.ljust(1024)
-        assert (await rig.ask("POST", "/v1/projects", body)).status == 201
-        (await rig.ask("POST", "/v1/projects", body + b" ")).problem(413, "too_large")
-
-
-async def test_a_slow_body_is_408_and_the_connection_ends() -> None:
-    async with running(body_timeout=0.05) as rig, rig.connection() as connection:
-        connection.send(head(rig) + b'Content-Length: 12\r\n\r\n{"na')
-        answer = await connection.answer()
-        answer.problem(408, "slow_body")
-        assert answer.headers["connection"] == "close"
-        connection.writer.write_eof()
-        assert await connection.closed()
-        assert rig.projects.requests == []
-
-
-async def test_a_body_that_ends_early_does_nothing(rig: Rig) -> None:
-    async with rig.connection() as connection:
-        connection.send(head(rig) + b'Content-Length: 12\r\n\r\n{"name"')
-        connection.writer.write_eof()
-        assert await connection.closed()
-    assert rig.projects.requests == []
-
-
-async def test_chunks_that_are_none_do_nothing() -> None:
-    async with running(body_timeout=0.05) as rig, rig.connection() as connection:
-        connection.send(head(rig) + b'Transfer-Encoding: chunked\r\n\r\nzz\r\n{"name":"x"}\r\n0\r\n\r\n')
-        answer = await connection.answer()
-        assert answer.status in (400, 408)
-        assert rig.projects.requests == []
-
-
 async def test_an_answer_that_nobody_reads_is_cut_off() -> None:
     async with running(write_timeout=0.05) as rig:
         raw = socket.socket()
@@ -270,7 +178,7 @@ async def test_an_answer_that_nobody_reads_is_cut_off() -> None:
         for _ in range(5):
             await loop.sock_sendall(raw, rig.request("GET", "/v1/projects?page_size=30"))
         async with asyncio.timeout(10):
-            while rig.gateway._server and rig.gateway._server.connections:  # noqa: ASYNC110  aiohttp has no event for it
+            while rig.gateway._doors.connections:  # noqa: ASYNC110  aiohttp has no event for it
                 await asyncio.sleep(0.01)
         raw.close()
 
@@ -279,7 +187,7 @@ async def test_what_aiohttp_fails_at_itself_says_nothing(rig: Rig, monkeypatch: 
     async def broken(*_given: object) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(server.Connection, "finish_response", broken)
+    monkeypatch.setattr(Connection, "finish_response", broken)
     async with rig.connection() as connection:
         connection.send(GOOD + b"\r\n")
         assert await connection.closed()

@@ -116,6 +116,12 @@ async def test_without_its_kafka_a_process_starts_and_serves_and_says_so(postgre
         assert (await told(client)).startswith("topics not declared yet; ")
         assert await waits(postgres, node) > 0
 
+        async def shown() -> bool:
+            lines = node.metrics.render().decode().splitlines()
+            return any(line.startswith('acme_outbox_pending{plugin="users"}') and line[-2:] != " 0" for line in lines)
+
+        await until(shown, BUSY)
+
 
 async def test_what_was_committed_while_the_log_was_away_arrives_when_it_is_back(
     postgres: Server, tmp_path: Path

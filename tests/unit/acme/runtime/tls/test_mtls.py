@@ -12,7 +12,7 @@ import pytest
 
 from acme.runtime.databases import CannotStart
 from acme.runtime.settings import MtlsSettings
-from acme.runtime.tls import Certificates
+from acme.runtime.tls.mtls import Certificates
 from acme.telemetry import Metrics
 from tests.certificates import DAY, Authority
 
