@@ -26,6 +26,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from acme.drivers.buckets import Buckets, Wider, checked_name
 from acme.drivers.memory import MemoryMeter, Share
@@ -123,7 +124,8 @@ class RedisLimiter:
     def __init__(self, link: Link, tasks: Tasks, metrics: Metrics, gateways: int) -> None:
         self._link, self._configured = link, gateways
         self._id = os.urandom(8)
-        self._meters: dict[str, LeasedMeter] = {}
+        self._meters: WeakValueDictionary[tuple[str, Limit], LeasedMeter] = WeakValueDictionary()
+        """As long as anybody takes from them."""
         self._waiting: list[tuple[LeasedMeter, str, Lease]] = []
         self._news = asyncio.Event()
         self._count_at = 0.0
@@ -144,9 +146,10 @@ class RedisLimiter:
         self._task = tasks.loop("limiter.lease", self._tend, pause=0.0)
 
     def meter(self, name: str, limit: Limit, *, keys: int = 100_000, wider: Wider | None = None) -> LeasedMeter:
-        made = self._meters.get(checked_name(name))
-        if made is None or made.limit != limit:  # of another limit, there are other buckets in Redis
-            made = self._meters[name] = LeasedMeter(self, name, limit, keys, wider)
+        # Of another limit there are other buckets in Redis.
+        made = self._meters.get((checked_name(name), limit))
+        if made is None:
+            made = self._meters[name, limit] = LeasedMeter(self, name, limit, keys, wider)
         else:
             made.resize(keys)
         return made
@@ -235,7 +238,7 @@ class RedisLimiter:
 class LeasedMeter:
     """`ports.Meter` that serves from leases; from a share of the limit while Redis is gone."""
 
-    __slots__ = ("_alone", "_by_key", "_leases", "_limiter", "_prefix", "_slice", "limit")
+    __slots__ = ("__weakref__", "_alone", "_by_key", "_leases", "_limiter", "_prefix", "_slice", "limit")
 
     def __init__(self, limiter: RedisLimiter, name: str, limit: Limit, keys: int, wider: Wider | None = None) -> None:
         self._limiter, self.limit = limiter, limit
@@ -243,7 +246,8 @@ class LeasedMeter:
         self._prefix = f"acme:limit:{name}:{limit.interval}:{limit.burst}:".encode()
         self._leases = Buckets[Lease](keys, _done, wider)
         self._by_key = self._leases.by_key
-        self._alone = Share(MemoryMeter(time.monotonic, limit, keys, wider), 1)
+        alone = Buckets[int](keys, int.__le__, wider)
+        self._alone = Share(MemoryMeter(time.monotonic, limit, keys, alone), 1)
         self._slice = 1
         self.divide()
 
@@ -303,7 +307,6 @@ class LeasedMeter:
     def resize(self, keys: int) -> None:
         """From now on there is room for so many."""
         self._leases.resize(keys)
-        self._alone.change(self.limit, keys)
 
     def divide(self) -> None:
         """The number of gateways is another."""

@@ -144,19 +144,18 @@ class MemoryLimiter:
 
     def __init__(self, clock: Clock, metrics: Metrics, gateways: int) -> None:
         self._clock, self._gateways = clock, gateways
-        self._meters: dict[str, MemoryMeter | Share] = {}
+        self._buckets: dict[str, Buckets[int]] = {}
+        """By the name of their meters: they outlive a limit that is changed."""
         metrics.gauge(
             "acme_limiter_up", "Whether limits are kept by all who share them: 1 or 0.", (), lambda: {(): 1.0}
         )
 
     def meter(self, name: str, limit: Limit, *, keys: int = 100_000, wider: Wider | None = None) -> MemoryMeter | Share:
-        meter = self._meters.get(checked_name(name))
-        if meter is None:
-            whole = MemoryMeter(self._clock.time, limit, keys, wider)
-            meter = self._meters[name] = whole if self._gateways == 1 else Share(whole, self._gateways)
-        else:
-            meter.change(limit, keys)
-        return meter
+        buckets = self._buckets.get(checked_name(name))
+        if buckets is None:
+            buckets = self._buckets[name] = Buckets[int](keys, int.__le__, wider)
+        whole = MemoryMeter(self._clock.time, limit, keys, buckets)
+        return whole if self._gateways == 1 else Share(whole, self._gateways)
 
     async def close(self) -> None:
         """There is nothing to close."""
@@ -165,21 +164,23 @@ class MemoryLimiter:
 class MemoryMeter:
     """`ports.Meter` whose buckets are theoretical arrival times. `time` gives seconds, since whenever."""
 
-    __slots__ = ("_buckets", "_tats", "_time", "limit")
+    __slots__ = ("_buckets", "_keys", "_tats", "_time", "limit")
 
-    def __init__(self, time: Callable[[], float], limit: Limit, keys: int, wider: Wider | None = None) -> None:
-        self._time, self.limit = time, limit
-        self._buckets = Buckets[int](keys, int.__le__, wider)
-        self._tats = self._buckets.by_key
+    def __init__(self, time: Callable[[], float], limit: Limit, keys: int, buckets: Buckets[int]) -> None:
+        self._time, self.limit, self._keys = time, limit, keys
+        self._buckets = buckets
+        self._tats = buckets.by_key
 
     def take(self, key: str, now: float | None = None, units: int = 1, /) -> int:
         at, tats, limit = int((self._time() if now is None else now) * SECOND), self._tats, self.limit
         try:
             tat = tats[key]
         except KeyError:
-            key = self._buckets.place(key, at)
+            buckets = self._buckets
+            buckets.resize(self._keys)
+            key = buckets.place(key, at)
             found = tats.get(key)
-            tat = max(self._buckets.over(key), default=0) if found is None else found
+            tat = max(buckets.over(key), default=0) if found is None else found
         after = (tat if tat > at else at) + limit.interval * units
         spare = at + limit.tolerance - after
         if spare >= 0:  # `admit`, in the case that nearly always is: 0.2 µs less a request
@@ -191,16 +192,11 @@ class MemoryMeter:
     def shares(self, key: str) -> bool:
         return key not in self._tats
 
-    def change(self, limit: Limit, keys: int) -> None:
-        """From now on it is another limit; how far its buckets are ahead stays."""
-        self.limit = limit
-        self._buckets.resize(keys)
-
 
 class Share:
     """A meter that keeps one of several equal parts of its limit, and answers in the units of the whole."""
 
-    __slots__ = ("_meter", "_parts", "_whole", "shares")
+    __slots__ = ("_meter", "_whole", "shares")
 
     def __init__(self, meter: MemoryMeter, parts: int) -> None:
         self._meter, self._whole = meter, meter.limit
@@ -209,13 +205,7 @@ class Share:
 
     def divide(self, parts: int) -> None:
         """From now on it is one of so many parts."""
-        self._parts = parts
         self._meter.limit = self._whole.share(parts)
-
-    def change(self, limit: Limit, keys: int) -> None:
-        """From now on it is a part of another limit."""
-        self._whole = limit
-        self._meter.change(limit.share(self._parts), keys)
 
     def take(self, key: str, now: float | None = None, units: int = 1, /) -> int:
         spare = self._meter.take(key, now, units)

@@ -328,8 +328,8 @@ class Limiter(Protocol):
     def meter(
         self, name: str, limit: Limit, *, keys: int = 100_000, wider: Callable[[str], str] | None = None
     ) -> Meter:
-        """The buckets of a name, which are there from the first time on: asked again with another limit, they keep what was
-        taken where the driver can. Meters of one name and limit in several processes are the same, where they share.
+        """The buckets of a name. Asked for again, they are the same; with another limit too, where the driver can. Meters of
+        one name and limit in several processes are the same, where they share.
 
         `name` is 1 to 200 bytes of UTF-8 without a colon. `wider` gives a key's group, the group's own, and "" at the end;
         there are half as many buckets again for groups, and for groups of those.

@@ -214,7 +214,8 @@ async def test_what_costs_more_than_a_bucket_holds_takes_all_of_it(rig: Rig) -> 
 async def test_a_meter_of_one_name_is_one_whatever_becomes_of_its_limit(rig: Rig) -> None:
     limiter, name = rig.limiter(), next(NAMES)
     limit = Limit(rate=0.01, burst=4)
-    assert await rig.used_up(limiter.meter(name, limit)) == 4
+    meter = limiter.meter(name, limit)
+    assert await rig.used_up(meter) == 4
     assert await rig.used_up(limiter.meter(name, limit, keys=7)) == 0
     more = limiter.meter(name, Limit(rate=0.01, burst=6))
     assert await rig.used_up(more) == (2 if rig.moves else 6), "Redis has other buckets for another limit"

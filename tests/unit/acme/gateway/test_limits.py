@@ -196,6 +196,26 @@ def test_a_class_nobody_has_set_has_the_default_s_numbers_and_buckets_of_its_own
     assert gates.gate("other") is other
 
 
+def test_limits_that_stay_the_same_go_on_with_what_is_left_of_them(tmp_path: Path) -> None:
+    before, metrics = made(LimitSettings(default=FEW), tmp_path)
+    quota = before.gate("default").principal(USER)
+    assert [quota.take("k", 0.0) >= 0 for _ in range(4)] == [True] * 3 + [False]
+    changed = LimitSettings(default=replace_class(FEW, address_burst=1))
+    gate = Limits(before._limiter, changed, metrics).gate("default")
+    assert gate.principal(USER).take("k", 0.0) < 0
+    assert gate.address.limit.burst == 1
+
+
+def test_a_limit_that_changes_keeps_what_was_taken_and_the_old_one_stays_until_it_is_given_up(tmp_path: Path) -> None:
+    before, metrics = made(LimitSettings(default=FEW), tmp_path)
+    old = before.gate("default").principal(USER)
+    assert [old.take("k", 0.0) >= 0 for _ in range(2)] == [True] * 2
+    new = Limits(before._limiter, LimitSettings(default=replace_class(FEW, burst=5)), metrics).gate("default")
+    assert old.limit.burst == 3
+    assert [new.principal(USER).take("k", 0.0) >= 0 for _ in range(4)] == [True] * 3 + [False]
+    assert old.take("k", 0.0) < 0
+
+
 def test_everybody_is_on_the_plan_default_and_settings_may_say_what_that_is(tmp_path: Path) -> None:
     assert plan(USER, {}) == plan(ANONYMOUS, {"org_1": "gold"}) == "default"
     gates, _ = made(LimitSettings(default=FEW, plans={"default": {"default": Allowance(120, 7)}}), tmp_path)
