@@ -32,6 +32,7 @@ Every placement is one pipeline in two halves, and a placement is only what lies
 Between processes
 -----------------
     remote.py     a target: its addresses, which of them gets a call, what may be sent again (again.py)
+    outliers.py   which address fails where others do not
     place.py      one address over time: connected, silent, failing, connected again; what it serves (describe.py)
     dialed.py ⇢ accepted.py         the two ends of a connection: gRPC's exchanges over HTTP/2 (http2.py, headers.py)
     conversation.py                 a call that streams: requests out, replies in (inbox.py)

@@ -8,13 +8,14 @@ import random
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from acme.contracts.placement.v1 import Served
 from acme.dispatch.address import Address
 from acme.dispatch.dialed import Dialed
 from acme.dispatch.exchange import Lost
 from acme.dispatch.http2 import WINDOW
+from acme.dispatch.outliers import Limits
 from acme.errors import Refused
 from acme.tasks import Tasks
 
@@ -58,6 +59,8 @@ class Settings:
     """Between two look-ups of the names, and for one of them."""
     kick: float = 0.5
     """Seconds at least, between two attempts while calls ask for one."""
+    outliers: Limits = field(default_factory=Limits)
+    """When an address is left out for its answers."""
 
     @property
     def passed_over(self) -> float:

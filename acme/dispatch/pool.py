@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from acme.context import Call, Kind, Principal
-from acme.contract import Service
+from acme.contract import Method, Service
 from acme.contracts.placement.v1 import DescribeRequest, Served, WorkerStub
 from acme.dispatch.address import Address, parse
 from acme.dispatch.agreed import DIFFERS, Agreed
@@ -20,6 +20,7 @@ from acme.dispatch.describe import CALLER
 from acme.dispatch.dialed import Dialed
 from acme.dispatch.exchange import Lost
 from acme.dispatch.health import CHECK, is_serving
+from acme.dispatch.outliers import Outliers
 from acme.dispatch.place import Place, Settings, State
 from acme.dispatch.replies import message_of
 from acme.dispatch.requests import Requests
@@ -52,7 +53,8 @@ class View:
 
     address: str
     state: str
-    """ "ready", "connecting", "failing", "silent", "slow", or, of a stranger that says so of itself, "not serving"."""
+    """ "ready", "connecting", "failing", "silent", "slow", "outlier", or, of a stranger that says so of itself, "not
+    serving"."""
     why: str
     """What went wrong last, "" when nothing did."""
     in_flight: int
@@ -90,6 +92,7 @@ class Pool:
         self._worker = pipeline.contracts.service_of(WorkerStub).methods[0]
         self.agreed: Final = Agreed(pipeline.contracts)
         self._places: dict[Address, Place] = {}
+        self.outliers: Final[Outliers[Place]] = Outliers(settings.outliers)
         self._told: dict[Address, str] = {}
         """Addresses that fail, and the reason that was logged."""
         self._started = False
@@ -125,7 +128,7 @@ class Pool:
         described = (place.services or {}).values()
         return View(
             address=str(place.address),
-            state=_shown(place),
+            state=_shown(place, self.outliers.away(place, time.monotonic())),
             why=place.why,
             in_flight=place.in_flight,
             stranger=place.state is State.READY and place.services is None,
@@ -169,7 +172,9 @@ class Pool:
                 self._places[address] = place
                 place.start()
             for address in self._places.keys() - found.keys():
-                self._places.pop(address).retire()
+                gone = self._places.pop(address)
+                self.outliers.forget(gone)
+                gone.retire()
             self._looked = True
             self._wake()
             self._look.clear()
@@ -263,7 +268,8 @@ class Pool:
             place for place in self._places.values() if place not in tried and _serves(place, service, self.agreed)
         ]
         if len(usable) > 1:
-            heard = [place for place in usable if not (place.silent() or place.slow())] or usable
+            now = time.monotonic()
+            heard = [p for p in usable if not (p.silent() or p.slow() or self.outliers.away(p, now))] or usable
             usable = random.sample(heard, 2) if len(heard) > 2 else heard
             if len(usable) == 2:
                 one, other = usable
@@ -271,6 +277,22 @@ class Pool:
                     return random.choice(usable)
                 return one if one.in_flight < other.in_flight else other
         return usable[0] if usable else None
+
+    def judge(self, place: Place, method: Method, well: bool) -> bool:
+        """Takes note of how a call ended there. Whether the address gets no calls for that from now on."""
+        now = time.monotonic()
+        if well:
+            self.outliers.succeeded(place, method.path, now)
+            return False
+        seconds = self.outliers.failed(place, method.path, len(self._places), now)
+        if seconds:
+            log.warning(
+                "an address fails where others do not",
+                address=str(place.address),
+                method=method.path[1:],
+                seconds=seconds,
+            )
+        return seconds > 0
 
     def hopeful(self, service: Service, tried: Collection[Place]) -> bool:
         """Whether an address that is not there may be in a moment."""
@@ -302,7 +324,7 @@ class Pool:
         return Unavailable(f"{service.name} cannot be reached.", reason=UNREACHABLE)
 
 
-def _shown(place: Place) -> str:
+def _shown(place: Place, away: bool) -> str:
     if place.state is not State.READY:
         shown: str = place.state.value
         return shown
@@ -310,7 +332,9 @@ def _shown(place: Place) -> str:
         return "not serving"
     if place.silent():
         return "silent"
-    return "slow" if place.slow() else "ready"
+    if place.slow():
+        return "slow"
+    return "outlier" if away else "ready"
 
 
 def _serves(place: Place, service: Service, agreed: Agreed) -> bool:

@@ -10,6 +10,7 @@
 - A connection in use is pinged every 0.3 s. An address that takes longer than that to answer is passed over while there
   is another: 0.7 s after a worker has stopped, or has become that slow, calls go elsewhere. One that says nothing at all
   is given up, 2 s after it stopped, and its calls are lost. (`Settings` in place.py; a stranger's worker: 4 s and 8 s.)
+- An address that fails where others do not gets no calls for a while, although it is there (outliers.py).
 - Whoever connects asks what is served and which contract is meant by it (describe.py). A worker that does not know the
   question is a stranger's, and welcome; it is asked after its health (grpc.health.v1) instead.
 
@@ -43,6 +44,7 @@ from acme.dispatch.again import AGAIN, PAUSE, Budget, repeatable
 from acme.dispatch.conversation import Conversation
 from acme.dispatch.exchange import Lost
 from acme.dispatch.messages import Messages
+from acme.dispatch.outliers import FAILED
 from acme.dispatch.place import Place, Settings
 from acme.dispatch.pool import Pool, Resolve, View, resolve
 from acme.dispatch.replies import message_of
@@ -61,6 +63,8 @@ log: Final = logger(__name__)
 T = TypeVar("T")
 
 _IN_FLIGHT: Final = "idempotency_in_flight"
+_MOMENT: Final = 0.01
+"""Seconds by which a timer may be early."""
 
 
 class Remote:
@@ -95,6 +99,12 @@ class Remote:
         )
         self._again = metrics.counter(
             "acme_remote_retries_total", "Calls sent to another process once more.", ("target",)
+        ).bind(address)
+        self._unpaid = metrics.counter(
+            "acme_remote_retries_refused_total", "Calls not sent once more: the budget for that was spent.", ("target",)
+        ).bind(address)
+        self._ejections = metrics.counter(
+            "acme_remote_ejections_total", "Times an address was left out: it failed where others did not.", ("target",)
         ).bind(address)
         self._failures = metrics.counter(
             "acme_remote_failures_total", "Exchanges with other processes that brought no answer.", ("target", "kind")
@@ -185,37 +195,60 @@ class Remote:
                 rounds = 1  # nothing was done so far: once more, over connections that may be new
                 tried.clear()
                 continue
+            began = time.monotonic()
             try:
                 reply = await attempt(place)
                 place.answered()
+                self._judge(place, method, True)
                 return reply
             except Lost as lost:
                 failure: Refused = self.lost(place, method, call, lost)
+                self._judge(place, method, not lost.processed)
                 tried.add(place)
                 if not lost.processed and fresh():
                     continue
             except Unavailable as refusal:
                 place.answered()
-                if refusal.reason != UNREACHABLE or not fresh():
+                if refusal.reason != UNREACHABLE:
+                    self._judge(place, method, False)
+                    raise
+                if not fresh():
                     raise
                 place.ask_again()  # it was there, and is not any more
                 tried.add(place)
                 continue
             except Refused as refusal:
                 place.answered()
+                self._judge(place, method, not (refusal.code in FAILED or self._late(call, began)))
                 if not attempts or refusal.reason != _IN_FLIGHT:
                     raise
                 failure = refusal  # our own first attempt, which is still at it
+            except asyncio.CancelledError:
+                if self._late(call, began):
+                    self._judge(place, method, False)
+                raise
             if attempts >= AGAIN or not fresh() or not repeatable(method, call):
                 raise failure
             attempts += 1
             pause = random.uniform(0, PAUSE * 2.0**attempts)
-            if call.deadline - time.monotonic() <= pause or not self._budget.spend():
+            if call.deadline - time.monotonic() <= pause:
+                raise failure
+            if not self._budget.spend():
+                self._unpaid.add()
                 raise failure
             self._again.add()
             await asyncio.sleep(pause)
             if pool.pick(service, tried) is None:
                 tried.clear()
+
+    def _judge(self, place: Place, method: Method, well: bool) -> None:
+        if self._pool.judge(place, method, well):
+            self._ejections.add()
+
+    def _late(self, call: Call, began: float) -> bool:
+        """Whether a call's time is up, of which the callee had enough."""
+        now = time.monotonic()
+        return now >= call.deadline - _MOMENT and now - began >= self._pool.outliers.limits.late
 
     def lost(self, place: Place, method: Method, call: Call, lost: Lost) -> Unavailable:
         """Accounts for an exchange that brought no answer, and says what its caller gets for it."""

@@ -25,6 +25,7 @@ from acme.codec.wire import Wire
 from acme.contract import HTTP_BODY, Field, Kind, Message, Method, Route, raw_body
 from acme.errors import Fault, Invalid, Malformed, Refused, Stale, Unconditional
 from acme.gateway.events import Frames, names_event
+from acme.gateway.lanes import Lane
 from acme.gateway.parts import is_range, parts
 from acme.gateway.policy import Policy
 from acme.gateway.routing import query, segment
@@ -297,10 +298,10 @@ def unfit(method: Method, route: Route) -> str:
 class Lazy:
     """A route that is compiled at its first request, so that start-up does not pay for routes nobody uses."""
 
-    __slots__ = ("_bind", "bound", "policy", "series")
+    __slots__ = ("_bind", "bound", "lane", "method", "policy", "series")
 
-    def __init__(self, bind: Callable[[], Bound], policy: Policy) -> None:
-        self._bind, self.policy = bind, policy
+    def __init__(self, method: Method, bind: Callable[[], Bound], policy: Policy, lane: Lane) -> None:
+        self.method, self._bind, self.policy, self.lane = method, bind, policy, lane
         self.bound: Bound | None = None
         self.series: dict[int, Histogram] = {}
         """Durations by status; the gateway fills it."""

@@ -12,6 +12,7 @@ from msgspec import Meta
 from acme.contract import LONGEST_KEPT, MOST_COST, MOST_SECONDS
 from acme.gateway import tls_settings
 from acme.gateway.peers import ConnectionSettings
+from acme.gateway.service_settings import ServiceSettings
 from acme.gateway.tls_settings import ListenerSettings, TlsSettings
 
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
@@ -155,6 +156,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Certificates; none: plain HTTP."""
     listeners: dict[str, ListenerSettings] = msgspec.field(default_factory=dict)
     """Further addresses, by a name of your choice."""
+    services: dict[str, ServiceSettings] = msgspec.field(default_factory=lambda: {"default": ServiceSettings()})
+    """What one service may take of the gateway, by its full name, or "default"."""
 
     def __post_init__(self) -> None:
         for network in self.proxies:

@@ -115,12 +115,14 @@ class Issuers:
         if not any(each in settings.audience for each in (audience if isinstance(audience, list) else [audience])):
             refuse("The access token is for another audience.")
         ends = self._ends(claims, settings, now)
+        # The algorithm is one that we allow: no "none", and no HMAC with a public key as secret.
+        algorithm = header.get("alg")
+        if not isinstance(algorithm, str) or algorithm not in settings.algorithms:
+            refuse("The access token was not signed with an algorithm of its issuer's.")
         key = await keys.find(kid)
         if key is None:
             refuse(f"The access token was signed with an unknown key. {AGAIN}")
-        # The algorithm is one that we allow this key: no "none", and no HMAC with a public key as secret.
-        algorithm = header.get("alg")
-        if not isinstance(algorithm, str) or algorithm not in key.algorithms:
+        if algorithm not in key.algorithms:
             refuse("The access token was not signed with an algorithm of its key's.")
         verify(signed, key.key, algorithm)
         return principal_of(

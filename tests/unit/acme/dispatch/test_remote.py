@@ -321,6 +321,7 @@ async def test_sending_again_has_a_budget(town: Town) -> None:
         sent = sum(len(wild.called()) for wild in met)
         assert 100 + 10 <= sent <= 100 + 10 + 100 * 0.1
         assert town.counted("acme_remote_retries_total") == sent - 100
+        assert town.counted("acme_remote_retries_refused_total") >= 80  # each call would have liked two
 
 
 async def test_nothing_is_sent_again_past_the_deadline(town: Town) -> None:
