@@ -21,7 +21,7 @@ from acme.codec.json import Json
 from acme.codec.wire import Wire
 from acme.context import Call
 from acme.contract import Method, Route, Service
-from acme.errors import DeadlineExceeded, NotFound, Refused
+from acme.errors import DeadlineExceeded, Exhausted, NotFound, Refused
 from acme.gateway import openapi, policy, strict
 from acme.gateway.access import AccessLog
 from acme.gateway.accounts import Accounts
@@ -46,7 +46,7 @@ from acme.gateway.headers import (
     trace,
 )
 from acme.gateway.lanes import PATIENT, Lanes
-from acme.gateway.limits import Limits
+from acme.gateway.limits import Gate, Limits
 from acme.gateway.listening import Doors, Listening
 from acme.gateway.problems import Rejected, settled
 from acme.gateway.refusals import Refusals
@@ -110,7 +110,7 @@ class Gateway:
         self._deadlines = Deadlines()
         self._active = self._deadlines.active
         self._ids = RequestIds()
-        self._addresses = Addresses(settings.proxies)
+        self._addresses = Addresses(settings.proxies, settings.forwarded)
         self._now = verifier.now
         self._limits = Limits(limiter, settings.limits, metrics)
         self._cors = Cors(settings.cors, self._services) if settings.cors.origins else None
@@ -153,10 +153,10 @@ class Gateway:
             ValueError: they do not fit the services, a line a fault. Nothing has changed.
         """
         policy.check(self._services, settings)
-        limits = Limits(self._limiter, settings.limits, self._metrics, self._limits)
+        limits = Limits(self._limiter, settings.limits, self._metrics)
         targets = [each for leaf in self._routes for each in leaf.targets.values() if isinstance(each, Lazy)]
         policies = [policy.policy(target.method, settings, limits) for target in targets]
-        addresses = Addresses(settings.proxies)
+        addresses = Addresses(settings.proxies, settings.forwarded)
         cors = Cors(settings.cors, self._services) if settings.cors.origins else None
 
         def commit() -> None:
@@ -226,7 +226,11 @@ class Gateway:
             exchange.trace = recorded = Trace(exchange.request_id, tracer, caused, state(headers) if caused else "")
         own, now = target.policy, self._now()
         gate = own.gate
-        exchange.charge(gate.address, exchange.network, now)
+        try:
+            exchange.charge(gate.address, exchange.network, now)
+        except Exhausted:
+            if not self._spared(exchange, bound, gate, now):
+                raise
         if has_body:
             check_size(headers, own.max_body)
         token, permission, verifier = "", bound.permission, self._verifier
@@ -309,6 +313,18 @@ class Gateway:
             return 304, own.bare, b"", bound.lines(reply)
         content, lines = bound.reply(reply)
         return bound.status, own.kind if content and not bound.raw_out else own.bare, content, lines
+
+    def _spared(self, exchange: Exchange, bound: Bound, gate: Gate, now: float) -> bool:
+        """Whether an address is refused that shares its allowance with strangers, of somebody who is known already: whom the
+        principal's own limit is for. A flood of addresses takes nothing from those."""
+        if not bound.permission or not gate.address.shares(exchange.network):
+            return False
+        client = exchange.connection.client
+        try:
+            token = bearer(exchange.headers) if client is None else proof(exchange.headers, client, now)
+        except Refused:
+            return False
+        return self._verifier.known(token, exchange.started, now) is not None
 
     def handle(self, exchange: Exchange) -> Awaitable[Reply | Download]:
         """Answers one request, and accounts for it."""
