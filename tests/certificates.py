@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -31,13 +32,21 @@ class Authority:
     def pem(self) -> bytes:
         return self._own.public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, folder: Path, *names: str, begins: timedelta = -DAY, ends: timedelta = DAY) -> dict[str, Path]:
-        """Writes certificate, key and authority into `folder`, over what is there; returns their paths as in `[mtls]`."""
+    def issue(
+        self,
+        folder: Path,
+        *names: str,
+        begins: timedelta = -DAY,
+        ends: timedelta = DAY,
+        more: Sequence[x509.GeneralName] = (),
+    ) -> dict[str, Path]:
+        """Writes certificate, key and authority into `folder`, over what is there; returns their paths as in `[mtls]`.
+        `more` are names of other kinds than DNS."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
         certificate = (
-            _builder(_name(names[0]), self._name, key, now + begins, now + ends)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
+            _builder(_name(names[0] if names else "nobody"), self._name, key, now + begins, now + ends)
+            .add_extension(x509.SubjectAlternativeName([*map(x509.DNSName, names), *more]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs=False), critical=True)
             .add_extension(

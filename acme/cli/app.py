@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 import typer.main
 
-from acme.cli import events, plugin, serve
+from acme.cli import config, events, plugin, serve
 from acme.cli.commands import Commands
-from acme.cli.options import AsJson, Data, Overlays, fail, read_settings
+from acme.cli.options import AsJson, Data, Overlays, fail, read_settings, rereading
 
 app = typer.Typer(
     name="acme",
@@ -26,7 +26,9 @@ app = typer.Typer(
 )
 app.add_typer(plugin.app, name="plugin")
 app.add_typer(events.app, name="events")
+app.add_typer(config.app, name="config")
 app.command()(serve.serve)
+app.command()(config.reload)
 
 
 @app.command()
@@ -62,7 +64,7 @@ def up(
 
     configure_logs(json=not settings.log.as_text(sys.stderr), level=settings.log.level)
     try:
-        lifecycle.run(settings, announce)
+        lifecycle.run(settings, announce, reread=rereading(config, data, port=port, tls=tls))
     except (lifecycle.CannotStart, lifecycle.FolderError) as error:
         fail(*str(error).splitlines())
     except lifecycle.Interrupted:
@@ -82,6 +84,27 @@ def topology(data: Data = None, config: Overlays = None, as_json: AsJson = False
     if not found.processes:
         fail(f"nothing of the platform runs on {folder}", *found.silent)
     (printed.print_json if as_json else printed.print_tables)(found)
+
+
+@app.command()
+def trace(
+    name: Annotated[str, typer.Argument(metavar="REQUEST_ID", help="Id of a request (X-Request-Id), or of a trace.")],
+    data: Data = None,
+    config: Overlays = None,
+    as_json: AsJson = False,
+) -> None:
+    """Shows the way of one recent request, step by step, through all processes on this machine."""
+    settings = read_settings(config, data)
+    import asyncio
+
+    from acme.cli import trace as printed
+    from acme.runtime.tracing import find
+
+    found = asyncio.run(find(settings.data, name))
+    if not found.traces:
+        running = "no process remembers it: each has its latest ones ([traces] recent)"
+        fail(f"there is no trace of {name} on {settings.data}", *(found.silent or (running,)))
+    (printed.print_json if as_json else printed.print_way)(found)
 
 
 @app.command()
@@ -112,23 +135,6 @@ def reset(
     except datafolder.FolderError as error:
         fail(str(error))
     typer.echo(f"Deleted {folder}.")
-
-
-@app.command()
-def config(config: Overlays = None) -> None:
-    """Checks acme.toml, overlays and environment, the settings of plugins included, without starting anything."""
-    settings = read_settings(config, None)
-    from acme.runtime import discovery
-    from acme.telemetry import configure_logs
-
-    configure_logs(json=False, level="critical")  # what is wrong is told below, in one line each
-    roster = discovery.discover(settings.platform.disabled)
-    discovery.settings_of(roster, settings.plugins, settings.platform.disabled)
-    for entry in roster.entries.values():
-        typer.echo(f"plugin {entry.name} {entry.version}: {entry.reason or 'ok'}")
-    if any(entry.reason for entry in roster.entries.values()):
-        fail("not every plugin can be used")
-    typer.echo("The configuration is fine.")
 
 
 @app.command()

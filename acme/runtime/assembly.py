@@ -17,7 +17,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, Literal
+from functools import partial
+from typing import Any, Final, Literal
 
 from acme import drivers
 from acme.codec.json import Json
@@ -38,7 +39,7 @@ from acme.gateway.refusals import Refusals
 from acme.gateway.registry import Registry
 from acme.plugin import Plugin
 from acme.ports import Bus, Cipher, Clock, Database, Mailer
-from acme.runtime import control, databases, datafolder, listener, roles, topology
+from acme.runtime import control, databases, datafolder, listener, roles, topology, tracing
 from acme.runtime.databases import CannotStart
 from acme.runtime.discovery import Roster, avro_of, contracts_of, discover, enlist, settings_of
 from acme.runtime.edge import Edge
@@ -46,6 +47,8 @@ from acme.runtime.eventing import Eventing, open_bus
 from acme.runtime.hosting import Parts, Placement, Running
 from acme.runtime.neighbours import GLANCE, PATIENCE, Neighbours
 from acme.runtime.nudges import Following, Nudges, deliveries_of
+from acme.runtime.reloading import Reloading, Reread, prepare_gateway
+from acme.runtime.reloading import plugins as plugins_of
 from acme.runtime.roles import WHOLE, Role
 from acme.runtime.runfolder import RunFolder
 from acme.runtime.settings import Config
@@ -54,6 +57,7 @@ from acme.runtime.tls import LOOK_EVERY, Certificates
 from acme.tasks import LoopWatch, Tasks
 from acme.telemetry import Metrics, logger
 from acme.tokens import Assertions, Verifier
+from acme.traces import Tracer
 from acme.work import Deliveries
 
 log: Final = logger(__name__)
@@ -96,6 +100,10 @@ class Node:
     metrics: Metrics
     measures: Measures
     """Of calls served here."""
+    tracer: Tracer
+    """What requests did here, step by step."""
+    reloading: Reloading
+    """The settings as they are now: `config` is what the node was started with."""
     verifier: Verifier
     gateway: Gateway | None
     edge: Edge | None
@@ -116,10 +124,12 @@ async def assemble(
     role: Role = WHOLE,
     placement: Placement = "local",
     tokens: Callable[[Verifier, Cipher], Tokens] | None = None,
+    reread: Reread | None = None,
 ) -> AsyncIterator[Node]:
     """Starts a node with `plugins` (all that are installed when left out), and stops it at the end of the block.
 
     `tokens` decides whose tokens are believed when a call comes from another process, in place of the verifier alone.
+    `reread` reads the configuration again, for a reload.
 
     Raises:
         acme.config.ConfigError: settings for a plugin that is not installed, or that do not fit the role.
@@ -132,12 +142,15 @@ async def assemble(
         roster = discover(config.platform.disabled) if plugins is None else enlist(plugins)
         roles.check(role, config, roster.entries)
         settings = settings_of(roster, config.plugins, config.platform.disabled)
+        reloading = Reloading(config, reread, role.reads)
+        reloading.require(partial(plugins_of, roster))
         monitor = Monitor(metrics, version())
         stack.push_async_callback(monitor.close)
         monitored = await _monitored(monitor, config)
         edge = Edge.open(config, role, stack.enter_context(ExitStack())) if role.gateway else None
         url = edge.url if edge is not None else config.platform.public_url
         where = await stack.enter_async_context(databases.serve(config.database, config.data, tasks, alone=role.alone))
+        where.metrics = metrics
         if edge is not None:
             edge.secure(config, metrics, tasks)
         clock = open_clock(config, stack)
@@ -157,7 +170,8 @@ async def assemble(
         contracts = contracts_of(roster)
         wire, avro = Wire(contracts), avro_of(roster, contracts)
         monitor.registry = Registry(avro.released)
-        pipeline = Pipeline(contracts, wire, Checks(contracts), metrics, clock)
+        tracer = Tracer(config.traces)
+        pipeline = Pipeline(contracts, wire, Checks(contracts), metrics, clock, tracer)
         directory = Directory(pipeline)
         tls = certificates.client if certificates is not None else None
         neighbours = Neighbours(pipeline, directory, cipher, metrics, tasks, tls, folder)
@@ -172,6 +186,7 @@ async def assemble(
         if placement == "grpc":
             own = folder.here(folder.address("self.grpc"))
             await stack.enter_async_context(socketed(directory, pipeline, cipher, believed, metrics, tasks, own))
+        reloading.follow(lambda new: partial(verifier.configure, new.tokens))
         following = Following(verifier, nudges)
         parts = Parts(
             config=config,
@@ -193,7 +208,7 @@ async def assemble(
         bus = open_bus(config.bus, where, clock, tasks, metrics, stack) if role.host is None or role.host else None
         eventing = None
         if bus is not None:
-            eventing = Eventing(bus, config, role, contracts, avro, clock, nudges, metrics)
+            eventing = Eventing(bus, config, role, contracts, avro, clock, nudges, metrics, tracer)
         running: list[Running] = []
         for entry, plugin in roster.usable():
             if not role.hosts(entry.name):
@@ -219,7 +234,7 @@ async def assemble(
                 server.host(host)
             listen = await _open(server, config, certificates, folder)
             stack.push_async_callback(server.close)
-            stack.push_async_callback(server.drain, config.worker.grace)
+            stack.push_async_callback(_drain, server, reloading)
         await neighbours.meet(PATIENCE if role.gateway else GLANCE)
 
         watch = LoopWatch(metrics, directory.serving)
@@ -259,9 +274,11 @@ async def assemble(
                 health=health,
                 stores=lambda: {**details(), "limiter": limiter.state},
                 refusals=refusals,
+                tracer=tracer,
                 assertions=assertions,
             )
-            stack.push_async_callback(gateway.drain, config.gateway.grace, notice=config.gateway.notice)
+            reloading.follow(partial(prepare_gateway, gateway, edge))
+            stack.push_async_callback(reloading.drain, gateway)
             await gateway.start(*edge.places)
         node = Node(
             config=config,
@@ -283,6 +300,8 @@ async def assemble(
             cipher=cipher,
             metrics=metrics,
             measures=pipeline.measures,
+            tracer=tracer,
+            reloading=reloading,
             verifier=verifier,
             gateway=gateway,
             edge=edge,
@@ -295,9 +314,19 @@ async def assemble(
             readiness.started = True
             stack.callback(setattr, readiness, "draining", True)
         name = "control" if role.alone else f"control-{role.title}"
-        answers = {"alive": lambda: True, "topology": lambda: topology.plain(topology.of(node, version()))}
+        answers: dict[str, Callable[..., Any]] = {
+            "alive": lambda: True,
+            "topology": lambda: topology.plain(topology.of(node, version())),
+            "trace": lambda name: tracing.told(tracer, name),
+            "look": reloading.look,
+            "apply": reloading.apply,
+        }
         await stack.enter_async_context(control.serve(folder, name, answers))
         yield node
+
+
+async def _drain(server: Server, reloading: Reloading) -> None:
+    await server.drain(reloading.config.worker.grace)
 
 
 def version() -> str:

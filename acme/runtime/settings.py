@@ -21,6 +21,7 @@ from acme.config import ConfigError, Layer, Section, Tree, read_environment, rea
 from acme.gateway.settings import GatewaySettings
 from acme.runtime.bus_settings import BusSettings
 from acme.tokens import TokenSettings
+from acme.traces import TraceSettings
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Grace = Annotated[float, msgspec.Meta(ge=0, le=3600)]
@@ -59,6 +60,8 @@ class EdgeSettings(GatewaySettings, frozen=True, forbid_unknown_fields=True):
     """Seconds that requests under way have to end after Ctrl-C or SIGTERM."""
     notice: Grace = 0.0
     """Seconds between /readyz saying no and the end of the listener: as long as a balancer needs to look elsewhere."""
+    workers: Several = 1
+    """Processes that answer on the port, each with all services; more than one makes use of as many cores."""
 
 
 class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -245,6 +248,7 @@ class Config(msgspec.Struct, frozen=True):
     monitor: MonitorSettings = MonitorSettings()
     mtls: MtlsSettings = MtlsSettings()
     split: SplitSettings = SplitSettings()
+    traces: TraceSettings = TraceSettings()
     services: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     """`[services]`: the addresses at which a plugin's services are, by its name."""
     plugins: Mapping[str, Section] = msgspec.field(default_factory=dict)
@@ -274,6 +278,7 @@ SECTIONS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "monitor": MonitorSettings,
     "mtls": MtlsSettings,
     "split": SplitSettings,
+    "traces": TraceSettings,
 }
 """Every table but `services` and `plugins`, and its type."""
 

@@ -85,3 +85,31 @@ def test_json_is_one_line_with_everything(capsysbinary: pytest.CaptureFixture[by
     told = json.loads(line)
     assert told["api"] == REPORT.api
     assert told["plugins"][0]["name"] == "users"
+
+
+SECURE = msgspec.structs.replace(REPORT, api="https://127.0.0.1:8080", authority="/home of/ada/.acme/tls/authority.pem")
+
+
+def test_over_https_the_next_commands_believe_in_the_local_authority() -> None:
+    sign_up, _, log_in, _ = next_commands(SECURE)
+    for command in (sign_up, log_in):
+        assert command.startswith("curl -sS --cacert '/home of/ada/.acme/tls/authority.pem' ")
+        assert " https://127.0.0.1:8080/v1/" in command
+    assert "--cacert" not in " ".join(next_commands(REPORT))
+
+
+def test_the_block_tells_how_to_believe_in_the_local_authority() -> None:
+    text = block(SECURE)
+    for told in (
+        "curl --cacert '/home of",
+        "update-ca-certificates",
+        "add-trusted-cert",
+        "vouches for this machine alone",
+    ):
+        assert told in text
+    assert "--cacert" not in block(REPORT)
+
+
+def test_what_is_not_promised_is_tls_only_without_it() -> None:
+    assert ", TLS." in block(REPORT)
+    assert "TLS" not in block(SECURE).partition("Mode:")[2]

@@ -6,7 +6,8 @@ import asyncio
 import io
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -41,13 +42,15 @@ from acme.contracts.users.v1 import (
     SessionTokens,
 )
 from acme.dispatch import Directory, Host, Pipeline, Placement
+from acme.drivers.vault import Vault
 from acme.errors import NotFound, Stale, Unauthenticated
 from acme.gateway.app import Gateway
 from acme.gateway.endpoints import Info
+from acme.gateway.listening import Listening
 from acme.gateway.settings import ClassSettings, GatewaySettings, LimitSettings
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
-from acme.tokens import POLL_EVERY, TokenSettings, Verifier
+from acme.tokens import POLL_EVERY, Assertions, TokenSettings, Verifier
 from tests.unit.acme.authority import Authority
 
 CONTRACTS: Contracts = load("acme.contracts")
@@ -259,10 +262,16 @@ class Connection:
 
 @asynccontextmanager
 async def running(
-    placement: Placement = "loopback", *, tokens: TokenSettings | None = None, **settings: Any
+    placement: Placement = "loopback",
+    *,
+    tokens: TokenSettings | None = None,
+    context: ssl.SSLContext | None = None,
+    further: Sequence[Listening] = (),
+    **settings: Any,
 ) -> AsyncIterator[Rig]:
-    """A rig with these settings of the gateway, and of tokens."""
+    """A rig with these settings of the gateway, and of tokens; over TLS with a `context`."""
     authority, metrics = Authority(), Metrics()
+    assertions = Assertions(Vault(bytes(32)), authority.clock.time, "local")
     projects, sessions = Projects(), Sessions()
     json_codec, wire = Json(CONTRACTS), Wire(CONTRACTS)
     directory = Directory(Pipeline(CONTRACTS, wire, Checks(CONTRACTS), metrics, authority.clock))
@@ -282,6 +291,7 @@ async def running(
         authority.clock,
         tokens or TokenSettings(),
         metrics,
+        assertions=assertions,
         fetcher=fetcher,
     )
     log, health = io.StringIO(), {"projects": "ok", "users": "ok"}
@@ -297,11 +307,12 @@ async def running(
         Info(),
         lambda: health,
         log,
+        assertions=assertions,
     )
     async with Tasks("rig", metrics) as tasks:
         await verifier.poll()
         tasks.loop("tokens", verifier.poll, pause=POLL_EVERY)
-        port = await gateway.start(socket.create_server(("127.0.0.1", 0)))
+        port = await gateway.start(socket.create_server(("127.0.0.1", 0)), context, further)
         try:
             yield Rig(
                 gateway, port, authority, verifier, metrics, projects, sessions, settings_of_projects, log, health

@@ -13,6 +13,7 @@ import pytest
 
 from acme.runtime import control, listener, supervisor
 from acme.runtime.databases import CannotStart
+from acme.runtime.edge import further_of
 from acme.runtime.report import PluginReport, Report
 from acme.runtime.runfolder import RunFolder
 from acme.runtime.settings import Config, load
@@ -98,6 +99,28 @@ def test_a_public_url_that_is_set_is_kept(folder: RunFolder) -> None:
         made = plan(public, folder, [one], {})
     assert made.workers[0].environ["ACME_PLATFORM__PUBLIC_URL"] == "https://acme.example"
     assert [child.name for child in (*made.gateways, *made.workers)] == ["gateway", "projects", "users"]
+
+
+def test_further_listeners_are_handed_to_each_gateway(folder: RunFolder) -> None:
+    listeners = {"inside": {"port": 0, "tls": False}}
+    settings = config(folder, gateway={"port": 0, "listeners": listeners}, split={"gateways": 2})
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(one) for one in supervisor._ports(settings)]
+        further = [further_of(settings.gateway, number) for number in range(2)]
+        for each in further:
+            stack.enter_context(each["inside"])
+        made = supervisor.plan(settings, NAMES, {}, (), folder, DATABASE, sockets, further)
+        for gateway, main, others in zip(made.gateways, sockets, further, strict=True):
+            assert gateway.descriptors == (main.fileno(), others["inside"].fileno())
+            assert f"--listener inside={others['inside'].fileno()}" in " ".join(gateway.command)
+
+
+def test_over_tls_the_origin_is_https(folder: RunFolder) -> None:
+    settings = config(folder, gateway={"port": 0, "tls": {"local": True}})
+    with supervisor._ports(settings)[0] as one:
+        made = plan(settings, folder, [one], {})
+        assert made.gateways[0].address.startswith("https://127.0.0.1:")
+        assert made.workers[0].environ["ACME_PLATFORM__PUBLIC_URL"] == made.gateways[0].address
 
 
 def test_gateways_have_ports_one_after_the_other(folder: RunFolder) -> None:
