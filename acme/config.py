@@ -153,6 +153,10 @@ class Section:
         here = (*self._path, *key)
         return f"{self._origin(here)}: {_dotted(here)}: {told}"
 
+    def plain(self) -> dict[str, Any]:
+        """What is set, not decoded and not checked: to be compared, and not to be used."""
+        return _plain(self._values)
+
     def texts(self) -> dict[str, str]:
         """This table as it stands, for one whose keys are names and whose values are text.
 
@@ -234,6 +238,13 @@ class Section:
         while path and path not in self._origins:
             path = path[:-1]
         return self._origins.get(path, "the configuration")
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _plain(value) if isinstance(value, Mapping) else str(value) if isinstance(value, _Text) else value
+        for key, value in values.items()
+    }
 
 
 def _dotted(path: tuple[str, ...]) -> str:

@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 import typer.main
 
-from acme.cli import events, plugin, serve
+from acme.cli import config, events, plugin, serve
 from acme.cli.commands import Commands
-from acme.cli.options import AsJson, Data, Overlays, fail, read_settings
+from acme.cli.options import AsJson, Data, Overlays, fail, read_settings, rereading
 
 app = typer.Typer(
     name="acme",
@@ -26,7 +26,9 @@ app = typer.Typer(
 )
 app.add_typer(plugin.app, name="plugin")
 app.add_typer(events.app, name="events")
+app.add_typer(config.app, name="config")
 app.command()(serve.serve)
+app.command()(config.reload)
 
 
 @app.command()
@@ -62,7 +64,7 @@ def up(
 
     configure_logs(json=not settings.log.as_text(sys.stderr), level=settings.log.level)
     try:
-        lifecycle.run(settings, announce)
+        lifecycle.run(settings, announce, reread=rereading(config, data, port=port, tls=tls))
     except (lifecycle.CannotStart, lifecycle.FolderError) as error:
         fail(*str(error).splitlines())
     except lifecycle.Interrupted:
@@ -112,23 +114,6 @@ def reset(
     except datafolder.FolderError as error:
         fail(str(error))
     typer.echo(f"Deleted {folder}.")
-
-
-@app.command()
-def config(config: Overlays = None) -> None:
-    """Checks acme.toml, overlays and environment, the settings of plugins included, without starting anything."""
-    settings = read_settings(config, None)
-    from acme.runtime import discovery
-    from acme.telemetry import configure_logs
-
-    configure_logs(json=False, level="critical")  # what is wrong is told below, in one line each
-    roster = discovery.discover(settings.platform.disabled)
-    discovery.settings_of(roster, settings.plugins, settings.platform.disabled)
-    for entry in roster.entries.values():
-        typer.echo(f"plugin {entry.name} {entry.version}: {entry.reason or 'ok'}")
-    if any(entry.reason for entry in roster.entries.values()):
-        fail("not every plugin can be used")
-    typer.echo("The configuration is fine.")
 
 
 @app.command()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:  # commands import the platform when they are called
+    from acme.runtime.reloading import Reread
     from acme.runtime.settings import Config
 
 Data = Annotated[
@@ -51,6 +52,22 @@ def read_settings(
         values["gateway"] = {**values.get("gateway", {}), "tls": {"local": True}}
         found = settings.load(files, os.environ, values)
     return found
+
+
+def rereading(
+    overlays: Sequence[Path] | None,
+    data: Path | None,
+    port: int | None = None,
+    *,
+    tls: bool = False,
+    **tables: dict[str, Any],
+) -> Reread:
+    """What reads the same configuration again; with other overlays, when it is given some."""
+
+    def reread(files: Sequence[Path] | None) -> Config:
+        return read_settings(overlays if files is None else files, data, port, tls=tls, **tables)
+
+    return reread
 
 
 def fail(*lines: str, code: int = 1) -> NoReturn:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from acme.cli.options import AsJson, Data, Overlays, fail, read_settings
+from acme.cli.options import AsJson, Data, Overlays, fail, read_settings, rereading
 
 if TYPE_CHECKING:  # commands import the platform when they are called
     from acme.runtime.report import Report
@@ -50,7 +50,8 @@ def serve(
     further = {key: int(value) for key, _, value in (each.rpartition("=") for each in listener or ())}
     role = Role(gateway=gateway, host=hosted, alone=False, socket=socket, sockets=further, name=name)
     try:
-        lifecycle.run(settings, printed.print_json if as_json else _print, role)
+        reread = rereading(config, data, port=port, **values)
+        lifecycle.run(settings, printed.print_json if as_json else _print, role, reread)
     except (lifecycle.CannotStart, lifecycle.FolderError) as error:
         fail(*str(error).splitlines())
     except lifecycle.Interrupted:

@@ -17,14 +17,16 @@ messages of `acme.contracts`. An answer that is no success is a `Problem`; no an
 - `transport.py`: sends it, and again where that is safe: reads, and changes under an Idempotency-Key, which every change
   gets that can have one.
 - `listing.py`: lists, page by page or item by item.
+- `feed.py`, `stream.py`: streams of events, over as many connections as it takes, and one connection.
 - `problems.py`: what can go wrong.
 
 It needs nothing of the platform's but contracts and codecs, and runs in a program of its own. A reply with fields that this
 version does not know is read without them.
 """
 
+from acme.client.feed import Feed
 from acme.client.listing import Listing
 from acme.client.problems import Problem, Unreachable
 from acme.client.session import Client
 
-__all__ = ["Client", "Listing", "Problem", "Unreachable"]
+__all__ = ["Client", "Feed", "Listing", "Problem", "Unreachable"]

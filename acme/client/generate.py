@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from acme.client.operation import is_keyed
-from acme.contract import Field, Kind, Message, Method, Service, load
+from acme.contract import HTTP_BODY, Field, Kind, Message, Method, Service, load, raw_body
 
 TARGET: Final = Path(__file__).with_name("services.py")
 
@@ -30,6 +30,7 @@ from typing import Any, TypeAlias
 from acme.client.listing import Listing
 from acme.client.operation import UNSET, Unset
 '''
+_FIRST: Final = "from acme.client.listing"
 _INVOKE: Final = '''
 Invoke: TypeAlias = Callable[[str, Mapping[str, Any], str], Awaitable[Any]]
 """(path of the method, arguments, Idempotency-Key or "") → reply."""
@@ -39,14 +40,16 @@ _GOOGLE: Final = {
     "google.protobuf.Timestamp": "datetime",
     "google.protobuf.Struct": "Mapping[str, Any]",
 }
+_LAST: Final = "last-event-id"
 _PAGE: Final = frozenset({"page_size", "page_token"})
 
 
 def generate() -> str:
     """The text of `services.py`."""
-    services = [s for s in load("acme.contracts").services.values() if any(method.routes for method in s.methods)]
+    services = [s for s in load("acme.contracts").services.values() if any(map(_offered, s.methods))]
     services.sort(key=lambda service: service.name)
     body = "\n\n".join(_service(service) for service in services)
+    feeds = "from acme.client.feed import Feed\n" if "Feed[" in body else ""
     names = sorted(set(re.findall(r"\b(\w+)\.v1:(\w+)", body)))
     modules = sorted({module for module, _ in names})
     imports = ""
@@ -54,16 +57,23 @@ def generate() -> str:
         imports += f"from acme.contracts.{module}.v1 import (\n"
         imports += "".join(f"    {name},\n" for owner, name in names if owner == module) + ")\n"
     body = re.sub(r"\b\w+\.v1:(\w+)", r"\1", body)
-    return f"{_HEADER}{imports}{_INVOKE}\n\n{body}\n\n\n{_all(services)}"
+    header = _HEADER.replace(_FIRST, feeds + _FIRST)
+    return f"{header}{imports}{_INVOKE}\n\n{body}\n\n\n{_all(services)}"
 
 
 def _service(service: Service) -> str:
-    methods = "\n\n".join(_method(method) for method in service.methods if method.routes)
+    methods = "\n\n".join(_method(method) for method in service.methods if _offered(method))
     return f"class {_class(service)}:\n{_doc(service.comment, 4)}\n\n{_INIT}\n\n{methods}\n"
 
 
 _INIT: Final = """    def __init__(self, invoke: Invoke) -> None:
         self._invoke = invoke"""
+
+
+def _offered(method: Method) -> bool:
+    """Whether the client has it: bytes that come and go in pieces are for a library that knows files."""
+    raw = method.reply.name == HTTP_BODY or raw_body(method.reply) is not None
+    return bool(method.routes) and not method.client_streaming and not (method.server_streaming and raw)
 
 
 def _method(method: Method) -> str:
@@ -73,6 +83,7 @@ def _method(method: Method) -> str:
     items = _items(method)
     if items is not None:
         fields.pop("page_token")
+    feed = method.server_streaming
     keyed = is_keyed(method)
     required = [f for name, f in fields.items() if name not in variables and _is_required(f)]
     optional = [f for name, f in fields.items() if name not in variables and not _is_required(f)]
@@ -87,7 +98,7 @@ def _method(method: Method) -> str:
     if named:
         parameters += ["*", *named]
     given = [f'"{name}": {fields[name].attr}' for name in [*variables, *(f.name for f in (*required, *optional))]]
-    head = "def" if items is not None else "async def"
+    head = "def" if feed or items is not None else "async def"
     signature = "".join(f"        {parameter},\n" for parameter in parameters)
     arguments = "".join(f"            {entry},\n" for entry in given)
     reply = _message(method.reply)
@@ -102,6 +113,15 @@ def _method(method: Method) -> str:
             f"        return Listing(\n"
             f'            lambda token: self._invoke(path, {{**given, "page_token": token or UNSET}}, ""),\n'
             f'            "{items.attr}",\n        )'
+        )
+    if feed:
+        last = next((f.name for f in method.request.fields if f.header.lower() == _LAST), "")
+        after = f'{{**given, "{last}": last or UNSET}}' if last else "given"
+        return (
+            f"    {head} {method.attr}(\n{signature}    ) -> Feed[{reply}]:\n{doc}\n"
+            f"        given: dict[str, Any] = {{\n{arguments}        }}\n"
+            f"        path = {path}\n"
+            f'        return Feed(lambda last: self._invoke(path, {after}, ""), resumes={bool(last)})'
         )
     key = "idempotency_key" if keyed else '""'
     returned = "None" if method.success_status == 204 else reply
@@ -142,7 +162,7 @@ def _type_of(field: Field) -> str:
 
 def _message(message: Message) -> str:
     """A message class, written "module.v1:Name" until the imports are made."""
-    _, module, _, name = message.name.split(".")
+    *_, module, _, name = message.name.split(".")
     return f"{module}.v1:{name}"
 
 

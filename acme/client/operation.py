@@ -42,6 +42,8 @@ class Operation:
         self._encode, self._decode = json.encoder(method.request), json.decoder(method.reply)
         self.public = method.public
         """Whether a token is of no use."""
+        self.streams = method.server_streaming
+        """Whether the reply is a stream of messages."""
         self.keyed = is_keyed(method)
         """Whether an Idempotency-Key means anything."""
 
@@ -54,7 +56,7 @@ class Operation:
         given = {name: value for name, value in given.items() if value is not UNSET}
         values = self._values(given)
         path = _VARIABLE.sub(lambda found: _segment(found[1], _text(values.pop(found[1]))), self._route.template)
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": "text/event-stream" if self.streams else "application/json"}
         for name in [name for name in values if self._fields[name].header]:
             header, text = self._fields[name].header, _text(values.pop(name))
             headers[header] = f'"{text}"' if header.lower() == "if-match" else text
@@ -70,14 +72,16 @@ class Operation:
 
     def reply(self, answer: Answer) -> Any:
         """The reply message. Fields that this version of the contract does not know are passed over."""
-        if self._method.success_status == 204:
-            return self._method.reply.cls()
+        return self._method.reply.cls() if self._method.success_status == 204 else self.read(answer.body)
+
+    def read(self, body: bytes) -> Any:
+        """The message that a body, or the data of an event, is."""
         try:
-            return self._decode(answer.body)
+            return self._decode(body)
         except Invalid as refusal:
             if not any(fault.code == _UNKNOWN for fault in refusal.faults):
                 raise
-        return self._decode(msgspec.json.encode(_known(msgspec.json.decode(answer.body), self._method.reply)))
+        return self._decode(msgspec.json.encode(_known(msgspec.json.decode(body), self._method.reply)))
 
     def _values(self, given: Mapping[str, Any]) -> dict[str, msgspec.Raw]:
         """Each argument as JSON."""
@@ -102,7 +106,8 @@ class Operation:
 
 def is_keyed(method: Method) -> bool:
     """Whether the platform keeps the reply of a call for its Idempotency-Key."""
-    return method.routes[0].verb != "GET" and not (method.public or method.secret_reply)
+    streams = method.client_streaming or method.server_streaming
+    return method.routes[0].verb != "GET" and not (method.public or method.secret_reply or streams)
 
 
 def _struct(field: Field, value: Any) -> Any:

@@ -23,7 +23,7 @@ class Problem(Exception):
         self.request_id = str(body.get("request_id", ""))
         """Name it when you ask for help."""
         self.faults = tuple(
-            Fault(str(fault.get("pointer", "")), str(fault.get("code", "")), str(fault.get("message", "")))
+            Fault(str(fault.get("pointer", "")), str(fault.get("code", "")), str(fault.get("detail", "")))
             for fault in body.get("errors", ())
             if isinstance(fault, dict)
         )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from acme.client.operation import Operation
 from acme.client.problems import Problem
 from acme.client.services import Services
+from acme.client.stream import Events
 from acme.client.transport import Request, Transport
 from acme.codec.json import Json
 from acme.contract import Contracts, Method, load
+
+T = TypeVar("T")
 
 _EXPIRED: Final = frozenset({"token_expired", "token_revoked", "invalid_token"})
 
@@ -68,19 +71,21 @@ class Client(Services):
             method, json = _methods()[path], _json()
             operation = self._operations[path] = Operation(method, json)
         request = operation.request(given, key)
-        if operation.public:
-            return operation.reply(await self._transport.send(request, ""))
-        return operation.reply(await self._as_caller(request))
+        if operation.streams:
+            return Events(await self._asked(operation, self._transport.open, request), operation.read)
+        return operation.reply(await self._asked(operation, self._transport.send, request))
 
-    async def _as_caller(self, request: Request) -> Any:
+    async def _asked(self, operation: Operation, send: Callable[[Request, str], Awaitable[T]], request: Request) -> T:
+        if operation.public:
+            return await send(request, "")
         token = self._token
         try:
-            return await self._transport.send(request, f"Bearer {token}" if token else "")
+            return await send(request, f"Bearer {token}" if token else "")
         except Problem as problem:
             if problem.status != 401 or problem.code not in _EXPIRED or not self._refresh_token:
                 raise
         await self._refresh(token)
-        return await self._transport.send(request, f"Bearer {self._token}")
+        return await send(request, f"Bearer {self._token}")
 
     async def _refresh(self, dead: str) -> None:
         """Gets another access token in the place of a dead one; one call does it for all who wait."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +21,9 @@ from acme.client.problems import Problem, Unreachable
 
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 2.0
+
+SILENCE: Final = 60.0
+"""Seconds in which nothing comes, after which a stream is lost: the platform sends a comment each 15."""
 
 _AGAIN: Final = frozenset({429, 502, 503, 504})
 _BUSY: Final = "idempotency_in_flight"
@@ -45,6 +48,31 @@ class Answer:
 
     body: bytes
     headers: Mapping[str, str]
+
+
+class Body:
+    """An answer of which the body is still coming."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """The body as it comes.
+
+        Raises:
+            Unreachable: it breaks off, or nothing came for `SILENCE`.
+        """
+        try:
+            async for piece in self._response.content.iter_any():
+                yield piece
+        except TimeoutError as error:
+            raise Unreachable(f"nothing came for {SILENCE:g} seconds") from error
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise Unreachable(f"the stream broke off: {error}") from error
+
+    def close(self) -> None:
+        """Ends the connection, if there is more to come."""
+        self._response.close()
 
 
 class Transport:
@@ -82,6 +110,32 @@ class Transport:
             pause = min(pause * 2, LONGEST_PAUSE)
         raise AssertionError("the last attempt returns or raises")
 
+    async def open(self, request: Request, authorization: str) -> Body:
+        """The answer to a request as soon as it begins. It is sent once: who listens knows what to ask for again.
+
+        Raises:
+            Problem: it is no success.
+            Unreachable: there is none.
+        """
+        try:
+            async with asyncio.timeout(self._timeout):
+                response = await self._open().request(
+                    request.verb,
+                    self._origin + request.path,
+                    data=request.body,
+                    headers=self._headers(request, authorization),
+                    timeout=aiohttp.ClientTimeout(total=None, sock_read=SILENCE),
+                    allow_redirects=False,
+                )
+                if not 200 <= response.status < 300:
+                    said = await response.read()
+                    raise Problem.of(response.status, said, response.headers.get("Retry-After"))
+        except TimeoutError as error:
+            raise Unreachable(f"no answer from {self._origin} within {self._timeout:g} seconds") from error
+        except aiohttp.ClientError as error:
+            raise Unreachable(f"no answer from {self._origin}: {error}") from error
+        return Body(response)
+
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
@@ -89,9 +143,7 @@ class Transport:
 
     async def _once(self, request: Request, authorization: str, deadline: float) -> Answer:
         left = deadline - time.monotonic()
-        headers = {**request.headers, "X-Request-Timeout": f"{max(left, 0.001):.3f}"}
-        if authorization:
-            headers["Authorization"] = authorization
+        headers = self._headers(request, authorization) | {"X-Request-Timeout": f"{max(left, 0.001):.3f}"}
         try:
             async with self._open().request(
                 request.verb,
@@ -109,6 +161,9 @@ class Transport:
         if not 200 <= response.status < 300:
             raise Problem.of(response.status, body, response.headers.get("Retry-After"))
         return Answer(body, response.headers)
+
+    def _headers(self, request: Request, authorization: str) -> dict[str, str]:
+        return {**request.headers, "Authorization": authorization} if authorization else dict(request.headers)
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:

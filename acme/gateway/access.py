@@ -45,7 +45,8 @@ class AccessLog:
     """Keeps lines, and writes them to `stream`; `None` logs nothing."""
 
     def __init__(self, stream: TextIO | None) -> None:
-        self._stream = stream
+        self.stream = stream
+        """Where lines go from now on."""
         self._lines: list[Line] = []
         self._encode = msgspec.json.Encoder().encode_lines
         self._millis, self._stamp = -1, ""
@@ -65,7 +66,7 @@ class AccessLog:
         broken: str = "",
     ) -> None:
         """A request that ended at `now`, in seconds since the Unix epoch, and took `seconds`."""
-        if self._stream is None:
+        if self.stream is None:
             return
         millis = int(now * 1000)
         if millis != self._millis:
@@ -81,10 +82,10 @@ class AccessLog:
 
     def flush(self) -> None:
         """Writes what is buffered."""
-        if self._lines and self._stream is not None:
+        if self._lines and self.stream is not None:
             lines, self._lines = self._lines, []
-            self._stream.write(self._encode(lines).decode())
-            self._stream.flush()
+            self.stream.write(self._encode(lines).decode())
+            self.stream.flush()
 
 
 def _stamp(millis: int) -> str:

@@ -96,7 +96,8 @@ class Gateway:
         self._services, self._directory = tuple(services), directory
         self._json, self._wire, self._verifier = json, wire, verifier
         self._settings, self._info = settings, info
-        self._access = AccessLog((log_to or sys.stderr) if settings.access_log else None)
+        self._metrics, self._limiter, self._log_to = metrics, limiter, log_to or sys.stderr
+        self._access = AccessLog(self._log_to if settings.access_log else None)
         self.readiness: Final = Readiness(verifier, health, stores)
         self._routes: Routes[_Target] = Routes()
         self._doors = Doors(settings, assertions, metrics)
@@ -117,18 +118,56 @@ class Gateway:
         metrics.gauge(
             "http_server_active_requests", "HTTP requests in flight.", (), lambda: {(): float(self.in_flight)}
         )
-        self._add_routes(metrics)
+        self._own: tuple[str, ...] = ()
+        self._add_routes()
 
-    def _add_routes(self, metrics: Metrics) -> None:
+    def _add_routes(self) -> None:
         for service in self._services:
             client: Any = self._directory.client(service.stub)
             for method in service.methods:
                 for route in method.routes:
                     self._add(method, route, client)
-        info, docs = self._info, self._settings.docs
-        fixed = endpoints(info.title, info.version, self.readiness, metrics, self._verifier, self._openapi, docs=docs)
-        for path, endpoint in fixed.items():
+        self._add_own(self._settings.docs)
+
+    def _add_own(self, docs: bool) -> None:
+        """The endpoints that no contract describes, in the place of those before."""
+        info, verifier = self._info, self._verifier
+        own = endpoints(info.title, info.version, self.readiness, self._metrics, verifier, self._openapi, docs=docs)
+        for path in self._own:
+            self._routes.remove(path)
+        for path, endpoint in own.items():
             self._routes.add("GET", path, endpoint)
+        self._own = tuple(own)
+
+    def prepare(self, settings: GatewaySettings) -> Callable[[], None]:
+        """What puts these settings in the place of the present ones, between two requests: connections stay, and a request
+        that is under way keeps what it has been given. All that may be wrong with them is found now.
+
+        Raises:
+            ValueError: they do not fit the services, a line a fault. Nothing has changed.
+        """
+        policy.check(self._services, settings)
+        limits = Limits(self._limiter, settings.limits, self._metrics, self._limits)
+        targets = [each for leaf in self._routes for each in leaf.targets.values() if isinstance(each, Lazy)]
+        policies = [policy.policy(target.method, settings, limits) for target in targets]
+        addresses = Addresses(settings.proxies)
+        cors = Cors(settings.cors, self._services) if settings.cors.origins else None
+
+        def commit() -> None:
+            if settings.docs != self._settings.docs:
+                self._add_own(settings.docs)
+            self._settings, self._limits, self._addresses, self._document = settings, limits, addresses, b""
+            self._cors = self._answers.cors = cors
+            self._answers.wait = settings.write_timeout
+            for target, own in zip(targets, policies, strict=True):
+                target.policy = own
+            self._access.flush()
+            self._access.stream = self._log_to if settings.access_log else None
+            self._doors.configure(settings)
+            self._streams.configure(settings)
+            self._lanes.configure(settings.services)
+
+        return commit
 
     def _add(self, method: Method, route: Route, client: Any) -> None:
         if why := unfit(method, route):
@@ -137,7 +176,10 @@ class Gateway:
         own = policy.policy(method, self._settings, self._limits)
         entry = None if method.client_streaming or method.server_streaming else self._directory.entry(method)
         target = Lazy(
-            lambda: Bound(method, route, names, client, entry, self._json, self._wire), own, self._lanes.of(method)
+            method,
+            lambda: Bound(method, route, names, client, entry, self._json, self._wire),
+            own,
+            self._lanes.of(method),
         )
         names = self._routes.add(route.verb, route.template, target)
 

@@ -298,10 +298,10 @@ def unfit(method: Method, route: Route) -> str:
 class Lazy:
     """A route that is compiled at its first request, so that start-up does not pay for routes nobody uses."""
 
-    __slots__ = ("_bind", "bound", "lane", "policy", "series")
+    __slots__ = ("_bind", "bound", "lane", "method", "policy", "series")
 
-    def __init__(self, bind: Callable[[], Bound], policy: Policy, lane: Lane) -> None:
-        self._bind, self.policy, self.lane = bind, policy, lane
+    def __init__(self, method: Method, bind: Callable[[], Bound], policy: Policy, lane: Lane) -> None:
+        self.method, self._bind, self.policy, self.lane = method, bind, policy, lane
         self.bound: Bound | None = None
         self.series: dict[int, Histogram] = {}
         """Durations by status; the gateway fills it."""

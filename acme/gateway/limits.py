@@ -103,9 +103,14 @@ class Gate:
 class Limits:
     """The gates of all classes."""
 
-    def __init__(self, limiter: Limiter, settings: LimitSettings, metrics: Metrics) -> None:
+    def __init__(
+        self, limiter: Limiter, settings: LimitSettings, metrics: Metrics, before: Limits | None = None
+    ) -> None:
+        """`before` are those that these take the place of: a limit that stays the same goes on with what is left of it."""
         self._limiter, self._settings, self._metrics = limiter, settings, metrics
         self._gates: dict[str, Gate] = {}
+        self._quotas: dict[tuple[str, str, Limit, int], Quota] = {} if before is None else dict(before._quotas)
+        """By all that makes one."""
 
     def gate(self, rate_class: str) -> Gate:
         """The gate of a class; one that the settings do not know has the numbers of the default, and buckets of its own."""
@@ -131,5 +136,8 @@ class Limits:
         return settings.classes.get(rate_class, settings.default)
 
     def _quota(self, rate_class: str, by: str, rate: float, burst: int) -> Quota:
-        limit = Limit(rate / 60, burst)
-        return Quota(self._limiter, self._metrics, rate_class, by, limit, self._settings.keys)
+        limit, keys = Limit(rate / 60, burst), self._settings.keys
+        known = (rate_class, by, limit, keys)
+        if known not in self._quotas:
+            self._quotas[known] = Quota(self._limiter, self._metrics, rate_class, by, limit, keys)
+        return self._quotas[known]

@@ -84,6 +84,14 @@ class Routes(Generic[T]):
             self._last.setdefault(path.rpartition("/")[0], node.ends)
         return tuple(names)
 
+    def remove(self, template: str) -> None:
+        """Takes back what was added for a path without variables and custom verb."""
+        del self.literal[template]
+        node = self._root
+        for part in template.split("/")[1:]:
+            node = node.literals[part]
+        del node.ends[""]
+
     def find(self, path: str) -> tuple[Leaf[T], Sequence[str]] | None:
         """The leaf of a raw path without its query, and the raw values of its variables; `None` when nothing matches."""
         leaf = self.literal.get(path)

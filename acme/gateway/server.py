@@ -234,7 +234,6 @@ class Server(web.Server):
             "max_field_size": LONGEST_LINE,
             "max_headers": MOST_HEADERS,
         }
-
         self.configure(settings)
 
     def configure(self, settings: GatewaySettings) -> None:

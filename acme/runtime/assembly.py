@@ -17,8 +17,9 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import unquote
 
 from acme import drivers
@@ -49,6 +50,8 @@ from acme.runtime.eventing import Eventing, open_bus
 from acme.runtime.hosting import Parts, Placement, Running
 from acme.runtime.neighbours import GLANCE, PATIENCE, Neighbours
 from acme.runtime.nudges import Following, Nudges, deliveries_of
+from acme.runtime.reloading import Reloading, Reread, prepare_gateway
+from acme.runtime.reloading import plugins as plugins_of
 from acme.runtime.roles import WHOLE, Role
 from acme.runtime.runfolder import RunFolder
 from acme.runtime.settings import Config
@@ -99,6 +102,8 @@ class Node:
     metrics: Metrics
     measures: Measures
     """Of calls served here."""
+    reloading: Reloading
+    """The settings as they are now: `config` is what the node was started with."""
     verifier: Verifier
     gateway: Gateway | None
     edge: Edge | None
@@ -119,10 +124,12 @@ async def assemble(
     role: Role = WHOLE,
     placement: Placement = "local",
     tokens: Callable[[Verifier, Cipher], Tokens] | None = None,
+    reread: Reread | None = None,
 ) -> AsyncIterator[Node]:
     """Starts a node with `plugins` (all that are installed when left out), and stops it at the end of the block.
 
     `tokens` decides whose tokens are believed when a call comes from another process, in place of the verifier alone.
+    `reread` reads the configuration again, for a reload.
 
     Raises:
         acme.config.ConfigError: settings for a plugin that is not installed, or that do not fit the role.
@@ -135,6 +142,8 @@ async def assemble(
         roster = discover(config.platform.disabled) if plugins is None else enlist(plugins)
         roles.check(role, config, roster.entries)
         settings = settings_of(roster, config.plugins, config.platform.disabled)
+        reloading = Reloading(config, reread, role.reads)
+        reloading.require(partial(plugins_of, roster))
         monitor = Monitor(metrics, version())
         stack.push_async_callback(monitor.close)
         monitored = await _monitored(monitor, config)
@@ -175,6 +184,7 @@ async def assemble(
         if placement == "grpc":
             own = folder.here(folder.address("self.grpc"))
             await stack.enter_async_context(socketed(directory, pipeline, cipher, believed, metrics, tasks, own))
+        reloading.follow(lambda new: partial(verifier.configure, new.tokens))
         following = Following(verifier, nudges)
         parts = Parts(
             config=config,
@@ -222,7 +232,7 @@ async def assemble(
                 server.host(host)
             listen = await _open(server, config, certificates, folder)
             stack.push_async_callback(server.close)
-            stack.push_async_callback(server.drain, config.worker.grace)
+            stack.push_async_callback(_drain, server, reloading)
         await neighbours.meet(PATIENCE if role.gateway else GLANCE)
 
         watch = LoopWatch(metrics, directory.serving)
@@ -264,7 +274,8 @@ async def assemble(
                 refusals=refusals,
                 assertions=assertions,
             )
-            stack.push_async_callback(gateway.drain, config.gateway.grace, notice=config.gateway.notice)
+            reloading.follow(partial(prepare_gateway, gateway, edge))
+            stack.push_async_callback(reloading.drain, gateway)
             await gateway.start(*edge.places)
         node = Node(
             config=config,
@@ -286,6 +297,7 @@ async def assemble(
             cipher=cipher,
             metrics=metrics,
             measures=pipeline.measures,
+            reloading=reloading,
             verifier=verifier,
             gateway=gateway,
             edge=edge,
@@ -298,9 +310,18 @@ async def assemble(
             readiness.started = True
             stack.callback(setattr, readiness, "draining", True)
         name = "control" if role.alone else f"control-{role.title}"
-        answers = {"alive": lambda: True, "topology": lambda: topology.plain(topology.of(node, version()))}
+        answers: dict[str, Callable[..., Any]] = {
+            "alive": lambda: True,
+            "topology": lambda: topology.plain(topology.of(node, version())),
+            "look": reloading.look,
+            "apply": reloading.apply,
+        }
         await stack.enter_async_context(control.serve(folder, name, answers))
         yield node
+
+
+async def _drain(server: Server, reloading: Reloading) -> None:
+    await server.drain(reloading.config.worker.grace)
 
 
 def version() -> str:

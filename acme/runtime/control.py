@@ -1,7 +1,8 @@
 """The control socket: what operators ask a running process, by file permission and not over any network.
 
-JSON lines over a Unix socket (0600, in the 0700 folder DATA/run): a request `{"do": "topology"}`, an answer `{"ok": …}` or
-`{"error": "…"}`, as many as the caller likes. `acme topology` asks every process whose socket is there.
+JSON lines over a Unix socket (0600, in the 0700 folder DATA/run): a request `{"do": "topology"}`, with `arguments` where
+the command takes some, an answer `{"ok": …}` or `{"error": "…"}`, as many as the caller likes. `acme topology` asks every
+process whose socket is there.
 """
 
 from __future__ import annotations
@@ -27,10 +28,16 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     do: str
     """Name of the command."""
+    arguments: Mapping[str, Any] = {}
+    """What it is told, by name."""
 
 
 class Silent(Exception):
     """The process does not answer; the text is for people."""
+
+
+class Unknown(Silent):
+    """It has no such command."""
 
 
 class Late(Silent):
@@ -38,7 +45,7 @@ class Late(Silent):
 
 
 @asynccontextmanager
-async def serve(folder: RunFolder, name: str, commands: Mapping[str, Callable[[], Any]]) -> AsyncIterator[str]:
+async def serve(folder: RunFolder, name: str, commands: Mapping[str, Callable[..., Any]]) -> AsyncIterator[str]:
     """Answers on the socket `name` (or `name-2`, when a living process has it) inside the block; yields its file name.
 
     `commands` by name; each returns what JSON can carry.
@@ -69,28 +76,33 @@ async def serve(folder: RunFolder, name: str, commands: Mapping[str, Callable[[]
         (folder.path / file).unlink(missing_ok=True)
 
 
-def _answer(line: bytes, commands: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+def _answer(line: bytes, commands: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
     try:
-        wanted = msgspec.json.decode(line, type=Request).do
+        request = msgspec.json.decode(line, type=Request)
     except msgspec.MsgspecError:
         return {"error": 'a line of JSON is expected, such as {"do": "topology"}'}
-    command = commands.get(wanted)
+    command = commands.get(request.do)
     if command is None:
-        return {"error": f"there is no command {wanted!r}; there are: {', '.join(sorted(commands))}"}
-    return {"ok": command()}
+        return {
+            "unknown": request.do,
+            "error": f"there is no command {request.do!r}; there are: {', '.join(sorted(commands))}",
+        }
+    return {"ok": command(**request.arguments)}
 
 
-async def ask(folder: RunFolder, file: str, command: str, *, limit: float = LIMIT) -> Any:
+async def ask(
+    folder: RunFolder, file: str, command: str, arguments: Mapping[str, Any] | None = None, *, limit: float = LIMIT
+) -> Any:
     """The answer of the process that listens on the socket `file`.
 
     Raises:
-        Silent: nobody listens there; Late: there is no answer within `limit` seconds.
+        Silent: nobody listens there; Late: there is no answer within `limit` seconds; Unknown: it has no such command.
     """
     try:
         async with asyncio.timeout(limit):
             reader, writer = await asyncio.open_unix_connection(folder.socket(file), limit=LONGEST)
             try:
-                writer.write(msgspec.json.encode(Request(command)) + b"\n")
+                writer.write(msgspec.json.encode(Request(command, arguments or {})) + b"\n")
                 answer = msgspec.json.decode(await reader.readline() or b"{}")
             finally:
                 writer.close()
@@ -100,6 +112,8 @@ async def ask(folder: RunFolder, file: str, command: str, *, limit: float = LIMI
         raise Late(f"{file}: no answer within {limit:g} s") from error
     except (OSError, ValueError) as error:
         raise Silent(f"{file}: no answer ({error or type(error).__name__})") from error
+    if "unknown" in answer:
+        raise Unknown(f"{file}: {answer['error']}")
     if "ok" not in answer:
         raise Silent(f"{file}: {answer.get('error', 'no answer')}")
     return answer["ok"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -87,14 +87,15 @@ class Edge:
             tasks.loop("tls", self._renew, pause=LOOK_EVERY)
         self.places = self.sockets[MAIN], self._context(settings, MAIN), tuple(self._further(config))
 
-    def configure(self, settings: EdgeSettings) -> None:
-        """Other certificates from now on, for new handshakes; whether there is TLS at all cannot change.
+    def prepare(self, settings: EdgeSettings) -> Callable[[], None]:
+        """What has other certificates shown from now on, in new handshakes; whether there is TLS at all cannot change.
 
         Raises:
             CannotStart: they cannot be used; nothing has changed.
         """
-        if self.certificates is not None:
-            self.certificates.configure(self._settings(settings.tls))
+        if self.certificates is None:
+            return lambda: None
+        return self.certificates.prepare(self._settings(settings.tls))
 
     @property
     def authority(self) -> Path | None:

@@ -14,6 +14,7 @@ import asyncio
 import gc
 import importlib.metadata
 import os
+import sys
 import time
 from collections.abc import Callable
 from typing import Final
@@ -24,19 +25,20 @@ from acme.runtime import datafolder
 from acme.runtime.assembly import Node, assemble
 from acme.runtime.databases import CannotStart
 from acme.runtime.datafolder import FolderError
+from acme.runtime.reloading import Reread
 from acme.runtime.report import PluginReport, Report, age
 from acme.runtime.roles import WHOLE, Role
 from acme.runtime.settings import Config
 from acme.runtime.signals import Interrupted, Stopping
-from acme.telemetry import logger
+from acme.telemetry import configure_logs, logger
 
 __all__ = ["CannotStart", "FolderError", "Interrupted", "PluginReport", "Report", "Role", "run"]
 
 log: Final = logger(__name__)
 
 
-def run(config: Config, announce: Callable[[Report], None], role: Role = WHOLE) -> None:
-    """Runs a process of the platform until it is told to stop.
+def run(config: Config, announce: Callable[[Report], None], role: Role = WHOLE, reread: Reread | None = None) -> None:
+    """Runs a process of the platform until it is told to stop. `reread` reads its configuration again.
 
     Raises:
         CannotStart, acme.config.ConfigError, acme.runtime.datafolder.FolderError: it never came up.
@@ -44,22 +46,32 @@ def run(config: Config, announce: Callable[[Report], None], role: Role = WHOLE) 
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            runner.run(_serve(config, announce, role))
+            runner.run(_serve(config, announce, role, reread))
         except asyncio.CancelledError:
             raise Interrupted from None
 
 
-async def _serve(config: Config, announce: Callable[[Report], None], role: Role) -> None:
+async def _serve(config: Config, announce: Callable[[Report], None], role: Role, reread: Reread | None) -> None:
     stopping = Stopping()
     with stopping.watch():
-        async with assemble(config, role=role) as node:
+        async with assemble(config, role=role, reread=reread) as node:
+            node.reloading.follow(_logs)
+            stopping.reload = node.reloading.hang_up
             announce(report(node, config))
             # Everything made so far lives as long as the process: the collector need not look at it again. A full
             # collection of it takes 13 to 29 ms, in which no request is served; frozen, 2 µs.
             gc.collect()
             gc.freeze()
             await stopping.wait()
-            log.info("stopping", grace=config.gateway.grace if role.gateway else config.worker.grace)
+            now = node.reloading.config
+            log.info("stopping", grace=now.gateway.grace if role.gateway else now.worker.grace)
+
+
+def _logs(config: Config) -> Callable[[], None]:
+    def commit() -> None:
+        configure_logs(json=not config.log.as_text(sys.stderr), level=config.log.level)
+
+    return commit
 
 
 def report(node: Node, config: Config) -> Report:

@@ -43,6 +43,17 @@ class Role:
         """Whether this process hosts a plugin."""
         return self.host is None or plugin in self.host
 
+    def reads(self, setting: str) -> bool:
+        """Whether a setting, such as "gateway.timeout", matters to this process."""
+        section = setting.partition(".")[0]
+        if section == "split":
+            return False
+        if section in ("gateway", "limiter"):
+            return self.gateway
+        if section == "worker":
+            return not self.alone and self.host != frozenset()
+        return section not in ("database", "bus", "archive", "plugins") or self.host is None or bool(self.host)
+
     @property
     def title(self) -> str:
         """Its name, such as "gateway", "users" or "gateway+users"."""

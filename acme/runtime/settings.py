@@ -59,6 +59,8 @@ class EdgeSettings(GatewaySettings, frozen=True, forbid_unknown_fields=True):
     """Seconds that requests under way have to end after Ctrl-C or SIGTERM."""
     notice: Grace = 0.0
     """Seconds between /readyz saying no and the end of the listener: as long as a balancer needs to look elsewhere."""
+    workers: Several = 1
+    """Processes that answer on the port, each with all services; more than one makes use of as many cores."""
 
 
 class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

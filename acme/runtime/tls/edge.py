@@ -100,14 +100,24 @@ class EdgeCertificates:
         Raises:
             CannotStart: they cannot be used; nothing has changed.
         """
+        self.prepare(settings)()
+
+    def prepare(self, settings: TlsSettings) -> Callable[[], None]:
+        """Reads what other settings name, and returns what puts it in force. Otherwise as `configure`."""
         seen = _marks(settings)
         pairs = [self._pair(settings, one) for one in settings.certificates]
+        if not pairs:
+            raise CannotStart(f"{_SETTING} names no certificate")
         fronts = [self._front(settings, client) for client, _ in self._listeners]
-        self._use(pairs)
-        for (_, listener), front in zip(self._listeners, fronts, strict=True):
-            listener.current = front
-        self._settings, self._read, self._tried = settings, seen, seen
-        self._warn()
+
+        def commit() -> None:
+            self._use(pairs)
+            for (_, listener), front in zip(self._listeners, fronts, strict=True):
+                listener.current = front
+            self._settings, self._read, self._tried = settings, seen, seen
+            self._warn()
+
+        return commit
 
     async def renew(self) -> None:
         """Looks whether files changed, and reads those that did."""

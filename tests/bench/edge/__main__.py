@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import uvloop
 
 from tests.bench.edge.paced import Pace, paced
-from tests.bench.edge.rival import rival
+from tests.bench.edge.rival import free_ports, rival
 from tests.bench.load import CONNECTIONS, request_bytes
 from tests.bench.scenario import Floor, Scenario, alternate
 from tests.bench.serving import Cores, bare, install_stranger, platform, processes
@@ -76,31 +76,32 @@ def run(environment: Path, folder: Path, rounds: int, seconds: float) -> list[Fl
     certificate = Authority().issue(folder / "certificate", "localhost")
     trusting = ssl.create_default_context(cafile=str(certificate["authority"]))
     trusting.check_hostname = False
-    environ = dict(install_stranger(folder / "site"))
-    secure = {
-        "NO_TLS": "",
-    }
-    with (
-        platform(folder / "plain", environ, cores) as plain,
-        platform(folder / "secure", {**environ, **secure}, cores) as ours,
-    ):
-        tokens = {name: one.join("reader@example.com").token for name, one in (("plain", plain), ("secure", ours))}
-        place, keys = ours.data / "postgres", plain.call("GET", "/.well-known/jwks.json").body.decode()
-        with rival(environment, folder / "rival", keys, certificate, place, cores) as other:
+    environ = install_stranger(folder / "site")
+    plain = free_ports(1)[0]
+    (folder / "tls.toml").write_text(
+        f"[gateway.listeners.plain]\nport = {plain}\ntls = false\n[[gateway.tls.certificates]]\n"
+        f'certificate = "{certificate["certificate"]}"\nkey = "{certificate["key"]}"\n'
+    )
+    options = ("--port", "0", "-c", str(folder / "tls.toml"))
+    with platform(folder / "platform", environ, cores, *options) as ours:
+        secure, ours.ready["api"] = urlsplit(ours.api).port or 0, f"http://127.0.0.1:{plain}"
+        token, pids = ours.join("reader@example.com").token, processes(ours)
+        keys = ours.call("GET", "/.well-known/jwks.json").body.decode()
+        with rival(environment, folder / "rival", keys, certificate, ours.data / "postgres", cores) as other:
             scenarios: list[Scenario] = []
             for path, what in (("/v1/ping", "no-op"), ("/v1/items/itm_7", "one SQL read")):
-                for port, token, tls, pids, who in (
-                    (urlsplit(plain.api).port or 0, tokens["plain"], None, processes(plain), "ours"),
-                    (other.plain, tokens["plain"], None, other.pids, "Envoy + FastAPI"),
-                    (urlsplit(ours.api).port or 0, tokens["secure"], None, processes(ours), "ours, TLS"),
-                    (other.tls, tokens["plain"], trusting, other.pids, "Envoy + FastAPI, TLS"),
+                request = request_bytes("GET", path, token=token)
+                for port, tls, whose, who in (
+                    (plain, None, pids, "ours"),
+                    (other.plain, None, other.pids, "Envoy + FastAPI"),
+                    (secure, trusting, pids, "ours, TLS"),
+                    (other.tls, trusting, other.pids, "Envoy + FastAPI, TLS"),
                 ):
-                    request = request_bytes("GET", path, token=token)
-                    scenarios.append(Scenario(f"{what}, {who}", pids, port, request, tls=tls))
-                bodies = {fetched(s.port, path, _token(s), s.tls)[1] for s in scenarios[-4:]}
+                    scenarios.append(Scenario(f"{what}, {who}", whose, port, request, tls=tls))
+                bodies = {fetched(one.port, path, token, one.tls)[1] for one in scenarios[-4:]}
                 if len(bodies) != 1:
                     raise RuntimeError(f"{path} is not answered alike: {bodies}")
-            headers, body = fetched(scenarios[0].port, "/v1/ping", tokens["plain"], None)
+            headers, body = fetched(plain, "/v1/ping", token, None)
             headers = {name: value for name, value in headers.items() if name.lower() not in _PER_REPLY}
             with bare(folder, headers, body, cores) as (pid, port):
                 yardstick = Scenario("no-op, bare aiohttp web.Server", [pid], port, scenarios[0].request)
@@ -111,10 +112,6 @@ def run(environment: Path, folder: Path, rounds: int, seconds: float) -> list[Fl
                 finally:
                     os.sched_setaffinity(0, others)
     return _told(found, cores, rounds, seconds)
-
-
-def _token(scenario: Scenario) -> str:
-    return scenario.request.partition(b"Bearer ")[2].partition(b"\r")[0].decode()
 
 
 def _told(found: Sequence[Measured], cores: Cores, rounds: int, seconds: float) -> list[Floor]:

@@ -37,7 +37,7 @@ def rival(
     """Starts both, on the servers' core. `environment` is the venv of `requirements.txt`, `jwks` whose tokens are good,
     `certificate` has the paths "certificate" and "key", `postgres` is the folder of the socket."""
     folder.mkdir(parents=True)
-    plain, tls, upstream = _ports(3)
+    plain, tls, upstream = free_ports(3)
     (folder / "envoy.json").write_text(
         json.dumps(_envoy(plain, tls, upstream, jwks, certificate, folder / "envoy.log"))
     )
@@ -155,7 +155,7 @@ def _address(port: int) -> dict[str, Any]:
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 
-def _ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Free ports, as far as anybody can know."""
     with contextlib.ExitStack() as stack:
         found = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]

@@ -9,9 +9,7 @@ from acme.errors import Fault
 
 
 def test_what_the_platform_says_is_kept() -> None:
-    body = (
-        b'{"code":"x","title":"T","detail":"D","request_id":"r","errors":[{"pointer":"/a","code":"c","message":"m"}]}'
-    )
+    body = b'{"code":"x","title":"T","detail":"D","request_id":"r","errors":[{"pointer":"/a","code":"c","detail":"m"}]}'
     problem = Problem.of(422, body, "7")
     assert (problem.status, problem.code, problem.detail, problem.request_id) == (422, "x", "D", "r")
     assert problem.faults == (Fault("/a", "c", "m"),)

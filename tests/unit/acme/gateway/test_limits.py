@@ -157,6 +157,18 @@ def test_a_class_nobody_has_set_has_the_default_s_numbers_and_buckets_of_its_own
     assert gates.gate("other") is other
 
 
+def test_limits_that_stay_the_same_go_on_with_what_is_left_of_them(tmp_path: Path) -> None:
+    before, metrics = made(LimitSettings(default=FEW), tmp_path)
+    quota = before.gate("default").principal(USER)
+    assert [quota.take("k") >= 0 for _ in range(4)] == [True] * 3 + [False]
+    changed = LimitSettings(default=replace_class(FEW, address_burst=1))
+    after = Limits(before._limiter, changed, metrics, before)
+    gate = after.gate("default")
+    assert gate.principal(USER) is quota
+    assert gate.principal(USER).take("k") < 0
+    assert gate.address.limit.burst == 1
+
+
 def test_everybody_is_on_the_plan_default_and_settings_may_say_what_that_is(tmp_path: Path) -> None:
     assert plan(USER, {}) == plan(ANONYMOUS, {"org_1": "gold"}) == "default"
     gates, _ = made(LimitSettings(default=FEW, plans={"default": {"default": Allowance(120, 7)}}), tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
 from typing import Any
@@ -11,8 +12,8 @@ import pytest
 
 from acme.contract import Cache, Method, load
 from acme.gateway.policy import check, declared
-from acme.gateway.settings import GatewaySettings
-from tests.unit.acme.gateway.rig import ID, running
+from acme.gateway.settings import ClassSettings, CorsSettings, GatewaySettings, LimitSettings
+from tests.unit.acme.gateway.rig import ID, Answer, running
 
 CONTRACTS = load("acme.contracts")
 GET, LIST = "acme.projects.v1.Projects/GetProject", "acme.projects.v1.Projects/ListProjects"
@@ -103,3 +104,57 @@ async def test_a_request_has_the_time_of_its_route_and_its_client_may_ask_for_an
             await rig.ask("GET", path, **asked)
             (call,) = rig.projects.calls
             assert before + seconds <= call.deadline <= time.monotonic() + seconds, (path, asked)
+
+
+async def test_other_settings_hold_from_one_request_to_the_next_on_the_same_connection() -> None:
+    async with running() as rig, rig.connection() as connection:
+
+        async def ask(method: str, path: str, body: Any = None, **headers: str) -> Answer:
+            connection.send(rig.request(method, path, body, **headers))
+            return await connection.answer()
+
+        assert (await ask("GET", "/docs")).status == 200
+        assert (await ask("GET", "/", Origin="https://a.example")).headers.get("access-control-allow-origin") is None
+        new = settings(**{GET: {"cache": 9}, CREATE: {"max_body": 1024}})
+        cors, credentials = CorsSettings(origins=("https://a.example",)), rig.gateway._settings.limits.credentials
+        few = LimitSettings(default=ClassSettings(burst=7), credentials=credentials)
+        new = msgspec.structs.replace(new, docs=False, access_log=False, cors=cors, limits=few, timeout=3.0)
+        logged = len(rig.lines())
+        rig.gateway.prepare(new)()
+        assert (await ask("GET", "/docs")).status == 404
+        answer = await ask("GET", "/v1/projects", Origin="https://a.example")
+        assert answer.headers["access-control-allow-origin"] == "https://a.example"
+        assert answer.headers["ratelimit-policy"].startswith('"default";q=7')
+        assert rig.projects.calls[-1].deadline <= time.monotonic() + 3
+        assert (await ask("POST", "/v1/projects", {"name": "x" * 2000})).status == 413
+        document = (await ask("GET", "/v1/openapi.json")).json
+        assert "Cache-Control" in document["paths"]["/v1/projects/{id}"]["get"]["responses"]["200"]["headers"]
+        assert len(rig.lines()) == logged
+        rig.gateway.prepare(GatewaySettings())()
+        assert (await ask("GET", "/docs")).status == 200
+        assert len(rig.lines()) == logged + 1
+
+
+async def test_settings_that_do_not_fit_the_services_change_nothing() -> None:
+    async with running() as rig:
+        before = rig.gateway._settings
+        with pytest.raises(ValueError, match="no such method"):
+            rig.gateway.prepare(settings(**{"no.Such/Method": {"cost": 2}}))
+        assert rig.gateway._settings is before
+
+
+async def test_a_request_under_way_keeps_what_it_was_given() -> None:
+    async with running() as rig:
+        begun, end = asyncio.Event(), asyncio.Event()
+
+        async def wait(_: Any) -> None:
+            begun.set()
+            await end.wait()
+
+        rig.projects.before = wait
+        asking = asyncio.get_running_loop().create_task(rig.ask("GET", f"/v1/projects/{ID}"))
+        await begun.wait()
+        rig.gateway.prepare(settings(**{GET: {"cache": 9, "timeout": 0.001}}))()
+        end.set()
+        answer = await asking
+        assert (answer.status, answer.headers["cache-control"]) == (200, "no-store")

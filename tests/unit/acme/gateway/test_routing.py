@@ -177,3 +177,17 @@ def test_no_path_breaks_the_trie(path: str) -> None:
 def test_no_query_breaks_the_reader(raw: str) -> None:
     with suppress(Malformed):
         assert all("\0" not in value for values in query(raw).values() for value in values)
+
+
+def test_a_path_that_is_taken_back_is_none() -> None:
+    routes: Routes[str] = Routes()
+    for template in ("/", "/docs", "/docs/page", "/docs/{name}"):
+        routes.add("GET", template, template)
+    for template in ("/", "/docs", "/docs/page"):
+        routes.remove(template)
+    assert [routes.find(path) for path in ("/", "/docs")] == [None, None]
+    assert (found := routes.find("/docs/page")) is not None
+    assert found[0].template == "/docs/{name}"
+    routes.add("GET", "/docs", "again")
+    assert (again := routes.find("/docs")) is not None
+    assert again[0].targets == {"GET": "again"}

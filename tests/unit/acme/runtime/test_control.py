@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from acme.runtime import control
-from acme.runtime.control import Late, Silent, ask
+from acme.runtime.control import Late, Silent, Unknown, ask
 from acme.runtime.runfolder import RunFolder
 
 
@@ -49,8 +49,15 @@ async def test_a_command_is_answered(folder: RunFolder, file: str) -> None:
 async def test_what_is_no_command_is_told_and_the_connection_goes_on(folder: RunFolder, file: str) -> None:
     broken, unknown, known = await say(folder, file, b"hello", b'{"do": "dance"}', b'{"do": "topology"}')
     assert broken == {"error": 'a line of JSON is expected, such as {"do": "topology"}'}
-    assert unknown == {"error": "there is no command 'dance'; there are: topology"}
+    assert unknown == {"unknown": "dance", "error": "there is no command 'dance'; there are: topology"}
     assert known == {"ok": {"pid": 1}}
+
+
+async def test_a_command_is_told_its_arguments(folder: RunFolder) -> None:
+    async with control.serve(folder, "control-sum", {"sum": lambda a, b: a + b}) as file:
+        assert await ask(folder, file, "sum", {"a": 1, "b": 2}) == 3
+        with pytest.raises(Unknown, match="'dance'"):
+            await ask(folder, file, "dance", {"a": 1})
 
 
 async def test_an_answer_that_is_an_error_is_told_to_whoever_asks(folder: RunFolder, file: str) -> None:
