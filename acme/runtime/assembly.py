@@ -18,9 +18,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, Literal
-from urllib.parse import unquote
 
 from acme import drivers
 from acme.codec.json import Json
@@ -32,7 +30,6 @@ from acme.dispatch import Directory, Pipeline
 from acme.dispatch.measures import Measures
 from acme.dispatch.server import Server, Tokens
 from acme.dispatch.socketed import socketed
-from acme.drivers.clock import MovableClock, SystemClock
 from acme.drivers.mailbox import Mailbox
 from acme.drivers.vault import Vault
 from acme.gateway.app import Gateway
@@ -55,7 +52,7 @@ from acme.runtime.reloading import plugins as plugins_of
 from acme.runtime.roles import WHOLE, Role
 from acme.runtime.runfolder import RunFolder
 from acme.runtime.settings import Config
-from acme.runtime.stores import Stores, open_archive, open_limiter, open_stores, shared_by_processes
+from acme.runtime.stores import Stores, open_archive, open_clock, open_limiter, open_stores, shared_by_processes
 from acme.runtime.tls import LOOK_EVERY, Certificates
 from acme.runtime.vitals import Vitals
 from acme.tasks import LoopWatch, Tasks
@@ -157,7 +154,7 @@ async def assemble(
         where.metrics = metrics
         if edge is not None:
             edge.secure(config, metrics, tasks)
-        clock = _clock(config, stack)
+        clock = open_clock(config, stack)
         stores = await open_stores(config, clock, tasks, metrics, stack)
         if not role.alone and (told := shared_by_processes(config).get("broadcast")):
             log.info("broadcast stays in this process", why=told)
@@ -378,12 +375,3 @@ async def _monitored(monitor: Monitor, config: Config) -> str:
     where = listener.url(socket)
     await monitor.start(socket)
     return where
-
-
-def _clock(config: Config, stack: AsyncExitStack) -> Clock:
-    kind, _, path = config.clock.url.partition(":")
-    if kind == "system":
-        return SystemClock()
-    clock = MovableClock(Path(unquote(path)))
-    stack.callback(clock.close)
-    return clock
