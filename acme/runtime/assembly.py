@@ -248,7 +248,7 @@ async def assemble(
             return _health(roster, neighbours)
 
         def details() -> dict[str, str]:
-            return {**stores.details(), **({} if eventing is None else {"bus": eventing.state})}
+            return {**stores.details(), **({} if eventing is None else {"bus": eventing.state}), **verifier.issuers()}
 
         gateway = None
         if edge is not None:
