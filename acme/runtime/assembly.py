@@ -18,9 +18,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, Literal
-from urllib.parse import unquote
 
 from acme import drivers
 from acme.codec.json import Json
@@ -32,7 +30,6 @@ from acme.dispatch import Directory, Pipeline
 from acme.dispatch.measures import Measures
 from acme.dispatch.server import Server, Tokens
 from acme.dispatch.socketed import socketed
-from acme.drivers.clock import MovableClock, SystemClock
 from acme.drivers.mailbox import Mailbox
 from acme.drivers.vault import Vault
 from acme.gateway.app import Gateway
@@ -55,8 +52,9 @@ from acme.runtime.reloading import plugins as plugins_of
 from acme.runtime.roles import WHOLE, Role
 from acme.runtime.runfolder import RunFolder
 from acme.runtime.settings import Config
-from acme.runtime.stores import Stores, open_archive, open_limiter, open_stores, shared_by_processes
+from acme.runtime.stores import Stores, open_archive, open_clock, open_limiter, open_stores, shared_by_processes
 from acme.runtime.tls import LOOK_EVERY, Certificates
+from acme.runtime.vitals import Vitals
 from acme.tasks import LoopWatch, Tasks
 from acme.telemetry import Metrics, logger
 from acme.tokens import Assertions, Verifier
@@ -156,7 +154,7 @@ async def assemble(
         where.metrics = metrics
         if edge is not None:
             edge.secure(config, metrics, tasks)
-        clock = _clock(config, stack)
+        clock = open_clock(config, stack)
         stores = await open_stores(config, clock, tasks, metrics, stack)
         if not role.alone and (told := shared_by_processes(config).get("broadcast")):
             log.info("broadcast stays in this process", why=told)
@@ -173,7 +171,9 @@ async def assemble(
         contracts = contracts_of(roster)
         wire, avro = Wire(contracts), avro_of(roster, contracts)
         monitor.registry = Registry(avro.released)
-        tracer = Tracer(config.traces)
+        tracer = await tracing.start(config, "platform" if role.alone else role.title, version(), metrics, tasks, stack)
+        reloading.follow(lambda new: partial(tracer.configure, new.traces))
+        stack.callback(Vitals(metrics).stop)
         pipeline = Pipeline(contracts, wire, Checks(contracts), metrics, clock, tracer)
         directory = Directory(pipeline)
         tls = certificates.client if certificates is not None else None
@@ -248,7 +248,7 @@ async def assemble(
             return _health(roster, neighbours)
 
         def details() -> dict[str, str]:
-            return {**stores.details(), **({} if eventing is None else {"bus": eventing.state})}
+            return {**stores.details(), **({} if eventing is None else {"bus": eventing.state}), **verifier.issuers()}
 
         gateway = None
         if edge is not None:
@@ -375,12 +375,3 @@ async def _monitored(monitor: Monitor, config: Config) -> str:
     where = listener.url(socket)
     await monitor.start(socket)
     return where
-
-
-def _clock(config: Config, stack: AsyncExitStack) -> Clock:
-    kind, _, path = config.clock.url.partition(":")
-    if kind == "system":
-        return SystemClock()
-    clock = MovableClock(Path(unquote(path)))
-    stack.callback(clock.close)
-    return clock
