@@ -88,7 +88,7 @@ class Peers:
         )
         for name in ("most", "per_address"):
             self._refused.bind(name)
-        for name in ("slow_head", "slow_body", "slow_read", "crowded"):
+        for name in ("slow_handshake", "slow_head", "slow_body", "slow_read", "crowded"):
             self.cut.bind(name)
         metrics.gauge("acme_gateway_connections", "Open connections of clients.", (), lambda: {(): float(len(self))})
         metrics.gauge(
