@@ -11,16 +11,15 @@ from typing import Any, Final
 
 from acme.errors import Refused
 from acme.gateway.clients import Clients
+from acme.gateway.handshakes import Handshakes
 from acme.gateway.headers import RequestIds
 from acme.gateway.peers import Peers
 from acme.gateway.redirect import Redirect
 from acme.gateway.server import Heads, Reply, Request, Server
 from acme.gateway.settings import GatewaySettings
+from acme.tasks import Tasks
 from acme.telemetry import Metrics
 from acme.tokens import Assertions
-
-GOODBYE: Final = 1.0
-"""Seconds for the other side to end TLS as well, once we have (close_notify); most never do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +45,10 @@ class Doors:
         )
         self.peers: Final = Peers(metrics)
         self._new_id = RequestIds().new
+        self._tasks = Tasks("gateway", metrics)
+        """Handshakes."""
         self._servers: list[Server] = []
-        self._listeners: list[asyncio.Server] = []
+        self._listeners: list[asyncio.Server | Handshakes] = []
 
     @property
     def connections(self) -> int:
@@ -62,24 +63,22 @@ class Doors:
         *places: Listening,
     ) -> int:
         """Accepts connections; the arguments are those of `Server`. Returns the port of the first place."""
-        loop = asyncio.get_running_loop()
-        settings = self._settings
+        loop, settings = asyncio.get_running_loop(), self._settings
         given = serve, answer, settings, self.peers, self._new_id, made
+        port: int = places[0].socket.getsockname()[1]
         for place in places:
-            secure: dict[str, Any] = {}
-            if place.redirect is not None:
-                redirect = Redirect(place.redirect, self._redirected, settings.write_timeout)
-                server = Server(redirect.serve, redirect.refuse, settings, self.peers, self._new_id)
-            elif place.tls is not None:
+            listener = place.socket
+            if place.tls is not None:
                 server = Server(*given, secured(settings), self._clients)
-                secure = {"ssl_handshake_timeout": settings.tls.handshake, "ssl_shutdown_timeout": GOODBYE}
+                limit = settings.tls.handshake
+                self._listeners.append(Handshakes(listener, server, place.tls, self.peers, self._tasks, limit))
             else:
                 server = Server(*given)
+                if place.redirect is not None:
+                    redirect = Redirect(place.redirect, self._redirected, settings.write_timeout)
+                    server = Server(redirect.serve, redirect.refuse, settings, self.peers, self._new_id)
+                self._listeners.append(await loop.create_server(server, sock=listener, backlog=1024))
             self._servers.append(server)
-            self._listeners.append(
-                await loop.create_server(server, sock=place.socket, ssl=place.tls, backlog=1024, **secure)
-            )
-        port: int = places[0].socket.getsockname()[1]
         return port
 
     def configure(self, settings: GatewaySettings) -> None:
@@ -101,6 +100,7 @@ class Doors:
         """No connections at all."""
         for listener in self._listeners:
             listener.close()
+        await self._tasks.stop()
         for server in self._servers:
             await server.shutdown(0.1)
 
