@@ -5,6 +5,10 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help run test test-engines oracle check proto bench soak fuzz lock reset install FORCE
 
+# Some containers ask Python to keep no bytecode. Then every process that a test starts compiles the platform anew, a third of
+# what its start takes, and pytest rewrites every test file in every run.
+unexport PYTHONDONTWRITEBYTECODE
+
 ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
