@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
+from tests.soaking import soaking
 from tests.trial import trial_folder
 
 __all__ = ["trial_folder"]
@@ -145,8 +145,7 @@ def test_bytes_go_up_and_down_through_a_worker_in_little_memory(
     pair: Pair, measured: Callable[[str, object], None]
 ) -> None:
     """64 MiB; with the profile of `make soak` 1 GiB."""
-    soak = settings.default is not None and settings.default.max_examples >= 10_000
-    _transfer(pair, (1024 if soak else 64) * MIB, measured)
+    _transfer(pair, (1024 if soaking() else 64) * MIB, measured)
 
 
 def test_a_worker_that_dies_half_way_leaves_half_a_download(pair: Pair) -> None:
