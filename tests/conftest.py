@@ -5,7 +5,9 @@ The fixtures `platform`, `database`, `placement` … come from the kit that plug
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import structlog
@@ -20,6 +22,9 @@ settings.register_profile(
 settings.register_profile("soak", settings.get_profile("test"), max_examples=10_000)
 settings.load_profile("test")
 
+
+# The placement `process`: its workers start with the first test that needs them, and are every worker's of pytest-xdist.
+os.environ["ACME_TEST_WORKER_FIRST"] = str(Path(__file__).with_name("quick_hashes.py"))
 
 _LOGS = structlog.get_config()
 
