@@ -50,7 +50,7 @@ proto: $(STAMP) ## Generates acme/contracts from protos/, and the client from th
 bench: $(STAMP) ## Measures the hot paths; prints medians and spread (several minutes).
 	$(BIN)/python -m tests.bench $(ARGS)
 
-soak: $(STAMP) ## Runs the property tests with 10,000 examples each (several minutes).
+soak: $(STAMP) ## Runs the property tests with 10,000 examples each, and long drills (several minutes).
 	$(BIN)/pytest -n 2 --dist loadfile --hypothesis-profile=soak -m soak $(ARGS)
 
 fuzz: $(STAMP) ## Sends what the OpenAPI document allows, and what it does not: 50 examples an operation (minutes).

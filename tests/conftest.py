@@ -38,7 +38,7 @@ def _logs_as_they_were() -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes a minute or so; `make test ARGS='-m \"not slow\"'` leaves it out.")
-    config.addinivalue_line("markers", "soak: `make soak` runs it with 10,000 examples, or 1 GiB.")
+    config.addinivalue_line("markers", "soak: `make soak` runs it with 10,000 examples, 1 GiB, or more kills.")
     config.addinivalue_line("markers", "engines: `make test-engines` runs it, over servers that are fetched for it.")
 
 
