@@ -9,7 +9,7 @@ For `Project` the function is
         ...
         c.labels = {string(k, ...): string(x, ...) for k, x in m.labels.items()}
         v = m.created_at
-        c.created_at = None if v is None else time(v, 'acme.projects.v1.Project.created_at')
+        c.created_at = v if v is None or type(v) is datetime and v.tzinfo is UTC else time(v, 'acme. ... .created_at')
         v = m.version
         c.version = v if type(v) is int and -9223372036854775808 <= v <= 9223372036854775807 else integer(v, ...)
         c._unknown_fields = b''
@@ -21,7 +21,7 @@ The functions below see the values that are not plainly right. Their errors name
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from operator import index
 from typing import Any, SupportsIndex
 
@@ -47,6 +47,8 @@ class Copier(Compiler):
             time=time,
             span=span,
             ordered=values.ordered,
+            datetime=datetime,
+            UTC=UTC,
         )
 
     def lines(self, m: Message) -> Iterable[str]:
@@ -62,17 +64,22 @@ class Copier(Compiler):
                 yield f"c.{f.attr} = [{self._one(entry, 'x', where)} for x in m.{f.attr}]"
             else:
                 yield f"v = m.{f.attr}"
-                yield f"c.{f.attr} = {'None if v is None else ' * f.optional}{self._one(f, 'v', where)}"
+                yield f"c.{f.attr} = {self._one(f, 'v', where, f.optional)}"
         for name, group in m.oneofs.items():
             given = " + ".join(f"(c.{f.attr} is not None)" for f in group)
             yield f"if {given} > 1: raise ValueError('{m.name}: more than one member of {name}')"
         yield "c._unknown_fields = b''"
         yield "return c"
 
-    def _one(self, f: Field, v: str, where: str) -> str:
+    def _one(self, f: Field, v: str, where: str, optional: bool = False) -> str:
         """Source of a checked copy of one value; plain values are judged without a call."""
-        if f.message is not None and f.message.name in _TIMES:
-            return f"{_TIMES[f.message.name]}({v}, {where!r})"
+        if f.message is not None and f.message.name == _TIMESTAMP:
+            none = f"{v} is None or " * optional
+            return f"{v} if {none}type({v}) is datetime and {v}.tzinfo is UTC else time({v}, {where!r})"
+        if optional:
+            return f"None if {v} is None else {self._one(f, v, where)}"
+        if f.message is not None and f.message.name == _DURATION:
+            return f"span({v}, {where!r})"
         f = unwrapped(f)
         match f.kind:
             case Kind.STRING:
@@ -95,7 +102,8 @@ class Copier(Compiler):
         return f"{self.call(f.message)}({v})" if f.message is not None else v
 
 
-_TIMES = {"google.protobuf.Timestamp": "time", "google.protobuf.Duration": "span"}
+_TIMESTAMP = "google.protobuf.Timestamp"
+_DURATION = "google.protobuf.Duration"
 
 
 def members(choices: Choices) -> Members:
