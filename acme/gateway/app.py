@@ -47,6 +47,7 @@ from acme.gateway.headers import (
 from acme.gateway.lanes import PATIENT, Lanes
 from acme.gateway.limits import Gate, Limits
 from acme.gateway.listening import Doors, Listening
+from acme.gateway.overload import Overload
 from acme.gateway.problems import Rejected, settled
 from acme.gateway.refusals import Refusals
 from acme.gateway.routing import Leaf, Routes
@@ -114,6 +115,9 @@ class Gateway:
         self._answers = Answers(self.readiness, accounts, refusals, self._active, self._cors, settings.write_timeout)
         self._streams = Streams(settings, self.readiness, verifier, self._answers.lines, metrics)
         self._lanes = Lanes(self._services, settings.services, metrics)
+        self._overload = Overload(
+            settings.overload, self._active, self._lanes, self._doors.peers, self._strict, self._ids, metrics
+        )
         policy.check(self._services, settings)
         metrics.gauge(
             "http_server_active_requests", "HTTP requests in flight.", (), lambda: {(): float(self.in_flight)}
@@ -138,6 +142,7 @@ class Gateway:
         for path, endpoint in own.items():
             self._routes.add("GET", path, endpoint)
         self._own = tuple(own)
+        self._overload.spared = own.keys()
 
     def prepare(self, settings: GatewaySettings) -> Callable[[], None]:
         """What puts these settings in the place of the present ones, between two requests: connections stay, and a request
@@ -166,6 +171,7 @@ class Gateway:
             self._doors.configure(settings)
             self._streams.configure(settings)
             self._lanes.configure(settings.services)
+            self._overload.configure(settings.overload)
 
         return commit
 
@@ -213,6 +219,9 @@ class Gateway:
                 check_size(headers, settings.max_body)
             return *target.answer(), target.lines
         exchange.bound = bound = target.bound or target.bind()
+        overload = self._overload
+        if len(self._active) > overload.most and not bound.streams:
+            raise overload.refusal()
         own, now = target.policy, self._now()
         gate = own.gate
         try:
@@ -234,6 +243,8 @@ class Gateway:
             if bound.step_up:
                 require_step_up(principal, verifier.now())
         seconds = timeout(headers, own.most) if X_REQUEST_TIMEOUT in headers else own.timeout
+        if seconds < overload.delay:
+            raise overload.refusal("deadline")
         self._deadlines.limit(exchange, exchange.started, seconds)
         try:
             body = b""
@@ -315,8 +326,12 @@ class Gateway:
         """Answers one request, and accounts for it."""
         exchange.begin(self._ids, self._addresses)
         self._active.add(exchange)
+        overload = self._overload
+        if overload.queued:
+            overload.queued -= 1
         if not self._deadlines.sweeping:
             self._deadlines.sweep()
+            overload.watch()
         return settled(self._serve, exchange, self._answers.settle, self._answers.cancelled)
 
     def _find(self, exchange: Exchange, target: str) -> tuple[Leaf[_Target], Sequence[str], str]:

@@ -22,7 +22,8 @@ X_REQUEST_TIMEOUT: Final = istr("X-Request-Timeout")
 _IDEMPOTENCY_KEY: Final = istr("Idempotency-Key")
 TRACEPARENT: Final = istr("traceparent")
 
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+LONGEST_ID: Final = 64
+_REQUEST_ID: Final = re.compile(rf"[A-Za-z0-9._-]{{1,{LONGEST_ID}}}")
 _TIMEOUT: Final = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?")
 _KEY: Final = re.compile(r"[!-~]{1,255}")
 _TRACE: Final = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")

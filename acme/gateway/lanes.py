@@ -197,6 +197,11 @@ class Lanes:
             lane.configure(own.concurrency, own.queue, own.wait, own.failures, own.pause)
             self._streams[name].configure(own.streams)
 
+    @property
+    def streams(self) -> int:
+        """How many are under way."""
+        return sum(lane.active for lane in self._streams.values())
+
     def of(self, method: Method) -> Lane:
         """The lane that calls of a method take."""
         streams = method.client_streaming or method.server_streaming
