@@ -16,7 +16,7 @@ bodies, permissions and documentation are projections of the contracts, compiled
 - `addresses.py`: where it comes from, behind balancers that are named.
 - `limits.py`: how often an address, and a principal, may ask.
 - `lanes.py`, `breaker.py`: how much of the gateway one service may take, and when it is left alone.
-- `overload.py`: how much is taken on at a time, and who is refused when more comes.
+- `overload.py`, `sieve.py`: how much is taken on at a time, who is refused when more comes, and where that costs least.
 - `cors.py`: which pages of other origins may call.
 - `auth.py`: Bearer token → principal, and the scope of the matched method.
 - `answers.py`: what a request has come to → its answer, its log line, its metrics.

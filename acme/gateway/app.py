@@ -27,7 +27,7 @@ from acme.gateway.access import AccessLog
 from acme.gateway.accounts import Accounts
 from acme.gateway.addresses import Addresses
 from acme.gateway.answers import Answers
-from acme.gateway.auth import authenticate, bearer, proof
+from acme.gateway.auth import authenticate, bearer, known, proof
 from acme.gateway.binding import Bound, Lazy, unfit
 from acme.gateway.bodies import check_size, read_body
 from acme.gateway.cors import Cors
@@ -41,27 +41,27 @@ from acme.gateway.headers import (
     check_content,
     check_encoding,
     idempotency,
+    state,
     timeout,
     trace,
 )
 from acme.gateway.lanes import PATIENT, Lanes
-from acme.gateway.limits import Gate, Limits
+from acme.gateway.limits import Limits
 from acme.gateway.listening import Doors, Listening
-from acme.gateway.overload import Overload
+from acme.gateway.overload import Overload, Queue
 from acme.gateway.problems import Rejected, settled
 from acme.gateway.refusals import Refusals
 from acme.gateway.routing import Leaf, Routes
-from acme.gateway.server import (
-    Reply,
-    require_c_parser,
-)
+from acme.gateway.server import Reply, require_c_parser
 from acme.gateway.settings import GatewaySettings
+from acme.gateway.sieve import Sieve
 from acme.gateway.streams import Streams
 from acme.gateway.strict import Strict
 from acme.gateway.transfers import Download
 from acme.ports import Front, Limiter
 from acme.telemetry import Metrics, logger
 from acme.tokens import Assertions, Verifier
+from acme.traces import UNTRACED, Trace, Tracer
 
 log: Final = logger(__name__)
 
@@ -73,7 +73,8 @@ class Gateway:
     """Serves the routes of `services` over HTTP/1.1, through clients of `directory`.
 
     `directory` calls as "gateway". `health` gives each plugin's state: "ok", "quarantined", or what is wrong with it;
-    `stores` that of what requests can do without, for the details of readiness. `refusals` hears what the gateway refuses.
+    `stores` that of what requests can do without, for the details of readiness. `refusals` hears what the gateway refuses,
+    `tracer` what every request does; nobody without one. `queues` are those that calls of a service wait in, by its name.
     """
 
     def __init__(
@@ -91,7 +92,9 @@ class Gateway:
         log_to: TextIO | None = None,
         stores: Callable[[], Mapping[str, str]] = dict,
         refusals: Refusals | None = None,
+        tracer: Tracer | None = None,
         assertions: Assertions | None = None,
+        queues: Mapping[str, Queue] | None = None,
     ) -> None:
         require_c_parser()
         self._services, self._directory = tuple(services), directory
@@ -111,12 +114,15 @@ class Gateway:
         self._now = verifier.now
         self._limits = Limits(limiter, settings.limits, metrics)
         self._cors = Cors(settings.cors, self._services) if settings.cors.origins else None
-        accounts = Accounts(metrics, self._access)
+        self._tracer = tracer = tracer or Tracer(UNTRACED)
+        tracer.running.append(lambda: [t for each in self._active if (t := cast(Exchange, each).trace) is not None])
+        self._accounts = accounts = Accounts(metrics, self._access)
         self._answers = Answers(self.readiness, accounts, refusals, self._active, self._cors, settings.write_timeout)
         self._streams = Streams(settings, self.readiness, verifier, self._answers.lines, metrics)
         self._lanes = Lanes(self._services, settings.services, metrics)
+        sieve = Sieve(self._doors.peers, self._strict, self._ids)
         self._overload = Overload(
-            settings.overload, self._active, self._lanes, self._doors.peers, self._strict, self._ids, metrics
+            settings.overload, self._deadlines, self._lanes, self._routes, sieve, queues or {}, metrics
         )
         policy.check(self._services, settings)
         metrics.gauge(
@@ -142,7 +148,6 @@ class Gateway:
         for path, endpoint in own.items():
             self._routes.add("GET", path, endpoint)
         self._own = tuple(own)
-        self._overload.spared = own.keys()
 
     def prepare(self, settings: GatewaySettings) -> Callable[[], None]:
         """What puts these settings in the place of the present ones, between two requests: connections stay, and a request
@@ -188,6 +193,7 @@ class Gateway:
             self._lanes.of(method),
         )
         names = self._routes.add(route.verb, route.template, target)
+        self._accounts.hide(method, route, names)
 
     def _openapi(self) -> bytes:
         if not self._document:
@@ -219,15 +225,19 @@ class Gateway:
                 check_size(headers, settings.max_body)
             return *target.answer(), target.lines
         exchange.bound = bound = target.bound or target.bind()
-        overload = self._overload
-        if len(self._active) > overload.most and not bound.streams:
-            raise overload.refusal()
+        if len(self._active) > self._overload.most and not bound.streams:
+            raise self._overload.refusal()
+        caused, tracer = trace(headers) if TRACEPARENT in headers else "", self._tracer
+        recorded = None
+        if tracer.on:
+            exchange.trace = recorded = Trace(exchange.request_id, tracer, caused, state(headers) if caused else "")
         own, now = target.policy, self._now()
         gate = own.gate
         try:
             exchange.charge(gate.address, exchange.network, now)
         except Exhausted:
-            if not self._spared(exchange, bound, gate, now):
+            shares = bound.permission and gate.address.shares(exchange.network)
+            if not (shares and known(headers, exchange.connection.client, self._verifier, exchange.started, now)):
                 raise
         if has_body:
             check_size(headers, own.max_body)
@@ -237,14 +247,17 @@ class Gateway:
             token = bearer(headers) if client is None else proof(headers, client, now)
             principal = verifier.known(token, exchange.started, now)
             if principal is None or not principal.covers(permission):
-                principal = await authenticate(token, verifier, permission)
+                principal = await authenticate(token, verifier, permission, recorded)
             exchange.principal = principal
             exchange.charge(gate.only or gate.principal(principal), principal.id, now)
             if bound.step_up:
                 require_step_up(principal, verifier.now())
+        if recorded is not None:
+            recorded.let_in = time.monotonic()
         seconds = timeout(headers, own.most) if X_REQUEST_TIMEOUT in headers else own.timeout
-        if seconds < overload.delay:
-            raise overload.refusal("deadline")
+        lane = target.lane
+        if lane.delay:
+            self._overload.weigh(lane, seconds)
         self._deadlines.limit(exchange, exchange.started, seconds)
         try:
             body = b""
@@ -260,20 +273,21 @@ class Gateway:
                 exchange.due,
                 "gateway",
                 exchange.address,
-                trace(headers) if TRACEPARENT in headers else "",
+                caused,
                 None if bound.reads else idempotency(headers, bound, asked),
                 permission,
                 False,
                 verifier.seen,
                 {},
                 token,
+                (),
+                recorded,
             )
             left = seconds
             if has_body or exchange.alarm is not None:
                 left = exchange.due - time.monotonic()
                 if left <= 0:
                     raise DeadlineExceeded("There was no time left for the call.")
-            lane = target.lane
             if lane.free < 1:
                 await lane.enter(exchange.due)
             lane.free -= 1
@@ -309,18 +323,6 @@ class Gateway:
             return 304, own.bare, b"", bound.lines(reply)
         content, lines = bound.reply(reply)
         return bound.status, own.kind if content and not bound.raw_out else own.bare, content, lines
-
-    def _spared(self, exchange: Exchange, bound: Bound, gate: Gate, now: float) -> bool:
-        """Whether an address is refused that shares its allowance with strangers, of somebody who is known already: whom the
-        principal's own limit is for. A flood of addresses takes nothing from those."""
-        if not bound.permission or not gate.address.shares(exchange.network):
-            return False
-        client = exchange.connection.client
-        try:
-            token = bearer(exchange.headers) if client is None else proof(exchange.headers, client, now)
-        except Refused:
-            return False
-        return self._verifier.known(token, exchange.started, now) is not None
 
     def handle(self, exchange: Exchange) -> Awaitable[Reply | Download]:
         """Answers one request, and accounts for it."""

@@ -116,9 +116,13 @@ class Connection(Statements, Protocol):
 class Database(Protocol):
     """One PostgreSQL database behind a bounded pool: connections LIFO, waiters FIFO."""
 
-    def connection(self) -> AbstractAsyncContextManager[Connection]:
-        """Lends a connection. One given back inside a transaction, or after a cancelled statement, is cleaned or closed
-        before anybody else gets it, without making the caller wait."""
+    def connection(self, call: Call | None = None) -> AbstractAsyncContextManager[Connection]:
+        """Lends a connection, whose statements are steps of what `call` records. One given back inside a transaction, or
+        after a cancelled statement, is cleaned or closed before anybody else gets it, without making the caller wait."""
+        ...
+
+    def queue(self) -> tuple[int, int]:
+        """How many wait for a connection, and how many have waited and got one, ever."""
         ...
 
     async def close(self) -> None: ...

@@ -110,7 +110,7 @@ async def _supervise(
                 stack.push_async_callback(children.stop, group, grace + MARGIN)
             await children.start((*planned.workers, *planned.gateways))
 
-            state = {"topology": lambda: topology(planned)}
+            state: dict[str, Callable[..., Any]] = {"topology": lambda: topology(planned), "trace": lambda name: []}
             await stack.enter_async_context(control.serve(folder, "control", state))
             announce(report(config, planned, embedded=where.embedded))
             await stopping.wait()

@@ -1,7 +1,7 @@
 """Open-loop load: requests come when they come, whether the ones before have been answered or not.
 
-Each is sent on a connection that waits for no answer at the moment; where there is none, it counts as not answered. An answer
-counts as good when it has the expected status and came within the patience of its client.
+Each is sent on a connection that waits for no answer at the moment; where there is none, it counts as not answered. An
+answer counts as good when it has the expected status and came within the patience of its client.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ async def offer(
         await asyncio.sleep(STEP)
     found.seconds = time.monotonic() - started
     until = time.monotonic() + patience
-    while len(idle) < len(wires) - crowd.lost and time.monotonic() < until:
+    while len(idle) < len(wires) - crowd.lost and time.monotonic() < until:  # noqa: ASYNC110  a thousand senders
         await asyncio.sleep(STEP)
     for wire in wires:
         if wire.transport is not None:

@@ -25,6 +25,8 @@ from tests.bench.serving import Cores, cpu_seconds, pin, platform
 from tests.system.running import Platform
 
 TIMES: Final = 3.0
+PATIENCE: Final = 1.0
+"""Seconds."""
 PROJECTS: Final = 50
 
 
@@ -105,7 +107,8 @@ async def _probe(port: int, until: float, found: list[float], pid: int, memory: 
 
 
 async def drill(name: str, pid: int, port: int, request: bytes, seconds: float, connections: int) -> Drill:
-    """The whole of it, for one kind of request."""
+    """The whole of it, for one kind of request; each says for how long its client waits."""
+    hurried = request.replace(b"\r\n\r\n", f"\r\nX-Request-Timeout: {PATIENCE:g}\r\n\r\n".encode(), 1)
     await load("127.0.0.1", port, request, seconds=0.5)
     cpu = cpu_seconds(pid)
     easy = await load("127.0.0.1", port, request, seconds=max(2.0, seconds / 3))
@@ -113,17 +116,18 @@ async def drill(name: str, pid: int, port: int, request: bytes, seconds: float, 
     probes: list[float] = []
     memory = [before := resident(pid)]
     cpu = cpu_seconds(pid)
-    health = asyncio.ensure_future(_probe(port, time.monotonic() + seconds, probes, pid, memory))
-    over = await offer("127.0.0.1", port, request, rate=TIMES * easy.rate, seconds=seconds, connections=connections)
+    health, over = await asyncio.gather(
+        _probe(port, time.monotonic() + seconds, probes, pid, memory),
+        offer("127.0.0.1", port, hurried, rate=TIMES * easy.rate, seconds=seconds, connections=connections),
+    )
     busy = cpu_seconds(pid) - cpu
-    failures = await health
     began = time.monotonic()
     after = await offer(
         "127.0.0.1", port, request, rate=easy.rate / 2, seconds=max(6.0, seconds / 2), connections=connections
     )
     memory.append(resident(pid))
     recovery = max(0.0, after.last_bad - began)
-    return Drill(name, easy.rate, each, over, busy, probes, failures, before, max(memory), after, recovery)
+    return Drill(name, easy.rate, each, over, busy, probes, health, before, max(memory), after, recovery)
 
 
 def requests(one: Platform) -> Mapping[str, bytes]:

@@ -267,6 +267,7 @@ async def running(
     tokens: TokenSettings | None = None,
     context: ssl.SSLContext | None = None,
     further: Sequence[Listening] = (),
+    queues: Mapping[str, Callable[[], tuple[int, int]]] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Rig]:
     """A rig with these settings of the gateway, and of tokens; over TLS with a `context`."""
@@ -308,6 +309,7 @@ async def running(
         lambda: health,
         log,
         assertions=assertions,
+        queues=queues,
     )
     async with Tasks("rig", metrics) as tasks:
         await verifier.poll()
