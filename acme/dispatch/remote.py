@@ -42,6 +42,7 @@ from acme.contract import Method, Service
 from acme.dispatch import loopback, status
 from acme.dispatch.again import AGAIN, PAUSE, Budget, repeatable
 from acme.dispatch.conversation import Conversation
+from acme.dispatch.dialed import CROWDED
 from acme.dispatch.exchange import Lost
 from acme.dispatch.messages import Messages
 from acme.dispatch.outliers import FAILED
@@ -215,7 +216,7 @@ class Remote:
             except Unavailable as refusal:
                 place.answered()
                 if refusal.reason != UNREACHABLE:
-                    self._judge(place, method, False)
+                    self._judge(place, method, refusal.reason == CROWDED)
                     raise
                 if not fresh():
                     raise
