@@ -100,7 +100,7 @@ class Gateway:
         self._access = AccessLog(self._log_to if settings.access_log else None)
         self.readiness: Final = Readiness(verifier, health, stores)
         self._routes: Routes[_Target] = Routes()
-        self._doors = Doors(settings, assertions, metrics)
+        self.doors: Final = Doors(settings, assertions, metrics)
         self._document = b""
         self._strict = Strict()
         self._deadlines = Deadlines()
@@ -163,7 +163,7 @@ class Gateway:
                 target.policy = own
             self._access.flush()
             self._access.stream = self._log_to if settings.access_log else None
-            self._doors.configure(settings)
+            self.doors.configure(settings)
             self._streams.configure(settings)
             self._lanes.configure(settings.services)
 
@@ -332,7 +332,7 @@ class Gateway:
     ) -> int:
         """Accepts connections on a bound socket, and on `further` ones, which are closed with the gateway; returns the
         port of the first."""
-        port = await self._doors.open(self.handle, self._unreadable, Exchange, Listening(listener, tls), *further)
+        port = await self.doors.open(self.handle, self._unreadable, Exchange, Listening(listener, tls), *further)
         self.readiness.started = True
         return port
 
@@ -347,7 +347,7 @@ class Gateway:
         self.readiness.draining = True
         if notice:
             await asyncio.sleep(notice)
-        self._doors.shut()
+        self.doors.shut()
         self._streams.drain()
         self._answers.quiet.clear()
         if self._active:
@@ -361,5 +361,5 @@ class Gateway:
     async def close(self) -> None:
         """Ends at once; requests in flight are cancelled."""
         self.readiness.draining = True
-        await self._doors.close()
+        await self.doors.close()
         self._access.flush()

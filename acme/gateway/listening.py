@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from socket import socket
 from typing import Any, Final
@@ -48,6 +48,9 @@ class Doors:
         self._new_id = RequestIds().new
         self._servers: list[Server] = []
         self._listeners: list[asyncio.Server] = []
+        self._standing_in: dict[int, list[asyncio.Server]] = {}
+        self._secure: list[dict[str, Any]] = []
+        """What a listener is told of TLS, place by place."""
 
     @property
     def connections(self) -> int:
@@ -76,8 +79,9 @@ class Doors:
             else:
                 server = Server(*given)
             self._servers.append(server)
+            self._secure.append({"ssl": place.tls, **secure})
             self._listeners.append(
-                await loop.create_server(server, sock=place.socket, ssl=place.tls, backlog=1024, **secure)
+                await loop.create_server(server, sock=place.socket, backlog=1024, **self._secure[-1])
             )
         port: int = places[0].socket.getsockname()[1]
         return port
@@ -90,8 +94,22 @@ class Doors:
         if self._clients is not None:
             self._clients.configure(settings.tls.identities)
 
+    async def stand_in(self, number: int, sockets: Iterable[socket]) -> None:
+        """Accepts the connections of another process, the `number`th, as well: `sockets` are in the order of our places."""
+        loop = asyncio.get_running_loop()
+        known = self._standing_in.setdefault(number, [])
+        for server, secure, theirs in zip(self._servers, self._secure, sockets, strict=True):
+            known.append(await loop.create_server(server, sock=theirs.dup(), backlog=1024, **secure))
+
+    def step_back(self, number: int) -> None:
+        """It accepts its connections itself again; those we have accepted stay with us."""
+        for listener in self._standing_in.pop(number, ()):
+            listener.close()
+
     def shut(self) -> None:
         """No new connections, and no idle ones. Those in use end with their answer."""
+        for number in tuple(self._standing_in):
+            self.step_back(number)
         for listener in self._listeners:
             listener.close()
         for server in self._servers:
