@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from acme.traces import Trace
+
 
 class Kind(StrEnum):
     """What a principal is."""
@@ -106,7 +108,7 @@ class Call:
     address: str = ""
     """IP address of the client at the edge, "" when there is none."""
     traceparent: str = ""
-    """W3C trace context, "" when there is none."""
+    """W3C trace context that came with the call, "" when there is none; what goes on with it is `caused`."""
     idempotency: IdempotencyKey | None = None
     permission: str = ""
     """Permission that the contract demands; "" for public and internal methods."""
@@ -122,6 +124,16 @@ class Call:
     process verifies it again."""
     noted: tuple[object, ...] = ()
     """What its audit record will say of it: each `Decision`, and what the handler adds (`acme/work/audit.py`)."""
+    trace: Trace | None = field(default=None, repr=False, compare=False)
+    """Where its steps are recorded; None where nobody records."""
+    span: int = field(default=1, repr=False, compare=False)
+    """Its number there, and that of the step that made the call."""
+    parent: int = field(default=0, repr=False, compare=False)
+
+    @property
+    def caused(self) -> str:
+        """W3C trace context for what this call causes; "" when it is in no trace."""
+        return self.traceparent if self.trace is None else self.trace.traceparent(self.span)
 
 
 CALL: Final[ContextVar[Call]] = ContextVar("acme.call")

@@ -166,6 +166,22 @@ class GaugeFamily:
         return metric
 
 
+class Readers:
+    """What a gauge is put together from: each gives some of its series."""
+
+    def __init__(self) -> None:
+        self._each: list[Callable[[], dict[tuple[str, ...], float]]] = []
+
+    def add(self, read: Callable[[], dict[tuple[str, ...], float]]) -> Callable[[], None]:
+        """Series from now on, until what is returned is called."""
+        self._each.append(read)
+        return lambda: self._each.remove(read)
+
+    def read(self) -> dict[tuple[str, ...], float]:
+        """All series."""
+        return {labels: value for read in self._each for labels, value in read().items()}
+
+
 class Metrics:
     """The metrics of one Node."""
 
@@ -173,6 +189,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._families: dict[str, CounterFamily | HistogramFamily | GaugeFamily] = {}
+        self._readers: dict[str, Readers] = {}
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
@@ -197,6 +214,14 @@ class Metrics:
     ) -> None:
         """Declares a gauge that is read at each scrape; a second declaration replaces the first."""
         self._families[name] = GaugeFamily(name, help_text, labels, read)
+
+    def readers(self, name: str, help_text: str, labels: tuple[str, ...]) -> Readers:
+        """Declares a gauge that several have series of, or returns what was declared before."""
+        readers = self._readers.get(name)
+        if readers is None:
+            readers = self._readers[name] = Readers()
+            self.gauge(name, help_text, labels, readers.read)
+        return readers
 
     def collect(self) -> Iterable[Metric]:
         """For prometheus_client."""

@@ -1,6 +1,7 @@
-"""A gateway and a worker of blobs, each a process: `python -m tests.transfers worker|gateway SOCKET FOLDER`.
+"""A gateway and a worker of blobs, each a process: `python -m tests.transfers worker|gateway SOCKET FOLDER [SETTINGS]`.
 
-FOLDER holds the generated contracts. Prints one line of JSON when it is ready, and ends with its standard input.
+FOLDER holds the generated contracts, SETTINGS is `[gateway]` as JSON. Prints one line of JSON when it is ready, and ends
+with its standard input, in order.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
+import msgspec
 import uvloop
 
 from acme import drivers
@@ -53,17 +55,31 @@ class Anybody:
 
 
 def service() -> Any:
-    """Blobs of zeros, and sums of what was put."""
+    """Blobs of zeros, and sums of what was put. What is put as "held" is not read, and ticks do not tick, until somebody
+    puts "go"."""
     m = blobs.module()
+    gate = asyncio.Event()
 
     class Blobs(m.BlobsBase):  # type: ignore[misc, name-defined]  # generated while the tests run
         async def put(self, message: AsyncIterator[Any]) -> Any:
             current().decided = True
             size = crc = 0
             async for one in message:
+                if one.name == "held":
+                    await gate.wait()
                 data = one.content.data
                 size, crc = size + len(data), zlib.crc32(data, crc)
+                if one.name == "go":
+                    gate.set()
             return m.Blob(size=size, note=f"{crc:08x}")
+
+        async def watch(self, message: Any) -> AsyncIterator[Any]:
+            """One tick, and another when somebody has said go; or many large ones."""
+            current().decided = True
+            for value in range(int(message.after or 0) + 1, abs(message.count) + 1):
+                if value > 1 and message.count > 0:
+                    await gate.wait()
+                yield m.Tick(id=str(value), text="x" * 60_000 if message.count < 0 else "")
 
         async def get(self, message: Any) -> AsyncIterator[Any]:
             current().decided = True
@@ -79,7 +95,7 @@ def service() -> Any:
     return Blobs()
 
 
-async def run(role: str, path: str) -> None:
+async def run(role: str, path: str, settings: str) -> None:
     contracts, metrics = load("acme.contracts", PACKAGE), Metrics()
     wire, cipher = Wire(contracts), Vault(b"a master secret for the tests, 32+")
     pipeline = Pipeline(contracts, wire, Checks(contracts), metrics, SystemClock())
@@ -110,7 +126,7 @@ async def run(role: str, path: str) -> None:
                 verifier,
                 metrics,
                 drivers.open_limiter("memory:", clock=authority.clock, tasks=tasks, metrics=metrics),
-                GatewaySettings(),
+                msgspec.json.decode(settings, type=GatewaySettings),
                 Info(),
                 dict,
             )
@@ -122,10 +138,12 @@ async def run(role: str, path: str) -> None:
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), ended.set)
         await ended.wait()
         asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        if role == "gateway":
+            await gateway.drain(10.0)
 
 
 if __name__ == "__main__":
     sys.path.insert(0, sys.argv[3])
     configure_logs(json=True, level="error")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(sys.argv[1], sys.argv[2]))
+        runner.run(run(sys.argv[1], sys.argv[2], "{}" if len(sys.argv) < 5 else sys.argv[4]))

@@ -26,6 +26,7 @@ from acme.errors import Unavailable
 from acme.plugin import Consumer, Event, Plugin, Resources
 from acme.ports import SerializationFailure
 from acme.telemetry import logger
+from acme.traces import PROCESS, TRACEPARENT, UNTRACED, Trace, Tracer
 from acme.work import Unit, UnitFactory
 
 log: Final = logger(__name__)
@@ -76,8 +77,10 @@ class Handling:
         reader: Reader,
         measures: Measures,
         places: asyncio.Semaphore,
+        tracer: Tracer | None = None,
     ) -> None:
         """`places` bounds how many units of work the plugin's consumers have open, so that calls find connections."""
+        self._tracer = tracer or Tracer(UNTRACED)
         self.name: Final = f"{plugin.name}.{consumer.name}"
         """Its group on the bus, and in the database."""
         self.consumer: Final = consumer
@@ -159,7 +162,11 @@ class Handling:
         if batch:
             topic = batch[0].event.topic
             error_type = failure.error if failure is not None else ""
-            self._measures.processed(self.name, topic, error_type, time.monotonic() - started)
+            now = time.monotonic()
+            self._measures.processed(self.name, topic, error_type, now - started)
+            if (trace := call.trace) is not None:
+                trace.end(0, -1, PROCESS, topic, started, now, error_type, self.name)
+                self._tracer.end(trace, now - started, failure is not None and failure.counts)
         return failure
 
     async def handle(self, attempt: Attempt, batch: Sequence[Heard]) -> None:
@@ -201,7 +208,21 @@ class Handling:
         requests = {(event.request_id, event.traceparent) for event in events}
         request_id, traceparent = requests.pop() if len(requests) == 1 else ("", "")
         deadline = time.monotonic() + self.consumer.timeout
-        return Call(self.name, self._principal, request_id, deadline, self._plugin.name, traceparent=traceparent)
+        call = Call(self.name, self._principal, request_id, deadline, self._plugin.name, traceparent=traceparent)
+        if self._tracer.on and events:
+            call.trace, call.span, call.parent = self._traced(request_id, events), 0, -1
+        return call
+
+    def _traced(self, request_id: str, events: Sequence[Event[Any]]) -> Trace:
+        """What is recorded of a batch: it continues the trace of its event, or is one of its own that knows of several."""
+        causes = dict.fromkeys((e.request_id, e.traceparent) for e in events if TRACEPARENT.fullmatch(e.traceparent))
+        if len(causes) == 1:
+            ((_, caller),) = causes
+            return Trace(request_id, self._tracer, caller)
+        trace = Trace(request_id, self._tracer, causes=tuple(causes))
+        if any(self._tracer.decide(caller) for _, caller in causes):
+            trace.sampled = True
+        return trace
 
     def _failure(self, error: BaseException, what: str, mails: Sequence[Mail], *, blame: bool = True) -> Failure:
         counts = blame and not isinstance(error, Unavailable | SerializationFailure)

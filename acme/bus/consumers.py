@@ -27,6 +27,7 @@ from acme.errors import Unavailable
 from acme.plugin import Consumer, Plugin, Resources
 from acme.ports import Bus, Topic
 from acme.tasks import Tasks
+from acme.traces import Tracer
 from acme.work import UnitFactory
 
 AT_ONCE: Final = 4
@@ -62,6 +63,7 @@ class Consumers:
         member: str = "",
         drain: float = DRAIN,
         at_once: int = AT_ONCE,
+        tracer: Tracer | None = None,
     ) -> None:
         """`topic` says how a topic is kept, by its name; `member` is a name of this process that outlives restarts.
 
@@ -69,9 +71,14 @@ class Consumers:
             ValueError: a consumer wants a message that is no event.
         """
         places = asyncio.Semaphore(at_once)
+
+        def handling(consumer: Consumer) -> Handling:
+            reader = Reader(consumer, contracts, decoder)
+            return Handling(plugin, consumer, units, resources, reader, measures, places, tracer)
+
         self._listening: Final = [
             _Listening(
-                Handling(plugin, consumer, units, resources, Reader(consumer, contracts, decoder), measures, places),
+                handling(consumer),
                 resources,
                 bus,
                 topic,

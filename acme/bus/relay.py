@@ -24,10 +24,12 @@ import msgspec
 
 from acme.bus import outbox
 from acme.bus.measures import LABELS
-from acme.bus.record import record
+from acme.bus.record import REQUEST_ID, TRACEPARENT, record
 from acme.errors import Refused, Unavailable
 from acme.ports import Bus, Clock, Database, Record, Row, Statements, UnknownTopic
 from acme.telemetry import Metrics, logger
+from acme.traces import RELAY, UNTRACED, Trace, Tracer
+from acme.traces import TRACEPARENT as WELL_FORMED
 
 log: Final = logger(__name__)
 
@@ -101,8 +103,10 @@ class Relay:
         bus: Bus,
         metrics: Metrics,
         backlog: Backlog,
+        tracer: Tracer | None = None,
     ) -> None:
         """`statements` are the same database's, for what stands alone."""
+        self._tracer = tracer or Tracer(UNTRACED)
         self._plugin, self._source = plugin, f"/{region}/{plugin}"
         self._pool, self._statements, self._bus, self._backlog = pool, statements, bus, backlog
         self._wake = asyncio.Event()
@@ -201,9 +205,21 @@ class Relay:
                 raise _BatchRefused from error
             why = f"there is no topic {error.args[0]}" if isinstance(error, UnknownTopic) else str(error)
             raise EventRefused(records[0].id, why) from error
-        self._seconds.bind(self._system, "send", "", "", "").observe(time.monotonic() - began)
+        now = time.monotonic()
+        self._seconds.bind(self._system, "send", "", "", "").observe(now - began)
         for each in records:
+            if self._tracer.on:
+                self._record_sent(each, began, now)
             self._sent.bind(self._system, "send", each.topic, "", "").add()
+
+    def _record_sent(self, record: Record, began: float, ended: float) -> None:
+        """That an event is on the bus is a step of the trace that it belongs to."""
+        said = {name: value.decode() for name, value in record.headers if name in (TRACEPARENT, REQUEST_ID)}
+        caused = said.get(TRACEPARENT, "")
+        if WELL_FORMED.fullmatch(caused) is not None:
+            trace = Trace(said.get(REQUEST_ID, ""), self._tracer, caused)
+            trace.end(0, -1, RELAY, record.topic, began, ended, "", self._plugin)
+            self._tracer.end(trace, 0.0, failed=False)
 
     def _record(self, row: Row) -> Record:
         _, event_id, topic, key, kind, payload, headers, created_at = row

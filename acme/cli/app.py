@@ -98,6 +98,27 @@ def topology(data: Data = None, config: Overlays = None, as_json: AsJson = False
 
 
 @app.command()
+def trace(
+    name: Annotated[str, typer.Argument(metavar="REQUEST_ID", help="Id of a request (X-Request-Id), or of a trace.")],
+    data: Data = None,
+    config: Overlays = None,
+    as_json: AsJson = False,
+) -> None:
+    """Shows the way of one recent request, step by step, through all processes on this machine."""
+    settings = read_settings(config, data)
+    import asyncio
+
+    from acme.cli import trace as printed
+    from acme.runtime.tracing import find
+
+    found = asyncio.run(find(settings.data, name))
+    if not found.traces:
+        running = "no process remembers it: each has its latest ones ([traces] recent)"
+        fail(f"there is no trace of {name} on {settings.data}", *(found.silent or (running,)))
+    (printed.print_json if as_json else printed.print_way)(found)
+
+
+@app.command()
 def mailbox(data: Data = None, config: Overlays = None, as_json: AsJson = False) -> None:
     """Shows the mails kept locally, newest first. Works whether or not the platform runs."""
     folder = read_settings(config, data).data

@@ -26,7 +26,7 @@ Every placement is one pipeline in two halves, and a placement is only what lies
   where there is no request, as in a job.
 - Streams go the same way (streams.py, messages.py), and are pulled: a handler gets no further than whoever reads its
   replies, and takes its requests as it wants them. Nothing lies between them in one process; between processes it is what
-  HTTP/2's windows hold, 1 MiB a stream (inbox.py). Whoever stops reading ends the handler; a stream that breaks off in the
+  HTTP/2's windows hold, 256 KiB a stream (inbox.py). Whoever stops reading ends the handler; a stream that breaks off in the
   middle ends in an error, never silently. Streaming methods are WORK_NONE or WORK_MANUAL.
 
 Between processes

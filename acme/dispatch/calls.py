@@ -97,6 +97,9 @@ def _deriver(method: Method, service: str, clock: Clock) -> Callable[[float | No
         source = get_call(None)
         if source is None:
             source = Call("", principal, new_id("req", clock), math.inf)
+        trace, number = source.trace, 1
+        if trace is not None:
+            number = trace.begin()
         if deadline is not None:
             remaining = deadline.time_remaining()
             timeout = remaining if timeout is None else min(timeout, remaining)
@@ -125,6 +128,10 @@ def _deriver(method: Method, service: str, clock: Clock) -> Callable[[float | No
             source.seen,
             {},
             source.credentials,
+            (),
+            trace,
+            number,
+            source.span,
         )
         return callee, tighter
 

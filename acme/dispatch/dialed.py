@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import cast
+from typing import Final, cast
 
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, PingAckReceived, ResponseReceived
@@ -14,8 +14,12 @@ from h2.exceptions import ProtocolError
 
 from acme.dispatch.exchange import Exchange, Lost, framed
 from acme.dispatch.headers import Header
-from acme.dispatch.http2 import Link
+from acme.dispatch.http2 import FOR_CALLS, Link
 from acme.dispatch.serve import MESSAGE_LIMIT
+from acme.errors import Unavailable
+
+CROWDED: Final = "too_many_streams"
+"""The reason that is given for a stream that has no place."""
 
 
 class Dialed(Link):
@@ -91,7 +95,11 @@ class Dialed(Link):
 
         Raises:
             Lost: it could not begin.
+            Unavailable: too many do already.
         """
+        most = self.h2.remote_settings.max_concurrent_streams
+        if len(self.exchanges) >= most - min(FOR_CALLS, most // 2):
+            raise Unavailable("Too many streams are under way: try again.", reason=CROWDED)
         await self._room()
         exchange = self._open(head, None)
         self.receive(exchange)

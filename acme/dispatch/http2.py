@@ -44,12 +44,14 @@ from acme.dispatch.headers import Header
 from acme.dispatch.inbox import Inbox
 from acme.dispatch.serve import MESSAGE_LIMIT
 
-WINDOW: Final = 1024 * 1024
-"""Bytes that an exchange may send unread; a message that is larger gets more."""
+WINDOW: Final = 256 * 1024
+"""Bytes that an exchange may send unread; a message that is larger gets more. So many are kept for each slow reader."""
 CONNECTION_WINDOW: Final = 64 * 1024 * 1024
 """Bytes in flight to us on one connection."""
-STREAMS: Final = 1000
-"""Exchanges at a time on one connection that we accept."""
+STREAMS: Final = 10_000
+"""Exchanges at a time on one connection that we accept;"""
+FOR_CALLS: Final = 1000
+"""so many of them are for calls that do not stream: who listens for hours does not keep others from asking."""
 _RESERVE: Final = CONNECTION_WINDOW // 4
 """Bytes of it that nothing keeps;"""
 _BATCH: Final = _RESERVE // 2

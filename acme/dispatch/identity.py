@@ -4,7 +4,7 @@
     acme-identity                 proof of it: base64(timestamp ‖ MAC), see `Identity`
     acme-principal                "service", or "service NAME": no user, but a service on its own account
     authorization                 "Bearer …": the user's token, which the callee verifies again
-    x-request-id, traceparent     names of the request
+    x-request-id, traceparent     names of the request, and tracestate
     acme-seen                     number of the last change of the authority's that the caller knows
     acme-address                  IP address of the client at the edge
     acme-idempotency-key, acme-idempotency-fingerprint      the latter in base64
@@ -32,6 +32,7 @@ from urllib.parse import quote, unquote
 from acme.context import Call, IdempotencyKey, Kind, Principal
 from acme.dispatch.headers import start, value
 from acme.ports import Cipher, Clock
+from acme.traces import TRACEPARENT, Trace, Tracer
 
 VALID: Final = 30.0
 """Seconds that a proof holds, and that the clocks of two processes may differ."""
@@ -48,7 +49,15 @@ _SEALED: Final = (
 """What a proof covers beside service, path and token."""
 _STARTS: Final = {
     name: start(name)
-    for name in (b"acme-service", b"acme-identity", b"authorization", b"traceparent", b"acme-seen", *_SEALED)
+    for name in (
+        b"acme-service",
+        b"acme-identity",
+        b"authorization",
+        b"traceparent",
+        b"tracestate",
+        b"acme-seen",
+        *_SEALED,
+    )
 }
 _DIGITS: Final = 19
 """Of the greatest number of a change."""
@@ -102,8 +111,10 @@ def metadata(call: Call) -> dict[bytes, bytes]:
             headers[b"acme-seen"] = b"%d" % call.seen
     if call.address:
         headers[b"acme-address"] = _written(call.address)
-    if call.traceparent:
-        headers[b"traceparent"] = _written(call.traceparent)
+    if caused := call.caused:
+        headers[b"traceparent"] = _written(caused)
+        if call.trace is not None and call.trace.state:
+            headers[b"tracestate"] = _written(call.trace.state)
     if call.idempotency is not None:
         headers[b"acme-idempotency-key"] = _written(call.idempotency.key)
         headers[b"acme-idempotency-fingerprint"] = base64.b64encode(call.idempotency.fingerprint)
@@ -144,6 +155,13 @@ def idempotency(headers: Mapping[bytes, bytes]) -> IdempotencyKey | None:
         return IdempotencyKey(text(key), base64.b64decode(fingerprint, validate=True))
     except binascii.Error:
         return None
+
+
+def traced(tracer: Tracer, request_id: str, caused: str, headers: Mapping[bytes, bytes]) -> Trace | None:
+    """Where a call of a proved caller is recorded. One that belongs to no trace, such as the authority's poll, is not."""
+    if not tracer.on or TRACEPARENT.fullmatch(caused) is None:
+        return None
+    return Trace(request_id, tracer, caused, text(headers.get(b"tracestate", b"")))
 
 
 def timeout_text(seconds: float) -> bytes:

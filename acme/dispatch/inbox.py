@@ -73,9 +73,6 @@ class Inbox:
             end = at + PREFIX + length
             if end > size:
                 self._need = end - at
-                if self._need > self._window // 2 and not self._granted:
-                    self._granted = self._need
-                    self._credit(self._need)
                 break
             self._messages.append(data[at + PREFIX : end])
             self._due -= self._granted
@@ -85,6 +82,8 @@ class Inbox:
             self._rest += data[at:]
         if self._messages:
             self._wake()
+        else:
+            self._widen()
 
     def end(self) -> None:
         """Nothing more will come."""
@@ -117,6 +116,7 @@ class Inbox:
                 if self._rest:
                     raise ValueError("half a message")
                 return None
+            self._widen()
             self._give()
             self._waiting = asyncio.get_running_loop().create_future()
             try:
@@ -128,6 +128,13 @@ class Inbox:
         if self._due >= self._window // 4:
             self._give()
         return message
+
+    def _widen(self) -> None:
+        """Gives window for a message that is too large for what there is; never while one before it waits to be read, or a
+        reader that stands still would be sent large ones without an end."""
+        if self._need > self._window // 2 and not self._granted and not self.over:
+            self._granted = self._need
+            self._credit(self._need)
 
     def _give(self) -> None:
         if self._due > 0 and not self.over:

@@ -42,6 +42,7 @@ from acme.contract import Method, Service
 from acme.dispatch import loopback, status
 from acme.dispatch.again import AGAIN, PAUSE, Budget, repeatable
 from acme.dispatch.conversation import Conversation
+from acme.dispatch.dialed import CROWDED
 from acme.dispatch.exchange import Lost
 from acme.dispatch.messages import Messages
 from acme.dispatch.outliers import FAILED
@@ -55,6 +56,7 @@ from acme.errors import Refused, Unavailable
 from acme.ports import Cipher
 from acme.tasks import Tasks
 from acme.telemetry import Metrics, logger
+from acme.traces import SENT
 
 __all__ = ["Remote", "View", "place"]
 
@@ -126,16 +128,20 @@ class Remote:
         """Ends all connections; calls in flight are lost."""
         await self._pool.close()
 
-    def observer(self, method: Method) -> Callable[[Status, float], None]:
-        """Measures calls of a method: status, seconds."""
+    def observer(self, method: Method) -> Callable[[Call, Status, float], None]:
+        """Measures calls of a method that have just ended: the call, its status, and when it began."""
         name, bind = method.path[1:], self._durations.bind
         well = bind("grpc", name, Status.OK.name).observe
+        clock, address = time.monotonic, self.address
 
-        def observe(said: Status, seconds: float) -> None:
+        def observe(call: Call, said: Status, started: float) -> None:
+            now = clock()
             if said is Status.OK:
-                well(seconds)
+                well(now - started)
             else:
-                bind("grpc", name, said.name).observe(seconds)
+                bind("grpc", name, said.name).observe(now - started)
+            if call.trace is not None:
+                status.recorded(call.trace, call, name, started, now, said, address, SENT)
 
         return observe
 
@@ -210,7 +216,7 @@ class Remote:
             except Unavailable as refusal:
                 place.answered()
                 if refusal.reason != UNREACHABLE:
-                    self._judge(place, method, False)
+                    self._judge(place, method, refusal.reason == CROWDED)
                     raise
                 if not fresh():
                     raise
@@ -283,7 +289,7 @@ def place(remote: Remote, service: Service, method: Method) -> Serve:
     wire = remote.pipeline.wire
     write, read = wire.encoder(method.request), wire.decoder(method.reply)
     observe = remote.observer(method)
-    clock = time.perf_counter
+    clock = time.monotonic
 
     async def send(call: Call, message: Any) -> Any:
         started = clock()
@@ -295,13 +301,16 @@ def place(remote: Remote, service: Service, method: Method) -> Serve:
             if len(request) <= MESSAGE_LIMIT:
                 try:
                     reply = await remote.call(service, method, call, request, read)
-                    observe(Status.OK, clock() - started)
+                    observe(call, Status.OK, started)
                     return reply
                 except Refused as error:
                     refusal = error
+                except asyncio.CancelledError:
+                    observe(call, Status.CANCELLED, started)
+                    raise
             else:
                 refusal = too_large("request")
-        observe(status.STATUS[refusal.code], clock() - started)
+        observe(call, status.STATUS[refusal.code], started)
         raise refusal
 
     return send
@@ -311,7 +320,7 @@ def place_stream(remote: Remote, service: Service, method: Method) -> Streamed:
     """One method, that streams, of a service in another process."""
     write, read = loopback.outgoing(remote.pipeline, method), remote.pipeline.wire.decoder(method.reply)
     observe = remote.observer(method)
-    clock = time.perf_counter
+    clock = time.monotonic
 
     async def send(call: Call, requests: Messages) -> AsyncGenerator[Any, None]:
         started, said = clock(), Status.CANCELLED
@@ -333,6 +342,6 @@ def place_stream(remote: Remote, service: Service, method: Method) -> Streamed:
             said = status.STATUS[refusal.code]
             raise
         finally:
-            observe(said, clock() - started)
+            observe(call, said, started)
 
     return send

@@ -23,6 +23,7 @@ from acme.dispatch.status import guarded
 from acme.errors import Denied, Invalid, Refused, TooLarge, Unauthenticated
 from acme.ports import Clock
 from acme.telemetry import Metrics, logger
+from acme.traces import UNTRACED, Tracer
 from acme.work import HERE, Carrier, Scope, Unit, UnitFactory, denies, trail_of
 
 log: Final = logger(__name__)
@@ -37,13 +38,22 @@ Serve: TypeAlias = Callable[[Call, Any], Coroutine[Any, Any, Any]]
 class Pipeline:
     """What every call of a Node shares."""
 
-    def __init__(self, contracts: Contracts, wire: Wire, checks: Checks, metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self,
+        contracts: Contracts,
+        wire: Wire,
+        checks: Checks,
+        metrics: Metrics,
+        clock: Clock,
+        tracer: Tracer | None = None,
+    ) -> None:
         self.contracts: Final = contracts
         self.wire: Final = wire
         self.checks: Final = checks
         self.clock: Final = clock
         self.sizes: Final = Sizes()
         self.measures: Final = Measures(metrics)
+        self.tracer: Final = tracer or Tracer(UNTRACED)
         self.roles: Final = least_roles(contracts.services.values())
         """Permission → the least built-in role that includes it: the `roles` of every call that is served here."""
 

@@ -30,7 +30,7 @@ from acme.dispatch.exchange import Exchange
 from acme.dispatch.headers import Header, written
 from acme.dispatch.health import Health
 from acme.dispatch.http2 import WINDOW, Link
-from acme.dispatch.identity import Identity, bearer, deadline, idempotency, seen, service_principal, text
+from acme.dispatch.identity import Identity, bearer, deadline, idempotency, seen, service_principal, text, traced
 from acme.dispatch.inbox import TooLong
 from acme.dispatch.messages import Messages
 from acme.dispatch.serve import Host, Pipeline, Serve, check_hostable, serve, too_large
@@ -290,18 +290,23 @@ class Server:
         elif acting := service_principal(service, headers):
             principal = acting
         request_id = text(headers.get(b"x-request-id", b"")) if service else ""
+        request_id = request_id or new_id("req", self._pipeline.clock)
+        caused = text(headers.get(b"traceparent", b"")) if service else ""
         return Call(
             method.path[1:],
             principal,
-            request_id or new_id("req", self._pipeline.clock),
+            request_id,
             when,
             service,
             text(headers.get(b"acme-address", b"")) if service else "",
-            text(headers.get(b"traceparent", b"")) if service else "",
+            caused,
             idempotency(headers) if service else None,
             method.permission,
             credentials=token,
             seen=known,
+            trace=traced(self._pipeline.tracer, request_id, caused, headers),
+            span=0,
+            parent=-1,
         )
 
     async def _verify(self, token: str, known: int) -> Principal:

@@ -42,6 +42,7 @@ from acme.errors import (
 )
 from acme.ports import SerializationFailure
 from acme.telemetry import logger
+from acme.traces import CALL, LONGEST, Trace
 
 log: Final = logger(__name__)
 
@@ -207,9 +208,15 @@ def guarded(
 ) -> Callable[[Call, Any], Coroutine[Any, Any, Any]]:
     """`perform` inside the boundary: it returns, is cancelled, or raises a `Refused` that may cross. Measured."""
     name = method.path[1:]
-    clock = time.perf_counter
+    clock = time.monotonic
     durations, active = measures.durations, measures.active(method.service)
     succeeded = durations.bind(system, name, Status.OK.name).observe
+
+    def ended(call: Call, started: float, said: Status) -> None:
+        now = clock()
+        durations.bind(system, name, said.name).observe(now - started)
+        if call.trace is not None:
+            recorded(call.trace, call, name, started, now, said, system)
 
     async def guard(call: Call, raw: Any) -> Any:
         started = clock()
@@ -222,19 +229,24 @@ def guarded(
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 late = time.monotonic() >= call.deadline
-                code = Code.DEADLINE if late else Code.CANCELLED
-                durations.bind(system, name, STATUS[code].name).observe(clock() - started)
+                ended(call, started, STATUS[Code.DEADLINE if late else Code.CANCELLED])
                 raise
             # Nobody cancels us: the callee awaited something that somebody else had cancelled. A fault of the callee's.
             refusal = _unexpected(error, call)
         except Exception as error:
             refusal = _unexpected(error, call)
         else:
-            succeeded(clock() - started)
+            now = clock()
+            succeeded(now - started)
+            if (trace := call.trace) is not None:
+                if (number := call.span) and number < LONGEST:  # said again: a call of its own is 0.1 µs
+                    trace.spans.append((number, call.parent, CALL, name, started, now, "OK", system))
+                else:
+                    recorded(trace, call, name, started, now, Status.OK, system)
             return reply
         finally:
             active.count -= 1
-        durations.bind(system, name, STATUS[refusal.code].name).observe(clock() - started)
+        ended(call, started, STATUS[refusal.code])
         # Outside of the handlers above: a refusal that crosses has no context.
         raise refusal
 
@@ -273,7 +285,7 @@ def guarded_stream(
 ) -> Callable[[Call, S], AsyncGenerator[Any, None]]:
     """`guarded` for a call that streams: a refusal comes after the replies before it. Whoever closes it is told nothing."""
     name = method.path[1:]
-    clock = time.perf_counter
+    clock = time.monotonic
     durations, active = measures.durations, measures.active(method.service)
 
     async def guard(call: Call, requests: S) -> AsyncGenerator[Any, None]:
@@ -303,12 +315,37 @@ def guarded_stream(
             active.count -= 1
             if refusal is not None:
                 said = STATUS[refusal.code]
-            durations.bind(system, name, said.name).observe(clock() - started)
+            now = clock()
+            durations.bind(system, name, said.name).observe(now - started)
+            if call.trace is not None:
+                recorded(call.trace, call, name, started, now, said, system)
         # Outside of the handlers above: a refusal that crosses has no context.
         if refusal is not None and not gone:
             raise refusal
 
     return guard
+
+
+FAULTS: Final = frozenset(
+    {
+        Status.UNKNOWN,
+        Status.DEADLINE_EXCEEDED,
+        Status.UNIMPLEMENTED,
+        Status.INTERNAL,
+        Status.UNAVAILABLE,
+        Status.DATA_LOSS,
+    }
+)
+"""What a server answers by a fault of its own (OpenTelemetry's conventions for gRPC)."""
+
+
+def recorded(
+    trace: Trace, call: Call, name: str, started: float, ended: float, said: Status, system: str, kind: str = CALL
+) -> None:
+    """A call that was served, or sent, is a step of its trace; the first step of this process ends it."""
+    trace.end(call.span, call.parent, kind, name, started, ended, said.name, system)
+    if not call.span:
+        trace.tracer.end(trace, ended - started, said in FAULTS)
 
 
 def _unexpected(error: BaseException, call: Call) -> Refused:

@@ -5,7 +5,8 @@ that are charged there already. One task leases more when half of them are gone,
 
 - A key that a gateway has no bucket for, or one that must be full again, begins with an *advance*: a slice that is charged
   right after, whether or not others have used it up meanwhile; what is too much is paid back before anybody leases again.
-- A slice is `burst // (2·gateways)` units, at least 1. Gateways count each other in Redis, unless the number is configured.
+- A slice is `burst // (2·gateways)` units, at least 1, and at least what a single request costs. Gateways count each other
+  in Redis, unless the number is configured.
 - **How exact it is.** Between two moments at most `burst + rate·t` units are leased, and beyond that is admitted what was
   held at the first moment, and one advance that others did not leave room for: two slices a gateway. So at most
   `burst + rate·t + 2·slice·gateways` units are admitted, which is never more than the burst once again (or two units a
@@ -25,8 +26,9 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
-from acme.drivers.buckets import Buckets, checked_name
+from acme.drivers.buckets import Buckets, Wider, checked_name
 from acme.drivers.memory import MemoryMeter, Share
 from acme.drivers.redis import FIRST_LOOK, LOOK_EVERY, Address, Link
 from acme.errors import Unavailable
@@ -91,7 +93,7 @@ def open_limiter(
 class Lease:
     """What a gateway knows and holds of one bucket. Times are of the monotonic clock, in nanoseconds."""
 
-    __slots__ = ("asked", "full", "held", "more", "owed")
+    __slots__ = ("asked", "full", "held", "more", "owed", "want")
 
     def __init__(self) -> None:
         self.held = 0
@@ -102,6 +104,8 @@ class Lease:
         """When the bucket in Redis is full, if nobody else takes from it."""
         self.more = 0
         """When it has a unit at the soonest."""
+        self.want = 0
+        """Units that somebody who was refused would need at once."""
         self.asked = False
         """Whether it is on the way to Redis."""
 
@@ -110,13 +114,18 @@ def _done(lease: Lease, now: int) -> bool:
     return lease.full <= now and not lease.asked
 
 
+def _full(lease: Lease) -> int:
+    return lease.full
+
+
 class RedisLimiter:
     """`ports.Limiter` whose buckets all gateways share."""
 
     def __init__(self, link: Link, tasks: Tasks, metrics: Metrics, gateways: int) -> None:
         self._link, self._configured = link, gateways
         self._id = os.urandom(8)
-        self._meters: list[LeasedMeter] = []
+        self._meters: WeakValueDictionary[tuple[str, Limit], LeasedMeter] = WeakValueDictionary()
+        """As long as anybody takes from them."""
         self._waiting: list[tuple[LeasedMeter, str, Lease]] = []
         self._news = asyncio.Event()
         self._count_at = 0.0
@@ -136,9 +145,13 @@ class RedisLimiter:
         self._granted, self._refused = leases.bind("granted"), leases.bind("refused")
         self._task = tasks.loop("limiter.lease", self._tend, pause=0.0)
 
-    def meter(self, name: str, limit: Limit, *, keys: int = 100_000) -> LeasedMeter:
-        made = LeasedMeter(self, checked_name(name), limit, keys)
-        self._meters.append(made)
+    def meter(self, name: str, limit: Limit, *, keys: int = 100_000, wider: Wider | None = None) -> LeasedMeter:
+        # Of another limit there are other buckets in Redis.
+        made = self._meters.get((checked_name(name), limit))
+        if made is None:
+            made = self._meters[name, limit] = LeasedMeter(self, name, limit, keys, wider)
+        else:
+            made.resize(keys)
         return made
 
     @property
@@ -189,7 +202,7 @@ class RedisLimiter:
         else:
             if not self.together:
                 log.info("limits are shared again", after=round(time.monotonic() - self._since, 3))
-                for meter in self._meters:
+                for meter in self._meters.values():
                     meter.forget()
                 self.together = True
 
@@ -200,7 +213,7 @@ class RedisLimiter:
         gateways = self._configured or int(found)
         if gateways != self.gateways:
             self.gateways = gateways
-            for meter in self._meters:
+            for meter in self._meters.values():
                 meter.divide()
 
     async def _lease(self, batch: Sequence[tuple[LeasedMeter, str, Lease]]) -> None:
@@ -225,42 +238,61 @@ class RedisLimiter:
 class LeasedMeter:
     """`ports.Meter` that serves from leases; from a share of the limit while Redis is gone."""
 
-    __slots__ = ("_alone", "_by_key", "_leases", "_limiter", "_prefix", "_slice", "limit")
+    __slots__ = ("__weakref__", "_alone", "_by_key", "_leases", "_limiter", "_prefix", "_slice", "limit")
 
-    def __init__(self, limiter: RedisLimiter, name: str, limit: Limit, keys: int) -> None:
+    def __init__(self, limiter: RedisLimiter, name: str, limit: Limit, keys: int, wider: Wider | None = None) -> None:
         self._limiter, self.limit = limiter, limit
         # Processes with different settings, as during a change of them, do not charge each other's buckets.
         self._prefix = f"acme:limit:{name}:{limit.interval}:{limit.burst}:".encode()
-        self._leases = Buckets[Lease](keys, _done)
+        self._leases = Buckets[Lease](keys, _done, wider)
         self._by_key = self._leases.by_key
-        self._alone = Share(MemoryMeter(time.monotonic, limit, keys), 1)
+        alone = Buckets[int](keys, int.__le__, wider)
+        self._alone = Share(MemoryMeter(time.monotonic, limit, keys, alone), 1)
         self._slice = 1
         self.divide()
 
-    def take(self, key: str, _now: float | None = None, /) -> int:
+    def take(self, key: str, _now: float | None = None, units: int = 1, /) -> int:
         limiter, limit = self._limiter, self.limit
         if not limiter.together:
-            return self._alone.take(key)
+            return self._alone.take(key, None, units)
         now = time.monotonic_ns()
         lease = self._by_key.get(key)
         if lease is None:
             key = self._leases.place(key, now)
-            lease = self._by_key.get(key)
-            if lease is None:
-                lease = self._by_key[key] = Lease()
+            lease = self._by_key.get(key) or self._begin(key, now)
+        if units > 1:
+            units = min(units, limit.burst)
         if lease.full <= now and not lease.asked:
-            lease.held = lease.owed = self._slice
-            lease.full, lease.more = now + self._slice * limit.interval, now
+            lease.held = lease.owed = advance = max(self._slice, units)
+            lease.full, lease.more = now + advance * limit.interval, now
             limiter.ask(self, key, lease)
-        if lease.held:
-            lease.held -= 1
+        if lease.held >= units:
+            lease.held -= units
+            lease.want = 0
             if lease.held * 2 < self._slice and not lease.asked and lease.more <= now:
                 limiter.ask(self, key, lease)
             held = lease.held * limit.interval
             return max(held, min(limit.tolerance, now + limit.tolerance - lease.full + held))
+        lease.want = max(lease.want, units)
         if not lease.asked and lease.more <= now:
             limiter.ask(self, key, lease)
-        return -max(PAUSE, lease.more - now)
+        wait = lease.more - now
+        if wait > 0:
+            wait += (units - lease.held - 1) * limit.interval
+        return -max(PAUSE, wait)
+
+    def shares(self, key: str) -> bool:
+        return key not in self._by_key if self._limiter.together else self._alone.shares(key)
+
+    def _begin(self, key: str, now: int) -> Lease:
+        """A lease of a key that is asked for for the first time, as far ahead as the wider ones are: Redis is told so."""
+        lease = self._by_key[key] = Lease()
+        wide = max(self._leases.over(key), key=_full, default=None)
+        if wide is not None and wide.full > now:
+            lease.full, lease.more = wide.full, max(now, wide.more)
+            lease.owed = -((now - wide.full) // self.limit.interval)
+            self._limiter.ask(self, key, lease)
+        return lease
 
     def name(self, key: str) -> bytes:
         """The bucket's in Redis."""
@@ -269,8 +301,12 @@ class LeasedMeter:
     def asks(self, lease: Lease) -> tuple[bytes | int, ...]:
         """What the script has to know."""
         limit = self.limit
-        want = max(0, self._slice - lease.held)
+        want = max(0, max(self._slice, lease.want) - lease.held)
         return b"%.3f" % (limit.interval / 1000), b"%.3f" % (limit.tolerance / 1000), lease.owed, want
+
+    def resize(self, keys: int) -> None:
+        """From now on there is room for so many."""
+        self._leases.resize(keys)
 
     def divide(self) -> None:
         """The number of gateways is another."""

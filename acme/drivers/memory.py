@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from acme.drivers.buckets import Buckets, checked_name
+from acme.drivers.buckets import Buckets, Wider, checked_name
 from acme.drivers.spaces import COUNTER_RANGE, Spaces, no_counter
 from acme.drivers.subscriptions import Subscription, Topics, checked_message, checked_topic
 from acme.gcra import SECOND, Limit, admit
@@ -144,13 +144,17 @@ class MemoryLimiter:
 
     def __init__(self, clock: Clock, metrics: Metrics, gateways: int) -> None:
         self._clock, self._gateways = clock, gateways
+        self._buckets: dict[str, Buckets[int]] = {}
+        """By the name of their meters: they outlive a limit that is changed."""
         metrics.gauge(
             "acme_limiter_up", "Whether limits are kept by all who share them: 1 or 0.", (), lambda: {(): 1.0}
         )
 
-    def meter(self, name: str, limit: Limit, *, keys: int = 100_000) -> MemoryMeter | Share:
-        checked_name(name)
-        whole = MemoryMeter(self._clock.time, limit, keys)
+    def meter(self, name: str, limit: Limit, *, keys: int = 100_000, wider: Wider | None = None) -> MemoryMeter | Share:
+        buckets = self._buckets.get(checked_name(name))
+        if buckets is None:
+            buckets = self._buckets[name] = Buckets[int](keys, int.__le__, wider)
+        whole = MemoryMeter(self._clock.time, limit, keys, buckets)
         return whole if self._gateways == 1 else Share(whole, self._gateways)
 
     async def close(self) -> None:
@@ -160,42 +164,49 @@ class MemoryLimiter:
 class MemoryMeter:
     """`ports.Meter` whose buckets are theoretical arrival times. `time` gives seconds, since whenever."""
 
-    __slots__ = ("_buckets", "_tats", "_time", "limit")
+    __slots__ = ("_buckets", "_keys", "_tats", "_time", "limit")
 
-    def __init__(self, time: Callable[[], float], limit: Limit, keys: int) -> None:
-        self._time, self.limit = time, limit
-        self._buckets = Buckets[int](keys, int.__le__)
-        self._tats = self._buckets.by_key
+    def __init__(self, time: Callable[[], float], limit: Limit, keys: int, buckets: Buckets[int]) -> None:
+        self._time, self.limit, self._keys = time, limit, keys
+        self._buckets = buckets
+        self._tats = buckets.by_key
 
-    def take(self, key: str, now: float | None = None) -> int:
+    def take(self, key: str, now: float | None = None, units: int = 1, /) -> int:
         at, tats, limit = int((self._time() if now is None else now) * SECOND), self._tats, self.limit
         try:
             tat = tats[key]
         except KeyError:
-            key = self._buckets.place(key, at)
-            tat = tats.get(key, 0)
-        after = (tat if tat > at else at) + limit.interval
+            buckets = self._buckets
+            buckets.resize(self._keys)
+            key = buckets.place(key, at)
+            found = tats.get(key)
+            tat = max(buckets.over(key), default=0) if found is None else found
+        after = (tat if tat > at else at) + limit.interval * units
         spare = at + limit.tolerance - after
         if spare >= 0:  # `admit`, in the case that nearly always is: 0.2 µs less a request
             tats[key] = after
             return spare
-        tats[key], spare = admit(tat, at, limit)
+        tats[key], spare = admit(tat, at, limit, min(units, limit.burst))
         return spare
+
+    def shares(self, key: str) -> bool:
+        return key not in self._tats
 
 
 class Share:
     """A meter that keeps one of several equal parts of its limit, and answers in the units of the whole."""
 
-    __slots__ = ("_meter", "_whole")
+    __slots__ = ("_meter", "_whole", "shares")
 
     def __init__(self, meter: MemoryMeter, parts: int) -> None:
         self._meter, self._whole = meter, meter.limit
+        self.shares = meter.shares
         self.divide(parts)
 
     def divide(self, parts: int) -> None:
         """From now on it is one of so many parts."""
         self._meter.limit = self._whole.share(parts)
 
-    def take(self, key: str, now: float | None = None) -> int:
-        spare = self._meter.take(key, now)
+    def take(self, key: str, now: float | None = None, units: int = 1, /) -> int:
+        spare = self._meter.take(key, now, units)
         return spare if spare < 0 else spare * self._whole.interval // self._meter.limit.interval

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from typing import Final
 
 from aiohttp import hdrs
 
+from acme.contract import Method, Route
 from acme.errors import Code
 from acme.gateway.access import AccessLog
 from acme.gateway.exchange import Exchange
 from acme.gateway.transfers import Download
 from acme.telemetry import Histogram, Metrics
+from acme.traces import HTTP
+
+_THEIRS: Final = frozenset({"client_gone", "slow_client"})
+"""Why an answer broke off through no fault of ours."""
 
 
 class Accounts:
@@ -26,8 +33,17 @@ class Accounts:
         self._breaks = metrics.counter(
             "http_server_broken_downloads_total", "Answers that broke off in the middle.", ("http_route", "error_type")
         )
+        self._hidden: tuple[str, ...] = ()
+        """How paths begin that hold personal data: of those that lead nowhere, no more is logged."""
         self._others: dict[tuple[str, str], dict[int, Histogram]] = {}
         """Durations of what has no series of its own: no route, and HEAD."""
+
+    def hide(self, method: Method, route: Route, variables: Sequence[str]) -> None:
+        """Learns of a route."""
+        fields = {field.name: field for field in method.request.fields}
+        private = [name for name in variables if fields[name].pii or fields[name].secret]
+        if private:
+            self._hidden = (*self._hidden, route.template.partition(f"{{{private[0]}")[0].partition("{")[0])
 
     def add(self, exchange: Exchange, status: int, size: int, now: float, broken: str = "") -> None:
         """A request that ended at `now`, in seconds since the Unix epoch, with so many bytes of body; `broken` says why its
@@ -42,9 +58,26 @@ class Accounts:
             label = method if method in hdrs.METH_ALL else "_OTHER"
             durations = series[status] = self._durations.bind(label, route, str(status))
         durations.observe(seconds)
-        path = route if bound is not None and bound.private else exchange.path
+        path = exchange.path
+        if bound is None:
+            path = route or self._shown(path)
+        elif bound.private:
+            path = route
+        if (trace := exchange.trace) is not None:
+            started = exchange.started
+            trace.called = exchange.called
+            trace.spans.append((0, -1, HTTP, method, started, started + seconds, status, route))
+            took = seconds if exchange.download is None else 0.0  # a stream lasts as long as its client likes
+            trace.tracer.end(trace, took, status >= 500 or (broken != "" and broken not in _THEIRS))
         name, principal, address = exchange.request_id, exchange.principal.id, exchange.address
         self._access.add(now, method, route, path, status, seconds, size, name, principal, address, broken)
+
+    def _shown(self, path: str) -> str:
+        """What a path that leads nowhere shows in the log."""
+        for start in self._hidden:
+            if path.startswith(start):
+                return f"{start}…"
+        return path.partition("?")[0]
 
     def broken(self, exchange: Exchange, download: Download, code: Code, why: str) -> None:
         """One of which the answer broke off in the middle, just now."""

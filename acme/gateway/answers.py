@@ -52,6 +52,8 @@ class Answers:
             self._accounts.add(exchange, outcome.status, outcome.body_length, time.time())
             return outcome
         refused = cast(Refused, outcome)
+        if exchange.trace is not None:
+            exchange.trace.why = refused.reason
         if self._refusals is not None:
             self._refusals.add(exchange, refused)
         if exchange.download is not None:

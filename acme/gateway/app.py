@@ -21,7 +21,7 @@ from acme.codec.json import Json
 from acme.codec.wire import Wire
 from acme.context import Call
 from acme.contract import Method, Route, Service
-from acme.errors import DeadlineExceeded, NotFound, Refused
+from acme.errors import DeadlineExceeded, Exhausted, NotFound, Refused
 from acme.gateway import openapi, policy, strict
 from acme.gateway.access import AccessLog
 from acme.gateway.accounts import Accounts
@@ -41,11 +41,12 @@ from acme.gateway.headers import (
     check_content,
     check_encoding,
     idempotency,
+    state,
     timeout,
     trace,
 )
 from acme.gateway.lanes import PATIENT, Lanes
-from acme.gateway.limits import Limits
+from acme.gateway.limits import Gate, Limits
 from acme.gateway.listening import Doors, Listening
 from acme.gateway.problems import Rejected, settled
 from acme.gateway.refusals import Refusals
@@ -61,6 +62,7 @@ from acme.gateway.transfers import Download
 from acme.ports import Front, Limiter
 from acme.telemetry import Metrics, logger
 from acme.tokens import Assertions, Verifier
+from acme.traces import UNTRACED, Trace, Tracer
 
 log: Final = logger(__name__)
 
@@ -72,7 +74,8 @@ class Gateway:
     """Serves the routes of `services` over HTTP/1.1, through clients of `directory`.
 
     `directory` calls as "gateway". `health` gives each plugin's state: "ok", "quarantined", or what is wrong with it;
-    `stores` that of what requests can do without, for the details of readiness. `refusals` hears what the gateway refuses.
+    `stores` that of what requests can do without, for the details of readiness. `refusals` hears what the gateway refuses,
+    `tracer` what every request does; nobody without one.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Gateway:
         log_to: TextIO | None = None,
         stores: Callable[[], Mapping[str, str]] = dict,
         refusals: Refusals | None = None,
+        tracer: Tracer | None = None,
         assertions: Assertions | None = None,
     ) -> None:
         require_c_parser()
@@ -106,11 +110,13 @@ class Gateway:
         self._deadlines = Deadlines()
         self._active = self._deadlines.active
         self._ids = RequestIds()
-        self._addresses = Addresses(settings.proxies)
+        self._addresses = Addresses(settings.proxies, settings.forwarded)
         self._now = verifier.now
         self._limits = Limits(limiter, settings.limits, metrics)
         self._cors = Cors(settings.cors, self._services) if settings.cors.origins else None
-        accounts = Accounts(metrics, self._access)
+        self._tracer = tracer = tracer or Tracer(UNTRACED)
+        tracer.running.append(lambda: [t for each in self._active if (t := cast(Exchange, each).trace) is not None])
+        self._accounts = accounts = Accounts(metrics, self._access)
         self._answers = Answers(self.readiness, accounts, refusals, self._active, self._cors, settings.write_timeout)
         self._streams = Streams(settings, self.readiness, verifier, self._answers.lines, metrics)
         self._lanes = Lanes(self._services, settings.services, metrics)
@@ -147,10 +153,10 @@ class Gateway:
             ValueError: they do not fit the services, a line a fault. Nothing has changed.
         """
         policy.check(self._services, settings)
-        limits = Limits(self._limiter, settings.limits, self._metrics, self._limits)
+        limits = Limits(self._limiter, settings.limits, self._metrics)
         targets = [each for leaf in self._routes for each in leaf.targets.values() if isinstance(each, Lazy)]
         policies = [policy.policy(target.method, settings, limits) for target in targets]
-        addresses = Addresses(settings.proxies)
+        addresses = Addresses(settings.proxies, settings.forwarded)
         cors = Cors(settings.cors, self._services) if settings.cors.origins else None
 
         def commit() -> None:
@@ -182,6 +188,7 @@ class Gateway:
             self._lanes.of(method),
         )
         names = self._routes.add(route.verb, route.template, target)
+        self._accounts.hide(method, route, names)
 
     def _openapi(self) -> bytes:
         if not self._document:
@@ -213,9 +220,17 @@ class Gateway:
                 check_size(headers, settings.max_body)
             return *target.answer(), target.lines
         exchange.bound = bound = target.bound or target.bind()
+        caused, tracer = trace(headers) if TRACEPARENT in headers else "", self._tracer
+        recorded = None
+        if tracer.on:
+            exchange.trace = recorded = Trace(exchange.request_id, tracer, caused, state(headers) if caused else "")
         own, now = target.policy, self._now()
         gate = own.gate
-        exchange.charge(gate.address, exchange.network, now)
+        try:
+            exchange.charge(gate.address, exchange.network, now)
+        except Exhausted:
+            if not self._spared(exchange, bound, gate, now):
+                raise
         if has_body:
             check_size(headers, own.max_body)
         token, permission, verifier = "", bound.permission, self._verifier
@@ -224,11 +239,13 @@ class Gateway:
             token = bearer(headers) if client is None else proof(headers, client, now)
             principal = verifier.known(token, exchange.started, now)
             if principal is None or not principal.covers(permission):
-                principal = await authenticate(token, verifier, permission)
+                principal = await authenticate(token, verifier, permission, recorded)
             exchange.principal = principal
             exchange.charge(gate.only or gate.principal(principal), principal.id, now)
             if bound.step_up:
                 require_step_up(principal, verifier.now())
+        if recorded is not None:
+            recorded.let_in = time.monotonic()
         seconds = timeout(headers, own.most) if X_REQUEST_TIMEOUT in headers else own.timeout
         self._deadlines.limit(exchange, exchange.started, seconds)
         try:
@@ -245,13 +262,15 @@ class Gateway:
                 exchange.due,
                 "gateway",
                 exchange.address,
-                trace(headers) if TRACEPARENT in headers else "",
+                caused,
                 None if bound.reads else idempotency(headers, bound, asked),
                 permission,
                 False,
                 verifier.seen,
                 {},
                 token,
+                (),
+                recorded,
             )
             left = seconds
             if has_body or exchange.alarm is not None:
@@ -294,6 +313,18 @@ class Gateway:
             return 304, own.bare, b"", bound.lines(reply)
         content, lines = bound.reply(reply)
         return bound.status, own.kind if content and not bound.raw_out else own.bare, content, lines
+
+    def _spared(self, exchange: Exchange, bound: Bound, gate: Gate, now: float) -> bool:
+        """Whether an address is refused that shares its allowance with strangers, of somebody who is known already: whom the
+        principal's own limit is for. A flood of addresses takes nothing from those."""
+        if not bound.permission or not gate.address.shares(exchange.network):
+            return False
+        client = exchange.connection.client
+        try:
+            token = bearer(exchange.headers) if client is None else proof(exchange.headers, client, now)
+        except Refused:
+            return False
+        return self._verifier.known(token, exchange.started, now) is not None
 
     def handle(self, exchange: Exchange) -> Awaitable[Reply | Download]:
         """Answers one request, and accounts for it."""

@@ -6,6 +6,7 @@ that sends its expired one along can still refresh it.
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 from multidict import istr
@@ -16,6 +17,7 @@ from acme.gateway.clients import Client
 from acme.gateway.problems import Rejected
 from acme.gateway.server import Headers
 from acme.tokens import Verifier
+from acme.traces import TOKEN, Trace
 
 _AUTHORIZATION: Final = istr("Authorization")
 
@@ -57,15 +59,20 @@ def proof(headers: Headers, client: Client, now: float) -> str:
     return bearer(headers) if _AUTHORIZATION in headers else client.token(now) or bearer(headers)
 
 
-async def authenticate(token: str, verifier: Verifier, permission: str) -> Principal:
-    """The principal of a token, whose scopes cover `permission`.
+async def authenticate(token: str, verifier: Verifier, permission: str, trace: Trace | None = None) -> Principal:
+    """The principal of a token, whose scopes cover `permission`. That it was not known yet is a step of the `trace`.
 
     Raises:
         Unauthenticated: it proves nothing (401).
         Uncovered: the scope is too small (403, `insufficient_scope`).
         Unavailable: revocations are not known right now (503): never 401, for the client would throw its token away.
     """
-    principal = (verifier.cached(token) if verifier.fresh else None) or await verifier.verify(token)
+    principal = verifier.cached(token) if verifier.fresh else None
+    if principal is None:
+        began = time.monotonic()
+        principal = await verifier.verify(token)
+        if trace is not None:
+            trace.end(trace.begin(), 0, TOKEN, "", began, time.monotonic(), "", "")
     if not principal.covers(permission):
         raise Uncovered(permission, principal)
     return principal

@@ -20,6 +20,7 @@ from acme.gateway.limits import Quota
 from acme.gateway.server import Request
 from acme.gateway.transfers import Download
 from acme.telemetry import Histogram
+from acme.traces import Trace
 
 _IN_TASKS: Final = sys.version_info >= (3, 12)
 """Whether aiohttp runs each request in a task of its own, within the connection's; see `server._InOneTask`."""
@@ -44,6 +45,7 @@ class Exchange(Request):
         "series",
         "spare",
         "started",
+        "trace",
     )
 
     def __init__(
@@ -76,6 +78,8 @@ class Exchange(Request):
         self.called = False
         """Whether the method was called: what is refused before, is refused by the gateway."""
         self.principal: Principal = ANONYMOUS
+        self.trace: Trace | None = None
+        """Where its steps are recorded, once its route is known."""
         self.quota: Quota | None = None
         """The limit that was asked last, and what it had left."""
         self.spare = 0

@@ -15,17 +15,19 @@ from acme.errors import Malformed
 from acme.gateway.binding import Bound
 from acme.gateway.problems import Rejected
 from acme.gateway.server import JSON, Headers
+from acme.traces import TRACEPARENT as _TRACE
 
 # A lookup by `istr` takes a third of one by `str`, and there are eight a request.
 _X_REQUEST_ID: Final = istr("X-Request-Id")
 X_REQUEST_TIMEOUT: Final = istr("X-Request-Timeout")
 _IDEMPOTENCY_KEY: Final = istr("Idempotency-Key")
 TRACEPARENT: Final = istr("traceparent")
+_TRACESTATE: Final = istr("tracestate")
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _TIMEOUT: Final = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?")
 _KEY: Final = re.compile(r"[!-~]{1,255}")
-_TRACE: Final = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_STATE: Final = re.compile(r"[ -~]{1,512}")
 _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -100,3 +102,10 @@ def trace(headers: Headers) -> str:
     """A well-formed W3C traceparent, else ""."""
     given = headers.get(TRACEPARENT)
     return given if given is not None and _TRACE.fullmatch(given) else ""
+
+
+def state(headers: Headers) -> str:
+    """What other tracers have said in `tracestate`, as they said it; "" where that is longer than they may expect to be
+    passed on (W3C Trace Context, section 3.3.1.5)."""
+    given = ",".join(headers.getall(_TRACESTATE, ()))
+    return given if _STATE.fullmatch(given) else ""

@@ -4,7 +4,12 @@
 
 Each is a bucket of the port `Limiter` (GCRA; `acme/gcra.py`): `rate` requests a minute on average, `burst` at once. That of
 an address bounds what strangers cost, that of a principal what one user, or one program, may ask. Where a plan says
-otherwise for a class, it stands in the place of the principal's.
+otherwise for a class, it stands in the place of the principal's. A route whose contract declares a cost takes so many units
+from both; one that costs more than a bucket holds takes all of it.
+
+When there are more addresses than are counted one by one, new ones share the bucket of their network (`addresses.wider`).
+Whoever is refused only because of that, and has a token that was verified already, is let through to the bucket of the
+principal, which is nobody else's: a flood of addresses takes nothing from those who are known.
 
 Answers tell what is left by draft-ietf-httpapi-ratelimit-headers-10: `RateLimit-Policy` with quota `q` (the burst) and
 window `w` (seconds in which it comes back whole), `RateLimit` with what is left, `r`, and the seconds until there is more,
@@ -13,11 +18,12 @@ window `w` (seconds in which it comes back whole), `RateLimit` with what is left
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from acme.context import Principal
 from acme.errors import Exhausted
+from acme.gateway.addresses import wider
 from acme.gateway.settings import ClassSettings, LimitSettings
 from acme.gcra import SECOND, Limit
 from acme.ports import Limiter
@@ -40,15 +46,22 @@ def plan(principal: Principal, organizations: Mapping[str, str]) -> str:
 
 
 class Quota:
-    """The buckets of one class, and what answers say of them."""
+    """The buckets of one class, what a request takes from them, and what answers say of them."""
 
-    __slots__ = ("_interval", "_known", "_lines", "_refused", "limit", "name", "take")
+    __slots__ = ("_interval", "_known", "_lines", "_refused", "limit", "name", "shares", "take")
 
-    def __init__(self, limiter: Limiter, metrics: Metrics, name: str, by: str, limit: Limit, keys: int) -> None:
-        """`by` is "address" or the name of a plan."""
+    def __init__(
+        self, limiter: Limiter, metrics: Metrics, name: str, by: str, limit: Limit, keys: int, cost: int = 1
+    ) -> None:
+        """`by` is "address" or the name of a plan; `cost` is in units of the limit."""
         self.name, self.limit = name if by == DEFAULT else f"{name}-{by}", limit
-        self.take = limiter.meter(self.name, limit, keys=keys).take
+        meter = limiter.meter(self.name, limit, keys=keys, wider=wider if by == "address" else None)
+        self.take: Callable[[str, float], int] = (
+            meter.take if cost == 1 else lambda key, now: meter.take(key, now, cost)
+        )
         """Key → what is spare; below zero, the request is refused."""
+        self.shares = meter.shares
+        """Whether a key was charged to a bucket that is not its alone."""
         self._interval = limit.interval
         self._known: dict[int, bytes] | None = {} if limit.interval <= SECOND and limit.burst <= _MOST_KNOWN else None
         """What is left → its lines, where nothing else is in them: less than a second passes until there is more."""
@@ -103,25 +116,22 @@ class Gate:
 class Limits:
     """The gates of all classes."""
 
-    def __init__(
-        self, limiter: Limiter, settings: LimitSettings, metrics: Metrics, before: Limits | None = None
-    ) -> None:
-        """`before` are those that these take the place of: a limit that stays the same goes on with what is left of it."""
+    def __init__(self, limiter: Limiter, settings: LimitSettings, metrics: Metrics) -> None:
+        """Made again with other settings, it goes on with the same buckets: the limiter keeps them by name."""
         self._limiter, self._settings, self._metrics = limiter, settings, metrics
-        self._gates: dict[str, Gate] = {}
-        self._quotas: dict[tuple[str, str, Limit, int], Quota] = {} if before is None else dict(before._quotas)
-        """By all that makes one."""
+        self._gates: dict[tuple[str, int], Gate] = {}
 
-    def gate(self, rate_class: str) -> Gate:
-        """The gate of a class; one that the settings do not know has the numbers of the default, and buckets of its own."""
-        gate = self._gates.get(rate_class)
+    def gate(self, rate_class: str, cost: int = 1) -> Gate:
+        """The gate of a class, for requests that cost so many units; a class that the settings do not know has the numbers
+        of the default, and buckets of its own."""
+        gate = self._gates.get((rate_class, cost))
         if gate is None:
             of, settings = self._of(rate_class), self._settings
-            gate = self._gates[rate_class] = Gate(
-                self._quota(rate_class, "address", of.address_rate, of.address_burst),
-                self._quota(rate_class, DEFAULT, of.rate, of.burst),
+            gate = self._gates[rate_class, cost] = Gate(
+                self._quota(rate_class, "address", of.address_rate, of.address_burst, cost),
+                self._quota(rate_class, DEFAULT, of.rate, of.burst, cost),
                 {
-                    name: self._quota(rate_class, name, own.rate, own.burst)
+                    name: self._quota(rate_class, name, own.rate, own.burst, cost)
                     for name, classes in settings.plans.items()
                     if (own := classes.get(rate_class)) is not None
                 },
@@ -135,9 +145,6 @@ class Limits:
             return settings.credentials
         return settings.classes.get(rate_class, settings.default)
 
-    def _quota(self, rate_class: str, by: str, rate: float, burst: int) -> Quota:
-        limit, keys = Limit(rate / 60, burst), self._settings.keys
-        known = (rate_class, by, limit, keys)
-        if known not in self._quotas:
-            self._quotas[known] = Quota(self._limiter, self._metrics, rate_class, by, limit, keys)
-        return self._quotas[known]
+    def _quota(self, rate_class: str, by: str, rate: float, burst: int, cost: int) -> Quota:
+        limit = Limit(rate / 60, burst)
+        return Quota(self._limiter, self._metrics, rate_class, by, limit, self._settings.keys, cost)

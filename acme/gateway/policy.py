@@ -63,7 +63,7 @@ def policy(method: Method, settings: GatewaySettings, limits: Limits) -> Policy:
     size = settings.max_upload if method.client_streaming else settings.max_body
     bare = _keeping(said)
     return Policy(
-        gate=limits.gate(said.rate_class),
+        gate=limits.gate(said.rate_class, said.cost),
         cost=said.cost,
         timeout=seconds,
         most=most,

@@ -19,8 +19,9 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Calls that may wait."""
     wait: Annotated[float, Meta(gt=0, le=60)] = 0.1
     """How long one waits at most."""
-    streams: Many = 10_000
-    """Uploads, downloads and streams of events under way at a time, counted apart; then 503 (`too_many_streams`)."""
+    streams: Many = 2000
+    """Uploads, downloads and streams of events under way at a time, counted apart; then 503 (`too_many_streams`). Of a
+    service in another process, up to 256 KiB may wait here for each client that is slow."""
     failures: Annotated[int, Meta(ge=0, le=1_000_000)] = 20
     """After so many calls in a row that got no answer no more are sent for a while: 503 (`circuit_open`). 0: never."""
     pause: Annotated[float, Meta(gt=0, le=60)] = 1.0

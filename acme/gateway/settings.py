@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_network
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -56,7 +56,8 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[gateway.limits]`: how often anybody may ask."""
 
     keys: Annotated[int, Meta(ge=100, le=100_000_000)] = 100_000
-    """Addresses, and principals, of a class that are counted one by one, at about 200 bytes each; those beyond share."""
+    """Addresses, and principals, of a class that are counted one by one, at about 200 bytes each. Beyond, addresses share
+    what their /24 (of IPv6, /48) may ask, and then the /16 (/32), which are half as many again; principals share a few."""
     default: ClassSettings = ClassSettings()
     """Every method whose contract names no class."""
     credentials: ClassSettings = ClassSettings(rate=10.0, burst=20, address_rate=10.0, address_burst=20)
@@ -141,7 +142,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     access_log: bool = True
     """One JSON line a request on stderr."""
     proxies: tuple[str, ...] = ()
-    """Networks whose X-Forwarded-For is believed, such as "10.0.0.0/8": of the balancers in front, and of nobody else."""
+    """Networks that are believed who the client is, such as "10.0.0.0/8": of the balancers in front, and of nobody else."""
+    forwarded: Literal["X-Forwarded-For", "Forwarded"] = "X-Forwarded-For"
+    """The header in which they say it; Forwarded is that of RFC 7239. The other one is not looked at."""
     docs: bool = True
     """Whether /docs shows the API in a browser, to read and to try."""
     connections: ConnectionSettings = ConnectionSettings()

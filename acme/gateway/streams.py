@@ -66,6 +66,7 @@ class Streams:
 
         Its clients look for the call that causes theirs.
         """
+        call.span = 0  # what is called next is its first step: it serves nothing itself
         outside = CALL.set(call)
         try:
             if bound.uploads:

@@ -124,6 +124,8 @@ def _last(request: Request, status: int, reason: str, message: str) -> Rejected:
 
 
 def _check_coding(request: Request, coding: str) -> None:
+    if request.message.version is not HttpVersion11:
+        raise _last(request, 400, "malformed_request", "HTTP/1.0 has no Transfer-Encoding.")
     if coding.lower() == "chunked" and request.message.chunked:
         return
     named = [each.strip() for each in coding.lower().split(",")]

@@ -116,9 +116,9 @@ class Connection(Statements, Protocol):
 class Database(Protocol):
     """One PostgreSQL database behind a bounded pool: connections LIFO, waiters FIFO."""
 
-    def connection(self) -> AbstractAsyncContextManager[Connection]:
-        """Lends a connection. One given back inside a transaction, or after a cancelled statement, is cleaned or closed
-        before anybody else gets it, without making the caller wait."""
+    def connection(self, call: Call | None = None) -> AbstractAsyncContextManager[Connection]:
+        """Lends a connection, whose statements are steps of what `call` records. One given back inside a transaction, or
+        after a cancelled statement, is cleaned or closed before anybody else gets it, without making the caller wait."""
         ...
 
     async def close(self) -> None: ...
@@ -297,13 +297,18 @@ class Broadcast(Protocol):
 class Meter(Protocol):
     """Buckets of one limit, one a key."""
 
-    def take(self, key: str, now: float | None = None, /) -> int:
-        """Takes a unit from the key's bucket, if one is left. Waits for nothing.
+    def take(self, key: str, now: float | None = None, units: int = 1, /) -> int:
+        """Takes `units` from the key's bucket, if they are left; more than a bucket holds are all that it holds. Waits for
+        nothing.
 
         `now` is the platform's time, of whoever has just read its clock; a driver with a clock of its own has no use for it.
 
         Returns what is spare: `limit.left` and `limit.more` read it, and below zero means no (`acme.gcra`).
         """
+        ...
+
+    def shares(self, key: str) -> bool:
+        """Whether a key that was just taken from has no bucket of its own: what was taken is charged to others as well."""
         ...
 
 
@@ -314,15 +319,20 @@ class Limiter(Protocol):
     processes share the buckets, and each holds some allowance beforehand, so much more as they held: the driver states how
     much that can be. `take` answers at once, whatever happened to the others.
 
-    Memory is bounded. A meter has buckets for `keys` keys; a key that comes while each of them is in use shares one of a few
-    more with others of its kind, which is stricter for it and never more generous. A bucket is given up only when it is
-    full, which nobody can tell from a new one.
+    Memory is bounded. A meter has buckets for `keys` keys. A key that comes while each of them is in use shares one: with
+    those of the same group, where the meter is told what is `wider`, and else one of a few more. Sharing is stricter for it
+    and never more generous, also in the moment when it gets a bucket of its own. A bucket is given up only when it is full,
+    which nobody can tell from a new one.
     """
 
-    def meter(self, name: str, limit: Limit, *, keys: int = 100_000) -> Meter:
-        """Makes buckets. Meters of one name and limit in several processes are the same, where they share.
+    def meter(
+        self, name: str, limit: Limit, *, keys: int = 100_000, wider: Callable[[str], str] | None = None
+    ) -> Meter:
+        """The buckets of a name. Asked for again, they are the same; with another limit too, where the driver can. Meters of
+        one name and limit in several processes are the same, where they share.
 
-        `name` is 1 to 200 bytes of UTF-8 without a colon.
+        `name` is 1 to 200 bytes of UTF-8 without a colon. `wider` gives a key's group, the group's own, and "" at the end;
+        there are half as many buckets again for groups, and for groups of those.
         """
         ...
 

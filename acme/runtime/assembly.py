@@ -18,9 +18,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, Literal
-from urllib.parse import unquote
 
 from acme import drivers
 from acme.codec.json import Json
@@ -32,7 +30,6 @@ from acme.dispatch import Directory, Pipeline
 from acme.dispatch.measures import Measures
 from acme.dispatch.server import Server, Tokens
 from acme.dispatch.socketed import socketed
-from acme.drivers.clock import MovableClock, SystemClock
 from acme.drivers.mailbox import Mailbox
 from acme.drivers.vault import Vault
 from acme.gateway.app import Gateway
@@ -42,7 +39,7 @@ from acme.gateway.refusals import Refusals
 from acme.gateway.registry import Registry
 from acme.plugin import Plugin
 from acme.ports import Bus, Cipher, Clock, Database, Mailer
-from acme.runtime import control, databases, datafolder, listener, roles, topology
+from acme.runtime import control, databases, datafolder, listener, roles, topology, tracing
 from acme.runtime.databases import CannotStart
 from acme.runtime.discovery import Roster, avro_of, contracts_of, discover, enlist, settings_of
 from acme.runtime.edge import Edge
@@ -56,11 +53,12 @@ from acme.runtime.roles import WHOLE, Role
 from acme.runtime.runfolder import RunFolder
 from acme.runtime.settings import Config
 from acme.runtime.standins import standing_in
-from acme.runtime.stores import Stores, open_archive, open_limiter, open_stores, shared_by_processes
+from acme.runtime.stores import Stores, open_archive, open_clock, open_limiter, open_stores, shared_by_processes
 from acme.runtime.tls import LOOK_EVERY, Certificates
 from acme.tasks import LoopWatch, Tasks
 from acme.telemetry import Metrics, logger
 from acme.tokens import Assertions, Verifier
+from acme.traces import Tracer
 from acme.work import Deliveries
 
 log: Final = logger(__name__)
@@ -103,6 +101,8 @@ class Node:
     metrics: Metrics
     measures: Measures
     """Of calls served here."""
+    tracer: Tracer
+    """What requests did here, step by step."""
     reloading: Reloading
     """The settings as they are now: `config` is what the node was started with."""
     verifier: Verifier
@@ -151,9 +151,10 @@ async def assemble(
         edge = Edge.open(config, role, stack.enter_context(ExitStack())) if role.gateway else None
         url = edge.url if edge is not None else config.platform.public_url
         where = await stack.enter_async_context(databases.serve(config.database, config.data, tasks, alone=role.alone))
+        where.metrics = metrics
         if edge is not None:
             edge.secure(config, metrics, tasks)
-        clock = _clock(config, stack)
+        clock = open_clock(config, stack)
         stores = await open_stores(config, clock, tasks, metrics, stack)
         if not role.alone and (told := shared_by_processes(config).get("broadcast")):
             log.info("broadcast stays in this process", why=told)
@@ -170,7 +171,8 @@ async def assemble(
         contracts = contracts_of(roster)
         wire, avro = Wire(contracts), avro_of(roster, contracts)
         monitor.registry = Registry(avro.released)
-        pipeline = Pipeline(contracts, wire, Checks(contracts), metrics, clock)
+        tracer = Tracer(config.traces)
+        pipeline = Pipeline(contracts, wire, Checks(contracts), metrics, clock, tracer)
         directory = Directory(pipeline)
         tls = certificates.client if certificates is not None else None
         neighbours = Neighbours(pipeline, directory, cipher, metrics, tasks, tls, folder)
@@ -207,7 +209,7 @@ async def assemble(
         bus = open_bus(config.bus, where, clock, tasks, metrics, stack) if role.host is None or role.host else None
         eventing = None
         if bus is not None:
-            eventing = Eventing(bus, config, role, contracts, avro, clock, nudges, metrics)
+            eventing = Eventing(bus, config, role, contracts, avro, clock, nudges, metrics, tracer)
         running: list[Running] = []
         for entry, plugin in roster.usable():
             if not role.hosts(entry.name):
@@ -273,6 +275,7 @@ async def assemble(
                 health=health,
                 stores=lambda: {**details(), "limiter": limiter.state},
                 refusals=refusals,
+                tracer=tracer,
                 assertions=assertions,
             )
             reloading.follow(partial(prepare_gateway, gateway, edge))
@@ -299,6 +302,7 @@ async def assemble(
             cipher=cipher,
             metrics=metrics,
             measures=pipeline.measures,
+            tracer=tracer,
             reloading=reloading,
             verifier=verifier,
             gateway=gateway,
@@ -315,6 +319,7 @@ async def assemble(
         answers: dict[str, Callable[..., Any]] = {
             "alive": lambda: True,
             "topology": lambda: topology.plain(topology.of(node, version())),
+            "trace": lambda name: tracing.told(tracer, name),
             "look": reloading.look,
             "apply": reloading.apply,
         }
@@ -371,12 +376,3 @@ async def _monitored(monitor: Monitor, config: Config) -> str:
     where = listener.url(socket)
     await monitor.start(socket)
     return where
-
-
-def _clock(config: Config, stack: AsyncExitStack) -> Clock:
-    kind, _, path = config.clock.url.partition(":")
-    if kind == "system":
-        return SystemClock()
-    clock = MovableClock(Path(unquote(path)))
-    stack.callback(clock.close)
-    return clock

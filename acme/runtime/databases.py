@@ -17,7 +17,7 @@ from acme.drivers.embedded import DataFolderInUse, EmbeddedPostgres, StartFailed
 from acme.runtime import datafolder
 from acme.runtime.settings import DatabaseSettings
 from acme.tasks import Tasks
-from acme.telemetry import logger
+from acme.telemetry import Metrics, logger
 
 log: Final = logger(__name__)
 
@@ -37,6 +37,8 @@ class Databases:
 
     def __init__(self, settings: DatabaseSettings, server: EmbeddedPostgres | None, tasks: Tasks) -> None:
         self._settings, self._server, self._tasks = settings, server, tasks
+        self.metrics: Metrics | None = None
+        """Of the process; they hear what is measured of databases that are opened."""
 
     @property
     def embedded(self) -> bool:
@@ -63,7 +65,7 @@ class Databases:
         if url is None:
             await postgres.create_database(self._url("postgres"), plugin)
             url = self._url(plugin)
-        return await postgres.open(url, size=self._settings.connections, tasks=self._tasks)
+        return await postgres.open(url, size=self._settings.connections, tasks=self._tasks, metrics=self.metrics)
 
     def address(self, database: str) -> str:
         """The URL of another database on the same server."""

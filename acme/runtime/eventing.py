@@ -33,6 +33,7 @@ from acme.runtime.roles import Role
 from acme.runtime.settings import Config
 from acme.tasks import Tasks
 from acme.telemetry import Metrics, logger
+from acme.traces import Tracer
 
 log: Final = logger(__name__)
 
@@ -97,7 +98,9 @@ class Eventing:
         clock: Clock,
         nudges: Nudges,
         metrics: Metrics,
+        tracer: Tracer | None = None,
     ) -> None:
+        self._tracer = tracer
         self._bus, self._config, self._contracts, self._avro = bus, config, contracts, avro
         self._clock, self._nudges, self._metrics = clock, nudges, metrics
         # A member of this name that was killed is the same one when it comes back, and need not be waited for.
@@ -175,6 +178,7 @@ class Eventing:
                     tasks,
                     self._measures,
                     member=self._member,
+                    tracer=self._tracer,
                 )
                 consumers.start()
                 self._consumers.append(consumers)
@@ -207,8 +211,8 @@ class Eventing:
         Singleton(lease, relay.run, 0.0, tasks).start()
 
     def _made(self, each: Running) -> Relay:
-        region, database = self._config.platform.region, each.units.database
-        return Relay(each.plugin.name, region, each.pool, database, self._bus, self._metrics, self._backlog)
+        region, name, database = self._config.platform.region, each.plugin.name, each.units.database
+        return Relay(name, region, each.pool, database, self._bus, self._metrics, self._backlog, self._tracer)
 
     def _announced(self, relay: Relay, topic: str) -> None:
         """A unit of work here has left events."""

@@ -21,6 +21,7 @@ from acme.config import ConfigError, Layer, Section, Tree, read_environment, rea
 from acme.gateway.settings import GatewaySettings
 from acme.runtime.bus_settings import BusSettings
 from acme.tokens import TokenSettings
+from acme.traces import TraceSettings
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Grace = Annotated[float, msgspec.Meta(ge=0, le=3600)]
@@ -247,6 +248,7 @@ class Config(msgspec.Struct, frozen=True):
     monitor: MonitorSettings = MonitorSettings()
     mtls: MtlsSettings = MtlsSettings()
     split: SplitSettings = SplitSettings()
+    traces: TraceSettings = TraceSettings()
     services: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     """`[services]`: the addresses at which a plugin's services are, by its name."""
     plugins: Mapping[str, Section] = msgspec.field(default_factory=dict)
@@ -276,6 +278,7 @@ SECTIONS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "monitor": MonitorSettings,
     "mtls": MtlsSettings,
     "split": SplitSettings,
+    "traces": TraceSettings,
 }
 """Every table but `services` and `plugins`, and its type."""
 

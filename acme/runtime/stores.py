@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, TypeVar
+from urllib.parse import unquote
 
 from acme import drivers
 from acme.config import ConfigError
+from acme.drivers.clock import MovableClock, SystemClock
 from acme.ports import Broadcast, CacheStore, Clock, Limiter, ObjectStore
 from acme.runtime.settings import Config
 from acme.tasks import Tasks
@@ -129,3 +132,13 @@ def _read(port: str, open_it: Callable[[], T]) -> T:
         return open_it()
     except ValueError as error:
         raise ConfigError(f"{port}.url: {error}") from error
+
+
+def open_clock(config: Config, stack: AsyncExitStack) -> Clock:
+    """The time, as `[clock]` has it; closed by `stack`."""
+    kind, _, path = config.clock.url.partition(":")
+    if kind == "system":
+        return SystemClock()
+    clock = MovableClock(Path(unquote(path)))
+    stack.callback(clock.close)
+    return clock

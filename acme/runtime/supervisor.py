@@ -145,7 +145,7 @@ async def _supervise(
                 tasks.spawn("reload", reloaded(config.data))
 
             stopping.reload = reload
-            state = {"topology": lambda: topology(planned)}
+            state: dict[str, Callable[..., Any]] = {"topology": lambda: topology(planned), "trace": lambda name: []}
             await stack.enter_async_context(control.serve(folder, "control", state))
             announce(report(config, planned, embedded=where.embedded))
             await stopping.wait()

@@ -23,7 +23,6 @@ from acme.codec.wire import Wire
 from acme.contract import Contracts
 from acme.dispatch import Directory, Pipeline
 from acme.drivers import postgres
-from acme.drivers.clock import SystemClock
 from acme.drivers.embedded import DataFolderInUse, EmbeddedPostgres, StartFailed
 from acme.drivers.vault import Vault
 from acme.pages import Pages
@@ -35,7 +34,7 @@ from acme.runtime.discovery import Roster, avro_of, contracts_of, discover, sett
 from acme.runtime.eventing import open_bus
 from acme.runtime.migrations import PLATFORM, read
 from acme.runtime.settings import Config
-from acme.runtime.stores import open_archive, open_stores
+from acme.runtime.stores import open_archive, open_clock, open_stores
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
 from acme.work import UnitFactory
@@ -71,7 +70,7 @@ class House:
         self.config: Final = config
         self.running: Final = running
         """Whether a process of it runs, as far as this machine can tell."""
-        self.clock: Final = SystemClock()
+        self.clock: Final = open_clock(config, stack)
         self.roster: Final[Roster] = discover(config.platform.disabled)
         self._settings = settings_of(self.roster, config.plugins, config.platform.disabled)
         self.contracts: Final[Contracts] = contracts_of(self.roster)

@@ -133,7 +133,7 @@ class Entry:
             changes=self._changes(said),
             address=call.address,
             request_id=call.request_id,
-            trace_id=trace_id(call.traceparent),
+            trace_id=trace_id(call.caused),
             service=writer.service,
             service_version=writer.version,
             event_ids=[event.id for event in events],

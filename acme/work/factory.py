@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 from acme.codec.avro import Avro
-from acme.context import Call
+from acme.context import CALL, Call
 from acme.contract import Contracts, Work
 from acme.contracts.audit.v1 import Outcome
 from acme.errors import Refused, Unavailable
@@ -39,6 +39,9 @@ class Carrier(Generic[T]):
     unpack: Callable[[bytes], T]
 
 
+_call: Final = CALL.get
+
+
 class ServiceDatabase:
     """`Resources.database`: statements take part in the unit of work they are used in, else each stands alone."""
 
@@ -49,25 +52,25 @@ class ServiceDatabase:
     async def fetch(self, sql: str, *args: Any) -> Sequence[Row]:
         if (unit := self._unit()) is not None:
             return await unit.fetch(sql, *args)
-        async with self._pool.connection() as connection:
+        async with self._pool.connection(_call(None)) as connection:
             return await connection.fetch(sql, *args)
 
     async def fetchrow(self, sql: str, *args: Any) -> Row | None:
         if (unit := self._unit()) is not None:
             return await unit.fetchrow(sql, *args)
-        async with self._pool.connection() as connection:
+        async with self._pool.connection(_call(None)) as connection:
             return await connection.fetchrow(sql, *args)
 
     async def fetchval(self, sql: str, *args: Any) -> Any:
         if (unit := self._unit()) is not None:
             return await unit.fetchval(sql, *args)
-        async with self._pool.connection() as connection:
+        async with self._pool.connection(_call(None)) as connection:
             return await connection.fetchval(sql, *args)
 
     async def execute(self, sql: str, *args: Any) -> str:
         if (unit := self._unit()) is not None:
             return await unit.execute(sql, *args)
-        async with self._pool.connection() as connection:
+        async with self._pool.connection(_call(None)) as connection:
             return await connection.execute(sql, *args)
 
     def _unit(self) -> Unit | None:

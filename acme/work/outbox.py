@@ -83,14 +83,15 @@ def _getter(message: Message, path: str) -> Callable[[Any], str]:
     return get
 
 
-def headers(call: Call | None, plugin: str) -> str:
-    """What travels with the events of a unit of work, as JSON: who caused them, and in which request."""
+def headers(call: Call | None, plugin: str, caused: str = "") -> str:
+    """What travels with the events of a unit of work, as JSON: who caused them, and in which request. `caused` is the trace
+    context that names their own step, where that is recorded."""
     if call is None:
         said = {"request_id": "", "traceparent": "", "principal_kind": Kind.SERVICE, "principal_id": plugin}
     else:
         said = {
             "request_id": call.request_id,
-            "traceparent": call.traceparent,
+            "traceparent": caused or call.caused,
             "principal_kind": call.principal.kind,
             "principal_id": call.principal.id,
         }

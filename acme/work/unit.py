@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
@@ -16,6 +17,7 @@ from acme.errors import Unavailable
 from acme.ids import new_id
 from acme.ports import Cipher, Clock, Connection, Database, Row, Statements
 from acme.telemetry import Counter
+from acme.traces import EVENT
 from acme.work import store
 from acme.work.audit import Entry, Writer, share
 from acme.work.outbox import Outbox, headers
@@ -200,7 +202,7 @@ class Unit:
             self._busy = False
 
     async def _begin(self) -> Connection:
-        lent = self.service.pool.connection()
+        lent = self.service.pool.connection(self.call)
         connection = await lent.__aenter__()
         self._lent = lent
         await connection.begin()
@@ -232,15 +234,25 @@ class Unit:
                 await connection.commit()
             elif self.events or self.deliveries:
                 # No statement came before: the one that writes is a transaction by itself.
-                async with self.service.pool.connection() as own:
+                async with self.service.pool.connection(self.call) as own:
                     await self._write(own, None)
         except Unavailable as error:
             message = "The connection to the database was lost while committing: whether it was done is not known."
             raise Unavailable(message, reason="outcome_unknown") from error
 
     async def _write(self, statements: Statements, record: store.Record | None) -> bool:
-        said = headers(self.call, self.service.plugin) if self.events else "{}"
-        return await store.write(statements, self.events, said, self.deliveries, record, self.service.clock.now())
+        if not self.events:
+            return await store.write(statements, (), "{}", self.deliveries, record, self.service.clock.now())
+        call, plugin = self.call, self.service.plugin
+        trace = call.trace if call is not None else None
+        number = trace.begin() if trace is not None else 0
+        started = time.monotonic()
+        said = headers(call, plugin, trace.traceparent(number) if trace is not None else "")
+        written = await store.write(statements, self.events, said, self.deliveries, record, self.service.clock.now())
+        if call is not None and trace is not None:
+            topics = " ".join(dict.fromkeys(event.topic for event in self.events))
+            trace.end(number, call.span, EVENT, topics, started, time.monotonic(), "", f"{plugin} {len(self.events)}")
+        return written
 
     async def _give_back(self) -> None:
         lent, self._lent, self._connection = self._lent, None, None

@@ -16,6 +16,7 @@ every process that verifies access tokens follows.
     projects.py        what the projects service is told afterwards
     tokens.py, service_accounts.py   Tokens, ServiceAccounts         minting.py   access tokens for programs, whosesoever
     authority.py       Authority: keys, changes, grants              passwords.py argon2id on threads of its own
+    commands.py        what operators call
     store/             all SQL                                       addresses.py, mail_tokens.py
     mails.py, account_mails.py, reset_mails.py                       what is mailed, and when
 """
@@ -31,7 +32,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from acme import Delivery, Job, Plugin, Resources
+from acme import Command, Delivery, Job, Plugin, Resources
 from acme.contracts.authority.v1 import AuthorityBase
 from acme.contracts.users.v1 import (
     InvitationsBase,
@@ -44,7 +45,7 @@ from acme.contracts.users.v1 import (
     TokensBase,
     UsersBase,
 )
-from acme_users import projects, reset_mails
+from acme_users import commands, projects, reset_mails
 from acme_users.acceptances import Acceptances
 from acme_users.account_mails import AccountMails
 from acme_users.accounts import Users
@@ -283,6 +284,7 @@ plugin: Final = Plugin(
         Delivery(projects.LEAVE, projects.left),
         Delivery(reset_mails.RESET, reset_mails.asked),
     ),
+    commands=(Command("rotate-keys", "Makes a new key that signs access tokens.", commands.rotate_keys_command),),
     jobs=(
         Job("signing-keys", every=3600, run=_rotate_keys),
         Job("purge", every=300, run=_purge),

@@ -159,6 +159,68 @@ async def test_a_flood_of_keys_pushes_nobody_out_and_fills_nothing(rig: Rig) -> 
     assert len((buckets._buckets if rig.moves else buckets._leases).by_key) <= 100 + 64
 
 
+def parent(key: str) -> str:
+    return key.rpartition(".")[0]
+
+
+async def test_in_a_flood_keys_share_with_their_group_and_others_go_on(rig: Rig) -> None:
+    limit = Limit(rate=0.01, burst=4)
+    meter = rig.meter(limit, keys=100, wider=parent)
+    for number in range(200):
+        meter.take(f"flood.here.{number}")
+    await rig.used_up(meter, "flood.here.199")
+    assert await rig.used_up(meter, "flood.here.more") == 0, "its group has used up everything"
+    assert meter.shares("flood.here.more")
+    assert await rig.used_up(meter, "else.where.1") == 4
+    assert not meter.shares("flood.here.1")
+
+
+async def test_what_a_key_took_with_its_group_it_cannot_take_again_alone(rig: Rig) -> None:
+    limit = Limit(rate=0.8, burst=4)
+    meter = rig.meter(limit, keys=1, wider=parent)
+    meter.take("x.x.1")
+    assert await rig.used_up(meter, "a.a.1") == 4
+    assert meter.shares("a.a.1")
+    await rig.passes(3 * limit.interval)  # x.x.1 is full again, and gives its place up
+    assert 1 <= await rig.used_up(meter, "a.a.1") <= 3, "what has come back meanwhile"
+    assert not meter.shares("a.a.1")
+
+
+async def test_a_request_that_costs_more_takes_more(rig: Rig) -> None:
+    limit = Limit(rate=0.01, burst=20)
+    meter = rig.meter(limit)
+    taken, left = 0, []
+
+    async def over() -> bool:
+        nonlocal taken
+        spare = meter.take("k", None, 6)
+        if spare >= 0:
+            taken += 6
+            left.append(limit.left(spare))
+        return -spare >= SECOND
+
+    await until(over)
+    assert (taken, left) == (18, [14, 8, 2])
+    assert await rig.used_up(meter) == 2, "and what is left is there for who wants less"
+
+
+async def test_what_costs_more_than_a_bucket_holds_takes_all_of_it(rig: Rig) -> None:
+    limit = Limit(rate=0.01, burst=5)
+    meter = rig.meter(limit)
+    assert meter.take("k", None, 100) >= 0
+    assert meter.take("k") < 0
+
+
+async def test_a_meter_of_one_name_is_one_whatever_becomes_of_its_limit(rig: Rig) -> None:
+    limiter, name = rig.limiter(), next(NAMES)
+    limit = Limit(rate=0.01, burst=4)
+    meter = limiter.meter(name, limit)
+    assert await rig.used_up(meter) == 4
+    assert await rig.used_up(limiter.meter(name, limit, keys=7)) == 0
+    more = limiter.meter(name, Limit(rate=0.01, burst=6))
+    assert await rig.used_up(more) == (2 if rig.moves else 6), "Redis has other buckets for another limit"
+
+
 async def test_a_name_with_a_colon_is_refused(rig: Rig) -> None:
     with pytest.raises(ValueError, match="no colon"):
         rig.limiter().meter("a:b", Limit(1, 1))
@@ -182,24 +244,25 @@ async def test_asking_does_not_wait(rig: Rig) -> None:
 @given(
     st.floats(min_value=0.01, max_value=1000),
     st.integers(min_value=1, max_value=30),
-    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2_000_000)), max_size=120),
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2_000_000), st.integers(1, 4)), max_size=120),
+    st.integers(min_value=1, max_value=4),
 )
 def test_in_memory_no_key_gets_more_than_burst_and_rate(
-    tmp_path: Path, rate: float, burst: int, steps: list[tuple[int, int]]
+    tmp_path: Path, rate: float, burst: int, steps: list[tuple[int, int, int]], keys: int
 ) -> None:
-    """For any two moments. `steps`: whose turn it is, and microseconds that pass before."""
+    """For any two moments, with room for all keys and without. `steps`: whose turn it is, microseconds that pass before,
+    and units that are asked for."""
     clock = MovableClock(tmp_path / "clock")
     limiter = drivers.open_limiter("memory:", clock=clock, tasks=Tasks("test", Metrics()), metrics=Metrics())
     limit = Limit(rate, burst)
-    meter = limiter.meter("m", limit)
     now = [clock.time()]
     clock.time = lambda: now[0]  # type: ignore[method-assign]  # the time stands still between two steps
-    meter = limiter.meter("m", limit)
+    meter = limiter.meter("m", limit, keys=keys, wider=parent)
     through: dict[int, list[int]] = {}
-    for key, gap in steps:
+    for key, gap, units in steps:
         now[0] += gap / 1e6
-        if meter.take(f"k{key}") >= 0:
-            through.setdefault(key, []).append(int(now[0] * SECOND))
+        if meter.take(f"{key // 3}.{key // 2}.{key}", None, units) >= 0:
+            through.setdefault(key, []).extend([int(now[0] * SECOND)] * min(units, burst))
     for times in through.values():
         for first, begin in enumerate(times):
             for last in range(first, len(times)):

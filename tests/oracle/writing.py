@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, TextIO
 
 from acme import events, work
+from acme.context import Call
 from acme.contracts.projects.v1 import ProjectSettingsUpdated
 from acme.errors import Unavailable
 from acme.ports import Connection, Database, Row, SerializationFailure
@@ -67,12 +68,12 @@ class LateCommits:
     def __init__(self, pool: Database) -> None:
         self._pool = pool
 
-    def connection(self) -> AbstractAsyncContextManager[Connection]:
-        return self._lent()
+    def connection(self, call: Call | None = None) -> AbstractAsyncContextManager[Connection]:
+        return self._lent(call)
 
     @asynccontextmanager
-    async def _lent(self) -> AsyncIterator[Connection]:
-        async with self._pool.connection() as connection:
+    async def _lent(self, call: Call | None) -> AsyncIterator[Connection]:
+        async with self._pool.connection(call) as connection:
             yield _Late(connection)
 
     async def close(self) -> None:

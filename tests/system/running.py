@@ -10,6 +10,7 @@ import os
 import re
 import selectors
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -96,8 +97,9 @@ def call(
     token: str = "",
     headers: Mapping[str, str] | None = None,
     timeout: float = 30.0,
+    context: ssl.SSLContext | None = None,
 ) -> Reply:
-    """One request on a connection of its own. `body`: bytes as they are, anything else as JSON."""
+    """One request on a connection of its own. `body`: bytes as they are, anything else as JSON. `context`: for https."""
     sent = dict(headers or {})
     content: bytes | None = None
     if body is not None:
@@ -105,7 +107,13 @@ def call(
         sent.setdefault("Content-Type", "application/json")
     if token:
         sent["Authorization"] = f"Bearer {token}"
-    connection = http.client.HTTPConnection(urlsplit(api).netloc, timeout=timeout)
+    where = urlsplit(api)
+    if where.scheme == "https":
+        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+            where.netloc, timeout=timeout, context=context
+        )
+    else:
+        connection = http.client.HTTPConnection(where.netloc, timeout=timeout)
     with contextlib.closing(connection):
         connection.request(verb, path, content, sent)
         reply = connection.getresponse()

@@ -1,4 +1,4 @@
-"""Honest clients that ask without a pause while something else happens, and note every answer."""
+"""Honest clients that go on asking while something else happens, and note every answer."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tests.system.running import wait_for
 
 
 class Steady:
-    """What `clients` threads were answered so far, each on a connection that stays."""
+    """What `clients` threads were answered so far, each on a connection that stays, `pause` seconds between questions."""
 
-    def __init__(self, api: str, path: str, token: Callable[[], str], clients: int) -> None:
-        self._api, self._path, self._token = api, path, token
+    def __init__(self, api: str, path: str, token: Callable[[], str], clients: int, pause: float) -> None:
+        self._api, self._path, self._token, self._pause = api, path, token, pause
         self.statuses: Counter[int] = Counter()
         self.failures: list[str] = []
         """What went wrong, and anything but 200, with the beginning of its body."""
@@ -48,7 +48,7 @@ class Steady:
     def _ask(self) -> None:
         connection = http.client.HTTPConnection(urlsplit(self._api).netloc, timeout=30)
         with contextlib.closing(connection):
-            while not self._ends.is_set():
+            while not self._ends.wait(self._pause):
                 started = time.monotonic()
                 try:
                     connection.request("GET", self._path, headers={"Authorization": f"Bearer {self._token()}"})
@@ -66,9 +66,9 @@ class Steady:
 
 
 @contextlib.contextmanager
-def steady(api: str, path: str, token: Callable[[], str], clients: int = 4) -> Iterator[Steady]:
+def steady(api: str, path: str, token: Callable[[], str], clients: int = 4, pause: float = 0.0) -> Iterator[Steady]:
     """Clients that ask `path` with the tokens they are given, for the time of the block."""
-    one = Steady(api, path, token, clients)
+    one = Steady(api, path, token, clients, pause)
     one.begin()
     try:
         yield one

@@ -55,7 +55,6 @@ def test_all_answer_on_one_port_and_each_has_everything(running: Platform) -> No
     ready = running.ready
     plugins = {plugin["name"]: (plugin["placement"], plugin["health"]) for plugin in ready["plugins"]}
     assert plugins == dict.fromkeys(("users", "projects", "audit"), ("workers", "up"))
-    )
     assert set(children(running)) == {"worker-1", "worker-2"}
     assert {process["address"] for process in ready["processes"]} == {running.api}
     for _ in range(40):

@@ -49,5 +49,5 @@ def open_bus(
         if not database:
             raise ValueError("log: needs the URL of a database")
         url = database
-    link = Link(url, connections=connections, limit=timeout, tasks=tasks)
+    link = Link(url, connections=connections, limit=timeout, tasks=tasks, metrics=metrics)
     return Log(link, lease=lease, clock=clock, tasks=tasks, metrics=metrics)

@@ -12,6 +12,7 @@ from acme.drivers.log.schema import migrate
 from acme.errors import Unavailable
 from acme.ports import Connection, SerializationFailure
 from acme.tasks import Tasks
+from acme.telemetry import Metrics
 
 T = TypeVar("T")
 
@@ -22,12 +23,12 @@ LIMIT: Final = 10.0
 class Link:
     """A pool of connections to a database that is created and migrated by the first operation."""
 
-    def __init__(self, url: str, *, connections: int, limit: float, tasks: Tasks) -> None:
+    def __init__(self, url: str, *, connections: int, limit: float, tasks: Tasks, metrics: Metrics) -> None:
         self.url: Final = url
         self.state = "ok"
         """The word "ok", or why the last operation failed."""
         self._limit = limit
-        self._database = postgres.Pool(postgres.Address(url), connections, tasks)
+        self._database = postgres.Pool(postgres.Address(url), connections, tasks, metrics)
         self._prepared = False
         self._preparing = asyncio.Lock()
 

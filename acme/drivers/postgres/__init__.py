@@ -1,6 +1,7 @@
 """`postgresql://`: a small pool over asyncpg, and asyncpg's only home.
 
-This file is the pool; `address.py` connects and creates databases, `notices.py` listens to notifications.
+This file is the pool; `address.py` connects and creates databases, `notices.py` listens to notifications, `measures.py`
+says how long everything takes.
 
     database = await open("postgresql://acme@/users?host=/data/postgres", tasks=tasks)
     async with database.connection() as connection:
@@ -17,6 +18,7 @@ after that one died: whoever gets it alone opens a new one.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -25,6 +27,7 @@ from typing import Any, Final, Self
 
 from asyncpg import exceptions as pg
 
+from acme.context import Call
 from acme.drivers.postgres.address import (
     CONNECT_LIMIT,
     DATABASE_EXISTS,
@@ -35,9 +38,12 @@ from acme.drivers.postgres.address import (
     ensure_database,
     unreachable,
 )
+from acme.drivers.postgres.measures import Pooled, State
 from acme.errors import Unavailable
 from acme.ports import SerializationFailure, UniqueViolation
 from acme.tasks import Tasks
+from acme.telemetry import Metrics
+from acme.traces import SQL, WAIT
 
 __all__ = ["CONNECT_LIMIT", "DATABASE_EXISTS", "Address", "Lent", "Pool", "create_database", "ensure_database", "open"]
 
@@ -45,19 +51,21 @@ _REPEATABLE: Final = (pg.TransactionRollbackError, pg.InvalidCachedStatementErro
 """A whole transaction may succeed the next time: SQLSTATE class 40, and a migration that changed a cached plan's tables."""
 
 
-async def open(url: str, *, size: int = 8, tasks: Tasks) -> Pool:
+async def open(url: str, *, size: int = 8, tasks: Tasks, metrics: Metrics | None = None) -> Pool:
     """A pool of at most `size` connections to the database at `url` (libpq's URI form). Does not connect yet.
 
-    `tasks` runs the cleaning of connections that were given back dirty, and must outlive the pool.
+    `tasks` runs the cleaning of connections that were given back dirty, and must outlive the pool. `metrics` hear how long
+    everything takes.
     """
-    return Pool(Address(url), size, tasks)
+    return Pool(Address(url), size, tasks, metrics or Metrics())
 
 
 class Pool:
     """`ports.Database` over asyncpg."""
 
-    def __init__(self, address: Address, size: int, tasks: Tasks) -> None:
+    def __init__(self, address: Address, size: int, tasks: Tasks, metrics: Metrics) -> None:
         self._address = address
+        self.measures: Final = Pooled(metrics, address.database, self._state)
         self._size = size
         self._tasks = tasks
         self._free: list[Raw] = []
@@ -68,9 +76,9 @@ class Pool:
         self._closed: asyncio.Future[None] | None = None
         """Set by `close`; done when the last slot has come back."""
 
-    def connection(self) -> Lent:
+    def connection(self, call: Call | None = None) -> Lent:
         """Lends a connection; see `ports.Database`."""
-        return Lent(self)
+        return Lent(self, call)
 
     async def close(self, *, limit: float = 5.0) -> None:
         """Refuses new users, waits up to `limit` seconds for those there are, and closes every connection. Idempotent."""
@@ -87,7 +95,11 @@ class Pool:
         for raw in self._all:
             raw.terminate()
         self._all.clear()
+        self.measures.end()
         self._address.close()
+
+    def _state(self) -> State:
+        return State(self._taken - len(self._free), len(self._free), self._size, len(self._waiters))
 
     async def _take(self) -> Raw:
         if self._closed is not None:
@@ -105,8 +117,10 @@ class Pool:
         else:
             waiter: asyncio.Future[Raw | None] = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
+            began = time.monotonic()
             try:
                 raw = await waiter
+                self.measures.waited(time.monotonic() - began)
             except asyncio.CancelledError:
                 if waiter.cancelled():
                     with suppress(ValueError):  # a connection came back meanwhile and was not for it
@@ -122,8 +136,10 @@ class Pool:
 
     async def _open(self) -> Raw:
         """Fills an empty slot; gives the slot on when that fails."""
+        began = time.monotonic()
         try:
             raw = await self._address.connect()
+            self.measures.connected(time.monotonic() - began)
         except BaseException as error:
             self._give(None)
             if isinstance(error, LOST):
@@ -183,16 +199,25 @@ def _closing() -> Unavailable:
 class Lent:
     """`ports.Connection`, for as long as it is lent: an async context manager that yields itself."""
 
-    __slots__ = ("_busy", "_pool", "_raw")
+    __slots__ = ("_busy", "_call", "_pool", "_raw", "_since", "_sql")
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, pool: Pool, call: Call | None) -> None:
+        self._pool, self._call = pool, call
+        self._sql, self._since = "", 0.0
+        """The statement that was sent last, and when; "" once its error is accounted for."""
         self._raw: Raw | None = None
         self._busy = False
         """A statement was sent and did not end, neither with a result nor with an error of its own: so, cancelled."""
 
     async def __aenter__(self) -> Self:
-        self._raw = await self._pool._take()
+        pool = self._pool
+        if pool._free:
+            self._raw = await pool._take()
+            return self
+        began = time.monotonic()
+        self._raw = await pool._take()
+        if self._call is not None and (trace := self._call.trace) is not None:
+            trace.end(trace.begin(), self._call.span, WAIT, "", began, time.monotonic(), "", pool.measures.name)
         return self
 
     async def __aexit__(
@@ -201,6 +226,8 @@ class Lent:
         raw, self._raw = self._raw, None
         if raw is None:
             raise _returned()
+        if self._busy and self._sql:
+            self._ended("cancelled")
         if not raw.is_closed() and (self._busy or raw.is_in_transaction()):
             self._pool._give_dirty(raw)
         else:
@@ -211,49 +238,53 @@ class Lent:
     async def fetch(self, sql: str, *args: Any) -> Sequence[Any]:
         if (raw := self._raw) is None:
             raise _returned()
-        self._busy = True
+        self._busy, self._sql, self._since = True, sql, time.monotonic()
         try:
             rows = await raw.fetch(sql, *args)
         except Exception as error:
             self._failed(error)
             raise
         self._busy = False
+        self._ended()
         return rows
 
     async def fetchrow(self, sql: str, *args: Any) -> Any:
         if (raw := self._raw) is None:
             raise _returned()
-        self._busy = True
+        self._busy, self._sql, self._since = True, sql, time.monotonic()
         try:
             row = await raw.fetchrow(sql, *args)
         except Exception as error:
             self._failed(error)
             raise
         self._busy = False
+        self._ended()
         return row
 
     async def fetchval(self, sql: str, *args: Any) -> Any:
         if (raw := self._raw) is None:
             raise _returned()
-        self._busy = True
+        self._busy, self._sql, self._since = True, sql, time.monotonic()
         try:
             value = await raw.fetchval(sql, *args)
         except Exception as error:
             self._failed(error)
             raise
         self._busy = False
+        self._ended()
         return value
 
     async def execute(self, sql: str, *args: Any) -> str:
         if (raw := self._raw) is None:
             raise _returned()
-        self._busy = True
+        self._busy, self._sql, self._since = True, sql, time.monotonic()
         try:
             status: str = await raw.execute(sql, *args)
         except Exception as error:
             self._failed(error)
             raise
         self._busy = False
+        self._ended()
         return status
 
     async def begin(self) -> None:
@@ -267,8 +298,21 @@ class Lent:
     async def rollback(self) -> None:
         await self.execute("ROLLBACK")
 
+    def _ended(self, error: str = "") -> None:
+        """A statement has ended: its duration by what it does, and a step of what its call records."""
+        sql, since, now = self._sql, self._since, time.monotonic()
+        measures = self._pool.measures
+        if error:
+            self._sql = ""
+            measures.failed(sql, error, now - since)
+        else:
+            measures.observer(sql)(now - since)
+        if self._call is not None and (trace := self._call.trace) is not None:
+            trace.end(trace.begin(), self._call.span, SQL, sql, since, now, error, measures.name)
+
     def _failed(self, error: Exception) -> None:
         """Raises what the port promises in place of `error`, or returns to let it pass."""
+        self._ended(getattr(error, "sqlstate", None) or type(error).__name__)
         if isinstance(error, pg.UniqueViolationError):
             self._busy = False
             raise UniqueViolation(error.constraint_name or "") from error

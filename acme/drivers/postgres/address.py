@@ -88,6 +88,8 @@ class Address:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self.database: Final = unquote(urlsplit(url).path[1:])
+        """Its name."""
         self._host: str | None = None
         self._folder: int | None = None
         host = parse_qs(urlsplit(url).query).get("host", [""])[0]

@@ -177,6 +177,15 @@ class AuthorityStore:
             retired_before,
         )
 
+    async def withdraw_keys(self) -> None:
+        """Deletes every key, whoever has a token of it, and moves the version."""
+        await self._database.execute(
+            """
+            WITH gone AS (DELETE FROM signing_keys)
+            UPDATE authority SET key_version = key_version + 1
+            """
+        )
+
     async def purge_changes(self, *, announced_by: datetime, limit: int) -> int:
         """Deletes up to `limit` entries that concern no live token any more, and returns how many it were."""
         status = await self._database.execute(

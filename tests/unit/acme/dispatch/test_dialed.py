@@ -10,6 +10,7 @@ from h2.settings import SettingCodes
 
 from acme.dispatch.accepted import Accepted
 from acme.dispatch.exchange import Exchange, Lost
+from acme.errors import Unavailable
 from tests.unit.acme.dispatch.pair import ASK, HEAD, OK, pair
 from tests.unit.acme.dispatch.town import soon, until
 
@@ -56,6 +57,27 @@ async def test_more_exchanges_than_the_peer_takes_wait_for_a_place() -> None:
         await until(lambda: both.dialed.h2.remote_settings.max_concurrent_streams == 3)
         await asyncio.gather(*[both.dialed.ask(ASK, b"") for _ in range(20)])
         assert most <= 3
+
+
+async def test_streams_leave_places_for_calls() -> None:
+    async def serve(link: Accepted, exchange: Exchange) -> None:
+        if exchange.inbox is None and exchange.ended:
+            await link.answer(exchange, HEAD, b"", OK)
+
+    async with pair(serve) as both, asyncio.timeout(5):
+        await both.dialed.ask(ASK, b"")
+        both.accepted.h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: 6})
+        both.accepted.flush()
+        await until(lambda: both.dialed.h2.remote_settings.max_concurrent_streams == 6)
+        streams = [await both.dialed.converse(ASK, None) for _ in range(3)]
+        with pytest.raises(Unavailable) as caught:
+            await both.dialed.converse(ASK, None)
+        assert caught.value.reason == "too_many_streams"
+        await both.dialed.ask(ASK, b"")
+        both.dialed.leave(streams.pop())
+        streams.append(await both.dialed.converse(ASK, None))
+        for exchange in streams:
+            both.dialed.leave(exchange)
 
 
 async def test_a_connection_that_has_ended_takes_nothing_and_nothing_was_done() -> None:

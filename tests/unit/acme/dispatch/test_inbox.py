@@ -62,6 +62,40 @@ async def test_a_message_larger_than_the_window_gets_one_of_its_own_once() -> No
     await waiting
 
 
+async def test_a_reader_that_stands_still_is_sent_no_large_messages_without_an_end() -> None:
+    box, credit = inbox()
+    data = framed(b"x" * 600) * 20
+    window, at = WINDOW, 0
+    while window and at < len(data):  # as a sender does who has all the window that it was given
+        size = min(window, 100, len(data) - at)
+        granted = len(credit)
+        box.feed(data[at : at + size], size)
+        at += size
+        window += sum(credit[granted:]) - size
+    assert at <= 2 * WINDOW
+    read = 0
+    while read < 20:
+        granted = len(credit)
+        message = soon(_next(box))
+        await asyncio.sleep(0)
+        window += sum(credit[granted:])
+        while not message.done():
+            size = min(window, 100, len(data) - at)
+            assert size, "sender and reader wait for each other"
+            granted = len(credit)
+            box.feed(data[at : at + size], size)
+            at += size
+            window += sum(credit[granted:]) - size
+            await asyncio.sleep(0)
+        assert await message == b"x" * 600
+        read += 1
+    waiting = soon(_next(box))
+    await asyncio.sleep(0)
+    assert sum(credit) == len(data)
+    box.end()
+    await waiting
+
+
 async def test_what_came_before_a_failure_is_read_first() -> None:
     box, _ = inbox()
     box.feed(framed(b"a") + b"\0\0", 8)

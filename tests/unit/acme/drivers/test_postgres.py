@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from acme.context import ANONYMOUS, Call
 from acme.drivers import postgres
 from acme.drivers.embedded import EmbeddedPostgres
 from acme.errors import Unavailable
-from acme.ports import SerializationFailure
+from acme.ports import SerializationFailure, UniqueViolation
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
+from acme.traces import SQL, WAIT, Span, Trace, Tracer
 from tests.waiting import BUSY
 
 
@@ -195,3 +197,72 @@ async def test_a_database_is_created_once_however_many_want_it(server: EmbeddedP
 async def test_a_database_name_that_would_need_quoting_is_refused(server: EmbeddedPostgres, name: str) -> None:
     with pytest.raises(ValueError, match="database name"):
         await postgres.create_database(server.url("postgres"), name)
+
+
+def traced() -> Call:
+    """A call that records its steps."""
+    return Call("a.B/C", ANONYMOUS, "r-1", 0.0, trace=Trace("r-1", Tracer()), span=1)
+
+
+def steps(call: Call) -> list[tuple[int, str, str, str]]:
+    """(parent, kind, statement, outcome) of what a call recorded."""
+    assert call.trace is not None
+    return [(span.parent, span.kind, span.name, span.outcome) for span in (Span(*each) for each in call.trace.spans)]
+
+
+async def test_statements_are_steps_of_the_call_that_sent_them(server: EmbeddedPostgres) -> None:
+    async with pool(server) as database:
+        call = traced()
+        async with database.connection(call) as connection:
+            await connection.begin()
+            await connection.fetchval("SELECT $1::int", 7)
+            with pytest.raises(UniqueViolation):
+                await connection.execute("DO $$ BEGIN RAISE unique_violation; END $$")
+            await connection.rollback()
+        assert steps(call) == [
+            (1, WAIT, "", ""),  # the connection had to be opened
+            (1, SQL, "BEGIN", ""),
+            (1, SQL, "SELECT $1::int", ""),
+            (1, SQL, "DO $$ BEGIN RAISE unique_violation; END $$", "23505"),
+            (1, SQL, "ROLLBACK", ""),
+        ]
+
+
+async def test_a_statement_that_was_cancelled_is_a_step_too(server: EmbeddedPostgres) -> None:
+    async with pool(server) as database:
+        call = traced()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5), database.connection(call) as connection:
+                await connection.execute("SELECT pg_sleep(60)")
+        assert steps(call)[-1] == (1, SQL, "SELECT pg_sleep(60)", "cancelled")
+
+
+async def test_whoever_waits_for_a_connection_is_counted_and_sees_it_in_the_trace(server: EmbeddedPostgres) -> None:
+    metrics = Metrics()
+    async with Tasks("test", metrics) as tasks:
+        database = await postgres.open(server.url("postgres"), size=1, tasks=tasks, metrics=metrics)
+        call = traced()
+
+        async def ask() -> None:
+            async with database.connection(call) as connection:
+                await connection.execute("SELECT 1")
+
+        held = asyncio.Event()
+
+        async def hold() -> str:
+            async with database.connection():
+                held.set()
+                await asyncio.sleep(0)  # the other one's turn: it finds nothing free
+                return metrics.render().decode()
+
+        async def wait() -> None:
+            await held.wait()
+            await ask()
+
+        seen, _ = await asyncio.gather(hold(), wait())
+        assert 'pending_requests{db_client_connection_pool_name="postgres"} 1.0' in seen
+        assert [step[1] for step in steps(call)] == [WAIT, SQL]
+        shown = metrics.render().decode()
+        assert 'db_client_connection_wait_time_seconds_count{db_client_connection_pool_name="postgres"} 1.0' in shown
+        assert 'db_client_connection_create_time_seconds_count{db_client_connection_pool_name="postgres"} 1.0' in shown
+        await database.close()

@@ -15,7 +15,7 @@ from acme import drivers
 from acme.context import ANONYMOUS, Kind, Membership, Principal
 from acme.drivers.clock import MovableClock
 from acme.gateway.limits import Limits, Quota, plan
-from acme.gateway.settings import Allowance, ClassSettings, LimitSettings
+from acme.gateway.settings import Allowance, ClassSettings, LimitSettings, RouteSettings
 from acme.gcra import SECOND, Limit
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
@@ -135,6 +135,45 @@ async def test_all_of_a_burst_that_comes_at_once_is_counted(few: Rig) -> None:
     assert sorted(answer.status for answer in answers) == [200] * 3 + [429] * 17
 
 
+async def test_a_route_that_costs_more_takes_more_of_both_limits() -> None:
+    costly = {"acme.projects.v1.Projects/GetProject": RouteSettings(cost=3)}
+    few = replace_class(FEW, burst=10, address_burst=7)
+    async with running(limits=LimitSettings(default=few), routes=costly) as rig:
+        answers = [await rig.ask("GET", ONE) for _ in range(3)]
+        assert [answer.status for answer in answers] == [200, 200, 429]
+        assert [told(answer)[:4] for answer in answers] == [
+            ("default", 10, 10, 7),
+            ("default", 10, 10, 4),
+            ("default-address", 7, 1, 0),
+        ]
+        assert (await rig.ask("GET", "/v1/projects")).status == 200, "it costs one, and one is left"
+
+
+async def test_in_a_flood_of_addresses_strangers_share_and_who_is_known_is_limited_as_ever() -> None:
+    """Room for a hundred addresses, and a hundred and sixty come from one /24, each with nothing left."""
+    once = replace_class(FEW, address_rate=0.01, address_burst=1)
+    async with running(limits=LimitSettings(default=once, keys=100), proxies=("127.0.0.0/8",)) as rig:
+        known = rig.authority.token(sub="usr_01h455vb4pex5vsknk084sn02q")
+        new = rig.authority.token(sub="usr_01h455vb4pex5vsknk084sn03q")
+        assert (await rig.ask("GET", ONE, bearer=known, X_Forwarded_For="192.0.2.1")).status == 200
+        async with rig.connection() as connection:
+            for number in range(160):
+                connection.send(rig.request("GET", ONE, bearer=None, X_Forwarded_For=f"198.51.100.{number}"))
+                await connection.answer()
+
+        async def ask(bearer: str | None, address: str) -> str:
+            answer = await rig.ask("GET", ONE, bearer=bearer, X_Forwarded_For=address)
+            return f"{answer.status} {told(answer)[0]}"
+
+        assert await ask(None, "198.51.100.200") == "429 default-address", "its network has nothing left"
+        assert await ask(new, "198.51.100.201") == "429 default-address", "a token is not verified for that"
+        assert await ask(known, "198.51.100.202") == "200 default"
+        assert await ask(known, "198.51.100.203") == "200 default"
+        assert await ask(known, "198.51.100.204") == "429 default", "three are what a principal has"
+        assert await ask(known, "198.51.100.1") == "429 default-address", "that one has a limit of its own"
+        assert await ask(None, "203.0.113.1") == "401 default-address", "from elsewhere"
+
+
 # Without HTTP
 
 
@@ -152,21 +191,29 @@ def test_a_class_nobody_has_set_has_the_default_s_numbers_and_buckets_of_its_own
     exports, other, default = gates.gate("exports"), gates.gate("other"), gates.gate("default")
     assert (exports.principal(USER).limit, exports.principal(USER).name) == (Limit(1 / 60, 1), "exports")
     assert other.principal(USER).limit == default.principal(USER).limit == Limit(1, 3)
-    assert [default.principal(USER).take("k") >= 0 for _ in range(4)] == [True] * 3 + [False]
-    assert other.principal(USER).take("k") >= 0
+    assert [default.principal(USER).take("k", 0.0) >= 0 for _ in range(4)] == [True] * 3 + [False]
+    assert other.principal(USER).take("k", 0.0) >= 0
     assert gates.gate("other") is other
 
 
 def test_limits_that_stay_the_same_go_on_with_what_is_left_of_them(tmp_path: Path) -> None:
     before, metrics = made(LimitSettings(default=FEW), tmp_path)
     quota = before.gate("default").principal(USER)
-    assert [quota.take("k") >= 0 for _ in range(4)] == [True] * 3 + [False]
+    assert [quota.take("k", 0.0) >= 0 for _ in range(4)] == [True] * 3 + [False]
     changed = LimitSettings(default=replace_class(FEW, address_burst=1))
-    after = Limits(before._limiter, changed, metrics, before)
-    gate = after.gate("default")
-    assert gate.principal(USER) is quota
-    assert gate.principal(USER).take("k") < 0
+    gate = Limits(before._limiter, changed, metrics).gate("default")
+    assert gate.principal(USER).take("k", 0.0) < 0
     assert gate.address.limit.burst == 1
+
+
+def test_a_limit_that_changes_keeps_what_was_taken_and_the_old_one_stays_until_it_is_given_up(tmp_path: Path) -> None:
+    before, metrics = made(LimitSettings(default=FEW), tmp_path)
+    old = before.gate("default").principal(USER)
+    assert [old.take("k", 0.0) >= 0 for _ in range(2)] == [True] * 2
+    new = Limits(before._limiter, LimitSettings(default=replace_class(FEW, burst=5)), metrics).gate("default")
+    assert old.limit.burst == 3
+    assert [new.principal(USER).take("k", 0.0) >= 0 for _ in range(4)] == [True] * 3 + [False]
+    assert old.take("k", 0.0) < 0
 
 
 def test_everybody_is_on_the_plan_default_and_settings_may_say_what_that_is(tmp_path: Path) -> None:

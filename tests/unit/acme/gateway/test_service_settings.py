@@ -12,7 +12,7 @@ from acme.gateway.settings import GatewaySettings
 def test_by_default_only_what_is_plainly_too_much_is_refused() -> None:
     said = GatewaySettings().services
     assert said == {"default": ServiceSettings()}
-    assert (said["default"].concurrency, said["default"].streams) == (1000, 10_000)
+    assert (said["default"].concurrency, said["default"].streams) == (1000, 2000)
     assert (said["default"].failures, said["default"].pause) == (20, 1.0)
 
 

@@ -210,8 +210,8 @@ class Fragile:
         self.armed = True
 
     @asynccontextmanager
-    async def connection(self) -> Any:
-        async with self._pool.connection() as connection:
+    async def connection(self, call: Any = None) -> Any:
+        async with self._pool.connection(call) as connection:
             yield _Cut(connection, self)
 
     async def close(self) -> None: ...

@@ -67,7 +67,7 @@ async def test_a_unit_without_statements_borrows_no_connection(stage: Stage) -> 
     class Nobody:
         """A database that nobody may ask for anything."""
 
-        def connection(self) -> Any:
+        def connection(self, call: Any = None) -> Any:
             raise AssertionError("a connection was asked for")
 
         async def close(self) -> None: ...

@@ -5,30 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from acme_users import plugin as users_plugin
-from acme_users.signing import LEAD, LIFE, LONGEST_LIFE, SPAN, AccessTokens, SigningKeys
+from acme_users.signing import LEAD, LIFE, LONGEST_LIFE, RELOAD, SHORTEST_LEAD, SPAN, AccessTokens, SigningKeys
 from acme_users.store import AuthorityStore, Identity, Session
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from acme import Plugin, TokenProfile
-from acme.codec.avro import Avro
-from acme.contract import load
-from acme.drivers import postgres as driver
+from acme import Conflict, Plugin, TokenProfile
 from acme.drivers.clock import MovableClock
-from acme.drivers.vault import Vault
-from acme.tasks import Tasks
-from acme.telemetry import Metrics
 from acme.testing import Server
-from acme.testing.databases import migrated
 from acme.work import UnitFactory
+from tests.unit.plugins.acme_users.outside import VAULT, units_of_work
 
-VAULT = Vault(bytes(32))
 MOMENT = timedelta(seconds=2)
 
 
@@ -47,21 +39,8 @@ def clock(tmp_path: Path) -> Iterator[MovableClock]:
 @pytest.fixture
 async def units(postgres: Server, clock: MovableClock) -> AsyncIterator[UnitFactory]:
     """The units of work of a service on an empty database."""
-    contracts = load("acme.contracts")
-    async with AsyncExitStack() as stack:
-        name = await stack.enter_async_context(migrated(postgres, users_plugin))
-        tasks = await stack.enter_async_context(Tasks("test", Metrics()))
-        pool = await driver.open(postgres.url(name), tasks=tasks)
-        stack.push_async_callback(pool.close)
-        yield UnitFactory(
-            "users",
-            pool,
-            contracts=contracts,
-            avro=Avro(contracts),
-            cipher=VAULT,
-            clock=clock,
-            metrics=Metrics(),
-        )
+    async with units_of_work(postgres, clock) as made:
+        yield made
 
 
 @pytest.fixture
@@ -191,3 +170,52 @@ async def test_an_access_token_lives_as_long_as_it_was_told_and_is_of_its_sessio
         "org_1",
         3,
     ]
+
+
+async def test_a_successor_on_demand_signs_when_it_was_said_and_not_before(
+    units: UnitFactory, keys: SigningKeys, store: AuthorityStore, clock: MovableClock
+) -> None:
+    await rotate(units, keys)
+    [first] = await kids(store)
+    other = SigningKeys(store, clock, VAULT)
+    await other.signer()
+    with units.outside():
+        made = await keys.succeed(SHORTEST_LEAD, operator="root")
+    assert await kids(store) == [first, made.kid]
+    assert (await keys.signer())[0] == (await other.signer())[0] == first
+    clock.advance(SHORTEST_LEAD)
+    assert (await keys.signer())[0] == (await other.signer())[0] == made.kid
+    assert (await store.keys()).keys[0].retired_at == made.not_before + SPAN
+
+
+async def test_there_is_one_successor_at_a_time(
+    units: UnitFactory, keys: SigningKeys, store: AuthorityStore, clock: MovableClock
+) -> None:
+    await rotate(units, keys)
+    with units.outside():
+        await keys.succeed(SHORTEST_LEAD, operator="root")
+        with pytest.raises(Conflict) as caught:
+            await keys.succeed(SHORTEST_LEAD, operator="root")
+        assert caught.value.reason == "successor_waiting"
+        assert len(await kids(store)) == 2
+        clock.advance(SHORTEST_LEAD)
+        await keys.succeed(SHORTEST_LEAD, operator="root")
+    assert len(await kids(store)) == 3
+
+
+async def test_keys_that_were_stolen_are_gone_at_once_and_another_signs(
+    units: UnitFactory, keys: SigningKeys, store: AuthorityStore, clock: MovableClock
+) -> None:
+    await rotate(units, keys)
+    other = SigningKeys(store, clock, VAULT)
+    stolen, _ = await other.signer()
+    version = (await store.keys()).version
+    with units.outside():
+        await keys.succeed(LEAD, operator="root")
+        made = await keys.withdraw(operator="root")
+    assert await kids(store) == [made.kid]
+    assert (await store.keys()).version > version
+    assert (await keys.signer())[0] == made.kid
+    assert (await other.signer())[0] == stolen, "it has not looked yet"
+    clock.advance(RELOAD + MOMENT)
+    assert (await other.signer())[0] == made.kid

@@ -13,6 +13,7 @@ from acme.drivers.log.link import Link
 from acme.errors import Unavailable
 from acme.ports import Connection
 from acme.tasks import Tasks
+from acme.telemetry import Metrics
 from tests.unit.acme.drivers.log.conftest import ask, kill_others
 from tests.waiting import until
 
@@ -22,7 +23,7 @@ async def one(connection: Connection) -> object:
 
 
 async def test_without_a_server_everything_is_unavailable_and_the_state_says_so(tasks: Tasks) -> None:
-    link = Link("postgresql://nobody@/bus?host=/nowhere", connections=1, limit=5.0, tasks=tasks)
+    link = Link("postgresql://nobody@/bus?host=/nowhere", connections=1, limit=5.0, tasks=tasks, metrics=Metrics())
     with pytest.raises(Unavailable):
         await link.run(one)
     assert link.state == "the database cannot be reached"
@@ -30,7 +31,7 @@ async def test_without_a_server_everything_is_unavailable_and_the_state_says_so(
 
 
 async def test_what_does_not_end_in_time_is_unavailable_and_the_next_one_works(url: str, tasks: Tasks) -> None:
-    link = Link(url, connections=1, limit=10.0, tasks=tasks)
+    link = Link(url, connections=1, limit=10.0, tasks=tasks, metrics=Metrics())
     assert await link.run(one) == 1
     with pytest.raises(Unavailable, match="in time"):
         await link.run(lambda connection: connection.fetchval("SELECT pg_sleep(1000)"), limit=0.1)
@@ -43,7 +44,7 @@ async def test_what_does_not_end_in_time_is_unavailable_and_the_next_one_works(u
 async def test_whoever_waits_in_a_circle_goes_round_again(url: str, database: postgres.Pool, tasks: Tasks) -> None:
     await ask(database, "CREATE TABLE pair AS SELECT generate_series(1, 2) AS id, 0 AS n")
     await ask(database, "ALTER DATABASE " + url.partition("?")[0].rpartition("/")[2] + " SET deadlock_timeout = '10ms'")
-    link = Link(url, connections=2, limit=10.0, tasks=tasks)
+    link = Link(url, connections=2, limit=10.0, tasks=tasks, metrics=Metrics())
     both = asyncio.Barrier(2)
     tries = 0
 
@@ -64,7 +65,7 @@ async def test_whoever_waits_in_a_circle_goes_round_again(url: str, database: po
 
 
 async def test_after_a_restart_of_the_server_it_goes_on(server: EmbeddedPostgres, url: str, tasks: Tasks) -> None:
-    link = Link(url, connections=2, limit=10.0, tasks=tasks)
+    link = Link(url, connections=2, limit=10.0, tasks=tasks, metrics=Metrics())
     assert await link.run(one) == 1
     await server.stop()
     with pytest.raises(Unavailable):
@@ -82,7 +83,7 @@ async def test_after_a_restart_of_the_server_it_goes_on(server: EmbeddedPostgres
 async def test_a_session_that_is_killed_costs_one_operation_at_most(
     url: str, database: postgres.Pool, tasks: Tasks
 ) -> None:
-    link = Link(url, connections=1, limit=10.0, tasks=tasks)
+    link = Link(url, connections=1, limit=10.0, tasks=tasks, metrics=Metrics())
     assert await link.run(one) == 1
     running = asyncio.gather(
         link.run(lambda connection: connection.fetchval("SELECT pg_sleep(1000)")), return_exceptions=True

@@ -6,6 +6,7 @@ from acme.drivers import postgres
 from acme.drivers.log.link import Link
 from acme.drivers.log.listening import Listening
 from acme.tasks import Tasks
+from acme.telemetry import Metrics
 from tests.unit.acme.drivers.log.conftest import ask, kill_others
 from tests.waiting import until
 
@@ -27,7 +28,7 @@ class Ear:
 async def test_ears_hear_everything_once_the_connection_stands_and_then_what_is_said(
     url: str, database: postgres.Pool, tasks: Tasks
 ) -> None:
-    link = Link(url, connections=1, limit=10.0, tasks=tasks)
+    link = Link(url, connections=1, limit=10.0, tasks=tasks, metrics=Metrics())
     listening, ear, late = Listening(link, tasks), Ear(), Ear()
     listening.add(ear)
 
@@ -54,7 +55,7 @@ async def test_ears_hear_everything_once_the_connection_stands_and_then_what_is_
 async def test_after_the_connection_broke_everything_may_have_changed(
     url: str, database: postgres.Pool, tasks: Tasks
 ) -> None:
-    link = Link(url, connections=1, limit=10.0, tasks=tasks)
+    link = Link(url, connections=1, limit=10.0, tasks=tasks, metrics=Metrics())
     listening, ear = Listening(link, tasks), Ear()
     listening.add(ear)
 
