@@ -11,6 +11,7 @@ bodies, permissions and documentation are projections of the contracts, compiled
 - `bodies.py`: bodies that are taken whole.
 - `routing.py`: google.api.http templates → trie. Matches the raw path, so that no escape changes a route.
 - `binding.py`: path, query, headers and body → request message; reply message → body and headers.
+- `served.py`: routes of contracts, and endpoints of our own, in one trie.
 - `policy.py`: what holds for a method: its contract, and what `[gateway.routes]` says otherwise.
 - `exchange.py`: one request on its way.
 - `addresses.py`: where it comes from, behind balancers that are named.
