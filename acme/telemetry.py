@@ -166,6 +166,16 @@ class GaugeFamily:
         return metric
 
 
+class CountedFamily(GaugeFamily):
+    """A counter that somebody else keeps, read when it is asked for; its name ends in `_total`."""
+
+    def collect(self) -> Metric:
+        metric = CounterMetricFamily(self.name.removesuffix("_total"), self.help_text, labels=self.labels)
+        for values, value in self.read().items():
+            metric.add_metric(values, value)
+        return metric
+
+
 class Readers:
     """What a gauge is put together from: each gives some of its series."""
 
@@ -214,6 +224,12 @@ class Metrics:
     ) -> None:
         """Declares a gauge that is read at each scrape; a second declaration replaces the first."""
         self._families[name] = GaugeFamily(name, help_text, labels, read)
+
+    def counted(
+        self, name: str, help_text: str, labels: tuple[str, ...], read: Callable[[], dict[tuple[str, ...], float]]
+    ) -> None:
+        """Declares a counter that is read at each scrape; otherwise as `gauge`."""
+        self._families[name] = CountedFamily(name, help_text, labels, read)
 
     def readers(self, name: str, help_text: str, labels: tuple[str, ...]) -> Readers:
         """Declares a gauge that several have series of, or returns what was declared before."""

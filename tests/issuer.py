@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -65,6 +66,10 @@ class Issuer:
         self._thread.start()
         self.pages[METADATA] = Page(json.dumps({"issuer": self.url, "jwks_uri": self.url + KEYS}).encode())
         self.publish("k1")
+
+    def secure(self, context: ssl.SSLContext) -> None:
+        """Speaks TLS from now on."""
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
 
     def publish(self, kid: str, key: PrivateKey | None = None, **members: Any) -> None:
         """Shows a key; `members` stand in its JWK as well."""

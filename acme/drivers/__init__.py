@@ -24,7 +24,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, Final
 
-from acme.ports import Broadcast, Bus, CacheStore, Clock, Fetcher, Limiter, ObjectStore
+from acme.ports import Broadcast, Bus, CacheStore, Clock, Exporter, Fetcher, Limiter, ObjectStore
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
 
@@ -44,6 +44,7 @@ DRIVERS: Final[Mapping[str, Mapping[str, str]]] = {
     "objects": {"file": "acme.drivers.files", "s3": "acme.drivers.s3"},
     "fetcher": {"http": "acme.drivers.http", "https": "acme.drivers.http"},
     "broadcast": {"memory": "acme.drivers.memory", "redis": "acme.drivers.redis", "rediss": "acme.drivers.redis"},
+    "traces": {"http": "acme.drivers.otlp", "https": "acme.drivers.otlp"},
     "bus": {
         "log": "acme.drivers.log",
         "postgres": "acme.drivers.log",
@@ -126,6 +127,13 @@ async def open_objects(url: str, **settings: Any) -> ObjectStore:
     """A store of objects. `settings`: `data` (the data folder), `timeout` (seconds). Otherwise as `open_cache`."""
     store: ObjectStore = await driver(url, "objects").open_objects(url, **settings)
     return store
+
+
+def open_traces(url: str, *, tasks: Tasks, metrics: Metrics, **settings: Any) -> Exporter:
+    """What sends traces to a collector. `settings` are `headers`, `timeout`, `queue` and `resource`. Otherwise as
+    `open_cache`."""
+    exporter: Exporter = driver(url, "traces").open_traces(url, tasks=tasks, metrics=metrics, **settings)
+    return exporter
 
 
 def open_fetcher(url: str = "https:") -> Fetcher:

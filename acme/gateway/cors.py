@@ -15,6 +15,8 @@ from multidict import istr
 from acme.contract import Service
 from acme.gateway.binding import Lazy
 from acme.gateway.endpoints import Fixed
+from acme.gateway.events import names_event
+from acme.gateway.parts import parts
 from acme.gateway.routing import Leaf
 from acme.gateway.server import Headers
 from acme.gateway.settings import CorsSettings
@@ -25,6 +27,7 @@ _VARY: Final = b"Vary: Origin\r\n"
 _EXPOSED: Final = frozenset(
     {"ETag", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-Id"}
 )
+_OF_PARTS: Final = frozenset({"Accept-Ranges", "Content-Range"})
 _ALWAYS: Final = frozenset({"traceparent", "X-Request-Id", "X-Request-Timeout"})
 
 
@@ -32,8 +35,9 @@ class Cors:
     """Header lines for those who ask from a page."""
 
     def __init__(self, settings: CorsSettings, services: Iterable[Service]) -> None:
-        replies = (method.reply for service in services for method in service.methods if method.routes)
-        exposed = sorted(_EXPOSED | {f.header for reply in replies for f in reply.fields if f.header})
+        methods = [method for service in services for method in service.methods if method.routes]
+        said = {f.header for method in methods for f in method.reply.fields if f.header and not names_event(f)}
+        exposed = sorted(_EXPOSED | said | (_OF_PARTS if any(map(parts, methods)) else frozenset()))
         self._any = "*" in settings.origins
         credentials = "Access-Control-Allow-Credentials: true\r\n" if settings.credentials else ""
         vary = "" if self._any else _VARY.decode()

@@ -137,6 +137,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     heartbeat: Seconds = 15.0
     """Of a stream of events, time in which nothing comes until a comment is sent, so that nobody on the way gives up the
     connection; and until somebody whose token has ended is sent away."""
+    streams_each: Annotated[int, Meta(ge=1, le=1_000_000)] = 200
+    """Uploads, downloads and streams of events at a time, of one principal (of an address, where nobody is known); then
+    429."""
     keepalive: Seconds = 75.0
     """How long an idle connection is kept; at least as long as a load balancer in front keeps its own."""
     access_log: bool = True

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from acme.context import CALL, Call
+from acme.errors import Exhausted
 from acme.gateway.auth import authenticate
 from acme.gateway.binding import Bound
 from acme.gateway.endpoints import Readiness
@@ -45,6 +46,8 @@ class Streams:
     ) -> None:
         self._settings, self._readiness, self._verifier, self._lines = settings, readiness, verifier, lines
         self._feeds: set[Feed] = set()
+        self._held: dict[str, int] = {}
+        """Streams under way, by whose they are."""
         metrics.gauge(
             "http_server_event_streams",
             "Streams of events that clients are listening to.",
@@ -65,7 +68,15 @@ class Streams:
         """What a method that streams answers: a reply where only its requests do, else what has been sent.
 
         Its clients look for the call that causes theirs.
+
+        Raises:
+            Exhausted: whoever asks has too many (429).
         """
+        whose, held = exchange.principal.id or exchange.network, self._held
+        count = held.get(whose, 0)
+        if count >= self._settings.streams_each:
+            raise Exhausted(f"At most {count} streams at a time.", reason="too_many_streams", retry_after=1.0)
+        held[whose] = count + 1
         call.span = 0  # what is called next is its first step: it serves nothing itself
         outside = CALL.set(call)
         try:
@@ -76,6 +87,10 @@ class Streams:
             return await (self._download(exchange, bound, own, message) if bound.downloads else bound.call(message))
         finally:
             CALL.reset(outside)  # the task may serve the connection's next request too
+            if held[whose] > 1:
+                held[whose] -= 1
+            else:
+                del held[whose]
 
     async def _download(self, exchange: Exchange, bound: Bound, own: Policy, message: Any) -> Download:
         """An answer in pieces: until the first is there, a refusal is answered as any other."""

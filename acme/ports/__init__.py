@@ -29,6 +29,7 @@ from acme.ports.bus import (
     UnknownTopic,
 )
 from acme.ports.objects import ObjectExists, ObjectFacts, ObjectLocked, ObjectMissing, ObjectStore
+from acme.traces import Trace
 
 __all__ = [
     "LOST",
@@ -42,6 +43,7 @@ __all__ = [
     "Database",
     "Directory",
     "Ends",
+    "Exporter",
     "Fenced",
     "Fetcher",
     "Gap",
@@ -122,6 +124,19 @@ class Database(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class Exporter(Protocol):
+    """Sends traces that have ended to a collector, in its own time: nobody waits for it, and what it cannot send in the end
+    is dropped, and counted."""
+
+    def put(self, trace: Trace) -> None:
+        """Takes a trace. Steps that end later may be missing."""
+        ...
+
+    async def close(self) -> None:
+        """Sends what there is once more, and ends, within a few seconds."""
+        ...
 
 
 class Clock(Protocol):

@@ -55,6 +55,7 @@ from acme.runtime.settings import Config
 from acme.runtime.standins import standing_in
 from acme.runtime.stores import Stores, open_archive, open_clock, open_limiter, open_stores, shared_by_processes
 from acme.runtime.tls import LOOK_EVERY, Certificates
+from acme.runtime.vitals import Vitals
 from acme.tasks import LoopWatch, Tasks
 from acme.telemetry import Metrics, logger
 from acme.tokens import Assertions, Verifier
@@ -171,7 +172,9 @@ async def assemble(
         contracts = contracts_of(roster)
         wire, avro = Wire(contracts), avro_of(roster, contracts)
         monitor.registry = Registry(avro.released)
-        tracer = Tracer(config.traces)
+        tracer = await tracing.start(config, "platform" if role.alone else role.title, version(), metrics, tasks, stack)
+        reloading.follow(lambda new: partial(tracer.configure, new.traces))
+        stack.callback(Vitals(metrics).stop)
         pipeline = Pipeline(contracts, wire, Checks(contracts), metrics, clock, tracer)
         directory = Directory(pipeline)
         tls = certificates.client if certificates is not None else None
@@ -246,7 +249,7 @@ async def assemble(
             return _health(roster, neighbours)
 
         def details() -> dict[str, str]:
-            return {**stores.details(), **({} if eventing is None else {"bus": eventing.state})}
+            return {**stores.details(), **({} if eventing is None else {"bus": eventing.state}), **verifier.issuers()}
 
         gateway = None
         if edge is not None:

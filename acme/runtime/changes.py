@@ -23,7 +23,7 @@ _WHY: Final = {
     "plugins": "plugins are handed their settings when they start",
 }
 """Why a setting waits for a restart, by the beginning of its path."""
-_HIDDEN: Final = ("secrets", "plugins")
+_HIDDEN: Final = ("secrets", "plugins", "traces.headers")
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -46,7 +46,10 @@ def merged(old: Config, new: Config) -> Config:
     tls = replace(secure, client=was.tls.client, handshake=was.tls.handshake, hsts=was.tls.hsts)
     gateway = replace(now, host=was.host, port=was.port, workers=was.workers, listeners=was.listeners, tls=tls)
     tokens = replace(old.tokens, issuers=new.tokens.issuers)
-    return replace(old, gateway=gateway, tokens=tokens, log=new.log, worker=replace(old.worker, grace=new.worker.grace))
+    sent = old.traces
+    traces = replace(new.traces, otlp=sent.otlp, headers=sent.headers, timeout=sent.timeout, queue=sent.queue)
+    worker = replace(old.worker, grace=new.worker.grace)
+    return replace(old, gateway=gateway, tokens=tokens, log=new.log, worker=worker, traces=traces)
 
 
 def flat(config: Config) -> dict[str, Any]:

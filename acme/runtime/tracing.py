@@ -6,16 +6,24 @@ socket. Steps of several processes are put together by the ids that went along w
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from acme import drivers
+from acme.config import ConfigError
 from acme.drivers.postgres.measures import summary
 from acme.runtime import control
 from acme.runtime.runfolder import RunFolder
+from acme.runtime.settings import Config
+from acme.tasks import Tasks
+from acme.telemetry import Metrics
 from acme.traces import HTTP, SQL, TRACEPARENT, Span, Trace, Tracer
 
 MOST: Final = 50
@@ -66,6 +74,43 @@ class Found(msgspec.Struct, frozen=True):
     """By when they began."""
     silent: tuple[str, ...] = ()
     """Who did not answer."""
+
+
+async def start(
+    config: Config, process: str, version: str, metrics: Metrics, tasks: Tasks, stack: AsyncExitStack
+) -> Tracer:
+    """The tracer of this process, with its collector if there is one; that gets the last traces when `stack` ends.
+
+    Raises:
+        ConfigError: what is needed for that is not installed.
+    """
+    settings = config.traces
+    tracer = Tracer(settings)
+    if settings.otlp:
+        resource = {
+            "service.namespace": "acme",
+            "service.name": process,
+            "service.version": version,
+            "service.instance.id": f"{socket.gethostname()}:{os.getpid()}",
+            "cloud.region": config.platform.region,
+            "telemetry.sdk.name": "acme",
+            "telemetry.sdk.language": "python",
+        }
+        try:
+            exporter = drivers.open_traces(
+                settings.otlp,
+                tasks=tasks,
+                metrics=metrics,
+                resource=resource,
+                headers=settings.headers,
+                timeout=settings.timeout,
+                queue=settings.queue,
+            )
+        except ValueError as error:
+            raise ConfigError(f"traces.otlp: {error}") from error
+        stack.push_async_callback(exporter.close)
+        tracer.export = exporter.put
+    return tracer
 
 
 def told(tracer: Tracer, name: str) -> list[Any]:

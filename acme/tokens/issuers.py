@@ -91,6 +91,10 @@ class Issuers:
 
         tasks.loop("tokens.issuers", look, pause=LOOK_EVERY)
 
+    def states(self) -> dict[str, str]:
+        """The word "ok", or what is wrong, for each, for people."""
+        return {f"issuer {name}": each.state for name, each in self._all.items()}
+
     def of(self, issuer: object) -> RemoteKeys | None:
         """The keys of whoever has this claim `iss`."""
         return self._by_issuer.get(issuer) if isinstance(issuer, str) else None

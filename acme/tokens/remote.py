@@ -79,6 +79,15 @@ class RemoteKeys:
         return self.fetched + self.settings.stale - self._elapsed()
 
     @property
+    def state(self) -> str:
+        """The word "ok", or what is wrong and what that means, for people."""
+        if not self._failures:
+            return "ok"
+        left = self.patience
+        believed = f"its keys are believed for {left:.0f} s more" if left >= 0 else "its tokens cannot be checked"
+        return f"the keys could not be read, {self._failures} times in a row: {believed}"
+
+    @property
     def due(self) -> bool:
         """Whether it is time for the next look."""
         return self._elapsed() >= self._due

@@ -193,6 +193,10 @@ class Verifier:
         if self._issuers is not None:
             self._issuers.start(tasks)
 
+    def issuers(self) -> dict[str, str]:
+        """How other issuers are, "ok" or what is wrong, for the details of readiness. None of them decides it."""
+        return self._issuers.states() if self._issuers is not None else {}
+
     def configure(self, settings: TokenSettings) -> None:
         """Other issuers are as `settings` say from now on; the rest of `[tokens]` stays as it was at the start."""
         if self._issuers is not None:

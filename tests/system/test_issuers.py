@@ -4,6 +4,7 @@ clients while its keys change, or while it is gone."""
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from acme.tokens.claims import foreign_id
 from tests.issuer import KEYS, Issuer, Page, issuing
-from tests.system.running import Person, Platform, Reply, check_problem, wait_for
+from tests.system.running import ACME, Person, Platform, Reply, check_problem, wait_for
 from tests.system.steady import steady
 
 REFRESH = 1.0
@@ -29,6 +31,13 @@ class Town:
         """Returns when every process has looked at the issuer's keys once more."""
         seen, processes = len(self.issuer.asked), max(1, len(self.platform.ready["processes"]))
         wait_for("all have looked", lambda: len(self.issuer.asked) >= seen + 4 * processes, 30)
+
+    def reload(self) -> None:
+        """`acme reload`."""
+        one = self.platform
+        command = [ACME, "reload", "--data", str(one.data)]
+        done = subprocess.run(command, cwd=one.folder, env=one.environ, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def ask(self, verb: str, path: str, body: Any = None, **claims: Any) -> Reply:
         """A request with a token of the issuer's."""
@@ -89,6 +98,40 @@ def test_who_has_no_account_is_told_so_where_one_is_needed(town: Town) -> None:
 def test_what_wants_a_fresh_log_in_is_closed_to_those_who_never_log_in(town: Town) -> None:
     body = {"name": "key", "scopes": ["read"], "expires_in_days": 1}
     check_problem(town.ask("POST", "/v1/tokens", body, roles=["chief"]), 403, "step_up_impossible")
+
+
+def test_the_audit_log_names_who_came_from_elsewhere(town: Town) -> None:
+    made = town.ask("POST", "/v1/projects", {"name": "Recorded"}, sub="recorded", roles=["chief"])
+    assert made.status == 201
+    who = foreign_id(town.issuer.url, "recorded")
+    path = f"/v1/organizations/{town.organization}/auditRecords?actor_id={who}"
+    found: list[dict[str, Any]] = []
+
+    def recorded() -> bool:
+        found[:] = town.platform.call("GET", path, token=town.ada.token).json["records"]
+        return bool(found)
+
+    wait_for("it is in the log", recorded, 20)
+    (record,) = [each["record"] for each in found]
+    assert (record["action"].rpartition("/")[2], record["request_id"]) == (
+        "CreateProject",
+        made.headers["X-Request-Id"],
+    )
+    assert (record["actor"]["kind"], record["organization_id"]) == ("user", town.organization)
+
+
+def test_readiness_says_how_an_issuer_is(town: Town) -> None:
+    wait_for("it answers", lambda: town.platform.call("GET", "/readyz").json["stores"]["issuer partner"] == "ok", 20)
+
+
+def test_an_issuer_is_trusted_until_a_reload_without_it(town: Town) -> None:
+    file = town.platform.folder / "acme.toml"
+    trusted, token = file.read_text(), town.issuer.token(sub="reloaded")
+    assert town.platform.call("GET", "/v1/projects", token=token).status == 200
+    for text, status in (("", 401), (trusted, 200)):
+        file.write_text(text)
+        town.reload()
+        assert town.platform.call("GET", "/v1/projects", token=token).status == status
 
 
 def test_a_token_that_is_for_others_is_refused(town: Town) -> None:

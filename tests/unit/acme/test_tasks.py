@@ -148,3 +148,18 @@ async def test_a_blocked_loop_is_put_down_to_the_call_that_is_served() -> None:
     assert (line["plugin"], line["method"], line["request_id"]) == ("things", "things.v1.Things/Get", "req_1")
     assert metrics.counter("acme_event_loop_stalls_total", "").bind("things", "things.v1.Things/Get").value == 1
     assert frames == ["block"]
+
+
+async def test_how_late_the_loop_comes_to_its_timers_is_measured() -> None:
+    metrics = Metrics()
+    watch = LoopWatch(metrics, beat=0.01)
+    watch.start()
+    late = metrics.histogram("acme_event_loop_lag_seconds", "", ()).bind()
+    before = sum(late.counts)
+    time.sleep(0.2)  # noqa: ASYNC251 - this is what holds the loop up
+    for _ in range(1000):
+        if sum(late.counts) > before:
+            break
+        await asyncio.sleep(0.01)
+    watch.stop()
+    assert late.total >= 0.15

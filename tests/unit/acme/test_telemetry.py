@@ -94,3 +94,25 @@ def test_a_traceback_in_a_log_shows_no_values(
     line = capsys.readouterr().err
     assert "RuntimeError: 8" in line
     assert secret not in line
+
+
+def test_a_gauge_of_several_has_the_series_of_those_that_are_there() -> None:
+    metrics = Metrics()
+    pools = metrics.readers("pools", "Pools.", ("name",))
+    assert metrics.readers("pools", "Pools.", ("name",)) is pools
+    leave = pools.add(lambda: {("a",): 1.0})
+    pools.add(lambda: {("b",): 2.0})
+    shown = metrics.render().decode()
+    assert 'pools{name="a"} 1.0' in shown
+    assert 'pools{name="b"} 2.0' in shown
+    leave()
+    assert 'pools{name="a"}' not in metrics.render().decode()
+    assert 'pools{name="b"} 2.0' in metrics.render().decode()
+
+
+def test_a_counter_that_somebody_else_keeps_is_shown_as_a_counter() -> None:
+    metrics = Metrics()
+    metrics.counted("seen_total", "Seen.", ("kind",), lambda: {("x",): 3.0})
+    shown = metrics.render().decode()
+    assert "# TYPE seen_total counter" in shown
+    assert 'seen_total{kind="x"} 3.0' in shown

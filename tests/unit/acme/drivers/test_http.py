@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
+import os
 import socket
+import ssl
+import sys
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from acme import drivers
 from acme.errors import Unavailable
 from acme.ports import Fetcher
+from tests.certificates import Authority
 from tests.issuer import KEYS, Issuer, Page, issuing
 
 
@@ -71,6 +77,63 @@ async def test_what_is_no_http_is_told(fetcher: Fetcher, server: Issuer) -> None
     server.pages["/short"] = Page(b"{}", headers={"Content-Length": "100", "Connection": "close"})
     with pytest.raises(Unavailable):
         await fetcher.fetch(server.url + "/short", timeout=2, most=1000)
+
+
+FETCH = """
+import asyncio, sys
+from acme import drivers
+async def main():
+    fetcher = drivers.open_fetcher()
+    try:
+        print((await fetcher.fetch(sys.argv[1], timeout=20, most=1000)).decode())
+    finally:
+        await fetcher.close()
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def secured(tmp_path: Path) -> Iterator[tuple[str, Authority]]:
+    """A document at https://localhost:…, and the authority that vouches for its server."""
+    authority = Authority()
+    files = authority.issue(tmp_path, "localhost")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(files["certificate"], files["key"])
+    with issuing() as one:
+        one.pages["/here"] = Page(b"a document")
+        one.secure(context)
+        yield f"https://localhost:{one.host.rpartition(':')[2]}/here", authority
+
+
+async def fetched(url: str, authority: Path) -> tuple[int, str]:
+    """Exit status and output of a process that trusts this authority and fetches."""
+    environ = {**os.environ, "SSL_CERT_FILE": str(authority)}
+    asked = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", FETCH, url, env=environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    said, _ = await asked.communicate()
+    assert asked.returncode is not None
+    return asked.returncode, said.decode()
+
+
+async def test_a_document_comes_over_tls_from_whom_the_machine_trusts(
+    secured: tuple[str, Authority], tmp_path: Path
+) -> None:
+    url, authority = secured
+    (trusted := tmp_path / "trusted.pem").write_bytes(authority.pem)
+    assert await fetched(url, trusted) == (0, "a document\n")
+
+
+async def test_a_server_with_another_name_or_another_authority_is_not_believed(
+    secured: tuple[str, Authority], tmp_path: Path
+) -> None:
+    url, authority = secured
+    (trusted := tmp_path / "trusted.pem").write_bytes(authority.pem)
+    status, said = await fetched(url.replace("localhost", "127.0.0.1"), trusted)
+    assert (status, "ClientConnectorCertificateError" in said) == (1, True)
+    trusted.write_bytes(Authority("Others").pem)
+    status, said = await fetched(url, trusted)
+    assert (status, "ClientConnectorCertificateError" in said) == (1, True)
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_not_believed(fetcher: Fetcher, server: Issuer) -> None:

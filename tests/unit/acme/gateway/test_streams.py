@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from acme.contract import Contracts
+from acme.gateway.settings import CorsSettings
 from tests import blobs
 from tests.unit.acme.dispatch.town import until
 from tests.unit.acme.gateway.streaming import head_of, running, unchunked
@@ -119,3 +121,42 @@ async def test_what_gives_no_parts_says_nothing_of_them(rig: Any) -> None:
 async def test_a_refusal_of_a_part_is_a_problem(rig: Any) -> None:
     (await rig.ask("GET", FILE, bearer=None, Range="bytes=5-9")).problem(401, "token_missing")
     (await rig.ask("GET", f"{FILE}?first=5")).problem(422, "invalid_argument")
+
+
+async def test_one_caller_has_so_many_streams_and_others_have_theirs(trial: Contracts) -> None:
+    async with running(trial, streams_each=2) as rig, rig.connection() as one, rig.connection() as other:
+        gate = asyncio.Event()
+
+        async def wait(value: int) -> None:
+            if value:
+                await gate.wait()
+
+        rig.projects.hook = wait
+        for connection in (one, other):
+            connection.send(rig.request("GET", "/v1/ticks?count=2"))
+            await head_of(connection)
+        refused = await rig.ask("GET", "/v1/ticks?count=2")
+        refused.problem(429, "too_many_streams")
+        assert refused.headers["retry-after"] == "1"
+        (await rig.ask("PUT", "/v1/blobs/a", b"x")).problem(429, "too_many_streams")
+        rig.projects.hook = None
+        bob = rig.authority.token(sub="usr_2", sid="ses_2")
+        assert (await rig.ask("PUT", "/v1/blobs/a", b"x", bearer=bob)).status == 201
+        assert (await rig.ask("POST", "/v1/blobs/a:echo", None, bearer=None)).status == 200  # nobody: by the address
+        gate.set()
+        for connection in (one, other):
+            await unchunked(connection)
+        assert (await rig.ask("PUT", "/v1/blobs/a", b"x")).status == 201
+        assert rig.gateway._streams._held == {}
+
+
+async def test_pages_of_other_origins_may_ask_for_parts_and_come_again(trial: Contracts) -> None:
+    origin = "https://app.example"
+    async with running(trial, cors=CorsSettings(origins=(origin,))) as rig:
+        answer = await rig.ask("GET", FILE, Range="bytes=0-9", Origin=origin)
+        exposed = answer.headers["access-control-expose-headers"].split(", ")
+        assert {"Accept-Ranges", "Content-Range", "ETag"} <= set(exposed)
+        assert "Last-Event-ID" not in exposed
+        for path, header in ((FILE, "Range"), ("/v1/ticks", "Last-Event-ID")):
+            asked = await rig.ask("OPTIONS", path, bearer=None, Origin=origin, Access_Control_Request_Method="GET")
+            assert header in asked.headers["access-control-allow-headers"].split(", ")

@@ -222,6 +222,9 @@ async def test_an_issuer_that_never_answered_makes_nobody_wrong(
         await verifier.verify(good(authority, issuer))
     assert caught.value.reason == "tokens_unavailable"
     assert await verifier.verify(authority.token()), "others do not mind"
+    assert verifier.issuers() == {
+        "issuer one": "the keys could not be read, 1 times in a row: its tokens cannot be checked"
+    }
 
 
 async def test_what_needs_no_key_is_refused_without_looking_for_one(
@@ -246,5 +249,6 @@ async def test_keys_are_looked_at_before_anybody_needs_them(
     async with Tasks("test", metrics) as tasks:
         verifier.start(tasks)
         await until(looked)
+    assert verifier.issuers() == {"issuer one": "ok"}
     assert sample(metrics, 'acme_token_issuer_keys{issuer="one"}') == 1
     assert 21_000 < sample(metrics, 'acme_token_issuer_patience_seconds{issuer="one"}') <= 21_600

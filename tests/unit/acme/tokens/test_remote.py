@@ -232,14 +232,17 @@ BROKEN = {
 async def test_while_an_issuer_fails_its_keys_are_believed_for_a_while(rig: Rig, page: Page) -> None:
     await rig.keys.refresh()
     rig.issuer.pages[KEYS] = page
+    assert rig.keys.state == "ok"
     rig.seconds += rig.keys.settings.stale
     await rig.keys.refresh()
     assert rig.count("failed") == 1
+    assert rig.keys.state == "the keys could not be read, 1 times in a row: its keys are believed for 0 s more"
     assert await rig.keys.find("k1") is not None
     assert rig.withdrawn == []
     rig.seconds += 1
     with pytest.raises(Unavailable):
         await rig.keys.find("k1")
+    assert rig.keys.state.endswith("its tokens cannot be checked")
 
 
 async def test_nobody_is_told_that_a_key_is_unknown_while_its_issuer_does_not_answer(rig: Rig) -> None:
