@@ -24,7 +24,7 @@ run: $(STAMP) ## Starts the platform (ARGS go to `acme up`).
 test: $(STAMP) ## Runs the test suite in three processes (ARGS go to pytest).
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-engines: $(STAMP) ## Runs what needs real servers: Kafka by Maven, S3 by Go, kcat (ARGS go to pytest).
+test-engines: $(STAMP) ## Runs what needs real servers: Kafka by Maven, S3 by Go, kcat, slowhttptest (ARGS go to pytest).
 	$(BIN)/pytest -m engines tests/contract tests/engines $(ARGS)
 
 SECONDS ?= 120

@@ -18,7 +18,7 @@ The floors, imports only downward; rooms on one floor are strangers (import-lint
     ports                                 what we ask of the outside world (with ids, authorise, filters and pages)
     gcra                                  how much of something a key may have: arithmetic alone
     contract                              descriptors → Service, Method, Message, Field
-    tasks → telemetry → context → errors → contracts (generated)
+    tasks → telemetry → context → traces → errors → contracts (generated)
 
 The way of a request: `gateway/app.py` (route, limits, token, scope, decode) → `dispatch/local.py` → the plugin's
 `service.py` → its `store.py` → `drivers/postgres.py`, and back through the encoder or `gateway/problems.py`. `work`

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from tests.bench import audit, beside, calls, kafka, latency
+from tests.bench import audit, beside, calls, kafka, latency, tracing
 from tests.bench.load import CONNECTIONS, request_bytes
 from tests.bench.scenario import Floor, Scenario, alternate
 from tests.bench.serving import Cores, bare, cpu_seconds, install_stranger, pin, platform, processes
@@ -179,6 +179,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="acme-bench-", ignore_cleanup_errors=True) as folder:
         floors += starts(Path(folder), options.starts)
         floors += under_load(Path(folder), options.rounds, options.seconds)
+        floors += tracing.report(Path(folder) / "traces", options.rounds, options.seconds)
     print("\nFloors:\n")
     for floor in floors:
         print(floor.line())

@@ -6,10 +6,12 @@ import asyncio
 import json
 import os
 import signal
+import ssl
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
+from urllib.request import urlopen
 
 import aiohttp
 import pytest
@@ -209,3 +211,20 @@ async def test_a_stop_under_load_lets_every_request_end(own: Platform) -> None:
     assert not any(living(pid) for pid in pids)
     assert {outcome for outcome in statuses if outcome.isdecimal()} == {"200"}
     assert "were cut off at the end of the drain" not in own.log()
+
+
+def test_over_tls_one_stands_in_for_another_as_well(tmp_path: Path) -> None:
+    with platform(tmp_path, *WORKERS, "--tls") as one:
+        believed = ssl.create_default_context(cafile=one.ready["authority"])
+
+        def statuses() -> set[int]:
+            return {urlopen(f"{one.api}/healthz", context=believed, timeout=60).status for _ in range(20)}
+
+        assert one.api.startswith("https:")
+        assert statuses() == {200}
+        name = "worker-2"
+        os.kill(topology(one)[name]["pid"], signal.SIGKILL)
+        assert statuses() == {200}, "nobody waits for it"
+        wait_for("it is back", lambda: restarts(one, name) == 1, AGAIN)
+        assert statuses() == {200}
+        assert one.stop() == 0

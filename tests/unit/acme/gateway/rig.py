@@ -51,6 +51,7 @@ from acme.gateway.settings import ClassSettings, GatewaySettings, LimitSettings
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
 from acme.tokens import POLL_EVERY, Assertions, TokenSettings, Verifier
+from acme.traces import Tracer
 from tests.unit.acme.authority import Authority
 
 CONTRACTS: Contracts = load("acme.contracts")
@@ -267,14 +268,15 @@ async def running(
     tokens: TokenSettings | None = None,
     context: ssl.SSLContext | None = None,
     further: Sequence[Listening] = (),
+    tracer: Tracer | None = None,
     **settings: Any,
 ) -> AsyncIterator[Rig]:
-    """A rig with these settings of the gateway, and of tokens; over TLS with a `context`."""
+    """A rig with these settings of the gateway, and of tokens; over TLS with a `context`. `tracer` records requests."""
     authority, metrics = Authority(), Metrics()
     assertions = Assertions(Vault(bytes(32)), authority.clock.time, "local")
     projects, sessions = Projects(), Sessions()
     json_codec, wire = Json(CONTRACTS), Wire(CONTRACTS)
-    directory = Directory(Pipeline(CONTRACTS, wire, Checks(CONTRACTS), metrics, authority.clock))
+    directory = Directory(Pipeline(CONTRACTS, wire, Checks(CONTRACTS), metrics, authority.clock, tracer))
     settings_of_projects = ProjectSettings()
     services: tuple[tuple[str, Any], ...] = (
         ("projects", projects),
@@ -308,6 +310,7 @@ async def running(
         lambda: health,
         log,
         assertions=assertions,
+        tracer=tracer,
     )
     async with Tasks("rig", metrics) as tasks:
         await verifier.poll()

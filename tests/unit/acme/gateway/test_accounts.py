@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from tests.unit.acme.gateway.rig import ID, Rig, running
+from acme.contract import Method, Route
+from acme.traces import CALL, HTTP, TOKEN, Span, Trace, Tracer, TraceSettings
+from tests.unit.acme.gateway.rig import CONTRACTS, ID, Rig, running
 
 NAME = "http_server_request_duration_seconds_count"
 ROUTE = "/v1/projects/{id}"
@@ -50,3 +55,135 @@ async def test_a_line_is_logged_for_each_with_the_path_and_without_the_query(alo
     await alone.ask("GET", "/nowhere?secret=1")
     told = [(line["path"], line["route"], line["status"]) for line in alone.lines()]
     assert told == [("/v1/projects", "/v1/projects", 200), ("/nowhere", "", 404)]
+
+
+# ---- what is personal -----------------------------------------------------------------------------------------------
+
+
+def people(*, pii: bool = False, secret: bool = False) -> tuple[Method, Route]:
+    """A route with somebody's address in its path."""
+    method = next(m for m in CONTRACTS.services["acme.projects.v1.Projects"].methods if m.attr == "get_project")
+    (field,) = (field for field in method.request.fields if field.name == "id")
+    message = replace(method.request, fields=(replace(field, pii=pii, secret=secret),))
+    return replace(method, request=message), replace(method.routes[0], template="/v1/people/{id}/mails")
+
+
+@pytest.mark.parametrize("marks", [{"pii": True}, {"secret": True}])
+async def test_a_path_that_leads_nowhere_is_cut_where_personal_data_begins(alone: Rig, marks: dict[str, bool]) -> None:
+    alone.gateway._accounts.hide(*people(**marks), ("id",))
+    await alone.ask("GET", "/v1/people/ada@example.com")
+    await alone.ask("GET", "/v1/people/ada@example.com/mails/1?to=bob@example.com")
+    await alone.ask("GET", "/v1/things/1")
+    assert [line["path"] for line in alone.lines()] == ["/v1/people/…", "/v1/people/…", "/v1/things/1"]
+
+
+async def test_nothing_is_cut_for_routes_without_personal_data(alone: Rig) -> None:
+    alone.gateway._accounts.hide(*people(), ("id",))
+    await alone.ask("GET", "/v1/people/42")
+    assert [line["path"] for line in alone.lines()] == ["/v1/people/42"]
+
+
+async def test_the_template_stands_for_a_path_with_personal_data_and_for_one_without_that_verb(alone: Rig) -> None:
+    await alone.ask("PUT", f"/v1/projects/{ID}")
+    target: Any = alone.gateway._routes.find(f"/v1/projects/{ID}")[0].targets["GET"]  # type: ignore[index]
+    await alone.ask("GET", f"/v1/projects/{ID}")
+    target.bound.private = True
+    await alone.ask("GET", f"/v1/projects/{ID}")
+    assert [line["path"] for line in alone.lines()] == [ROUTE, f"/v1/projects/{ID}", ROUTE]
+
+
+# ---- what is recorded -----------------------------------------------------------------------------------------------
+
+CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.fixture
+async def traced() -> AsyncIterator[tuple[Rig, Tracer]]:
+    """A rig that records."""
+    tracer = Tracer(TraceSettings(ratio=0.0))
+    async with running("local", tracer=tracer) as rig:
+        yield rig, tracer
+
+
+def spans(trace: Trace) -> list[Span]:
+    """By the order in which they began."""
+    return sorted((Span(*each) for each in trace.spans), key=lambda span: (span.started, span.number))
+
+
+async def test_a_request_is_recorded_with_its_token_its_call_and_its_answer(traced: tuple[Rig, Tracer]) -> None:
+    rig, tracer = traced
+    await rig.ask("GET", f"/v1/projects/{ID}", X_Request_Id="r-1", traceparent=CALLER, tracestate="a=1, b=2")
+    (trace,) = tracer.find("r-1")
+    found = spans(trace)
+    assert [(span.kind, span.name, span.parent, str(span.outcome), span.detail) for span in found] == [
+        (HTTP, "GET", -1, "200", ROUTE),
+        (TOKEN, "", 0, "", ""),
+        (CALL, "acme.projects.v1.Projects/GetProject", 0, "OK", "local"),
+    ]
+    assert (trace.caller, trace.state, trace.why) == (CALLER, "a=1, b=2", "")
+    assert found[0].started <= trace.let_in <= found[2].started
+    (call,) = rig.projects.calls
+    assert call.caused == trace.traceparent(1)
+    assert call.caused.startswith("00-0af7651916cd43dd8448eb211c80319c-")
+
+
+async def test_a_refusal_is_recorded_with_its_reason(traced: tuple[Rig, Tracer]) -> None:
+    rig, tracer = traced
+    await rig.ask("GET", f"/v1/projects/{ID}", bearer=None, X_Request_Id="r-1")
+    await rig.ask("GET", "/v1/projects/prj_01h455vb4pex5vsknk084sn02r", X_Request_Id="r-2")
+    (early,), (late,) = tracer.find("r-1"), tracer.find("r-2")
+    assert (early.why, early.called, [str(span.outcome) for span in spans(early)]) == ("token_missing", False, ["401"])
+    assert (late.why, late.called) == ("not_found", True)
+
+
+async def test_what_is_a_fault_of_ours_is_kept(traced: tuple[Rig, Tracer]) -> None:
+    rig, tracer = traced
+    kept: list[Trace] = []
+    tracer.export = kept.append
+
+    async def fail(_message: Any) -> None:
+        raise RuntimeError
+
+    rig.projects.before = fail
+    await rig.ask("GET", f"/v1/projects/{ID}", X_Request_Id="r-1")
+    rig.projects.before = None
+    await rig.ask("GET", f"/v1/projects/{ID}", X_Request_Id="r-2")
+    await rig.ask("GET", "/nowhere", X_Request_Id="r-3")
+    assert [trace.request_id for trace in kept] == ["r-1"]
+    assert tracer.find("r-3") == []  # nothing but its line in the log
+
+
+async def test_a_request_is_there_while_it_lasts(traced: tuple[Rig, Tracer]) -> None:
+    rig, tracer = traced
+    inside, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait(_message: Any) -> None:
+        inside.set()
+        await go_on.wait()
+
+    rig.projects.before = wait
+
+    async def look() -> list[Trace]:
+        await inside.wait()
+        found = tracer.find("r-1")
+        go_on.set()
+        return found
+
+    _, found = await asyncio.gather(rig.ask("GET", f"/v1/projects/{ID}", X_Request_Id="r-1"), look())
+    assert [trace.request_id for trace in found] == ["r-1"]
+
+
+@pytest.mark.parametrize(
+    "given", ["00-trace", CALLER.upper(), "ff" + CALLER[2:], "00-" + "0" * 32 + "-b7ad6b7169203331-01"]
+)
+async def test_a_trace_context_that_is_none_begins_a_new_trace(traced: tuple[Rig, Tracer], given: str) -> None:
+    rig, tracer = traced
+    await rig.ask("GET", f"/v1/projects/{ID}", X_Request_Id="r-1", traceparent=given)
+    (trace,) = tracer.find("r-1")
+    assert (trace.caller, trace.state) == ("", "")
+
+
+async def test_without_a_tracer_nothing_is_recorded_and_the_context_goes_on_as_it_came(alone: Rig) -> None:
+    await alone.ask("GET", f"/v1/projects/{ID}", traceparent=CALLER)
+    (call,) = alone.projects.calls
+    assert (call.trace, call.caused) == (None, CALLER)

@@ -7,11 +7,13 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 
 from acme.gateway import peers
 from acme.gateway.peers import ConnectionSettings
+from acme.gateway.server import Reply
 from tests.unit.acme.gateway.rig import ID, Rig, running
 
 GOOD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
@@ -201,6 +203,34 @@ async def test_an_answer_whose_end_nobody_reads_is_cut_off_when_its_connection_e
         raw.close()
     finally:
         hasty.projects.project.description = ""
+
+
+async def test_answers_that_nobody_reads_fill_the_memory_up_to_a_bound_only() -> None:
+    settings = ConnectionSettings(answers=1_000_000)
+    async with running(write_timeout=60, connections=settings) as rig, AsyncExitStack() as stack:
+        rig.projects.project.description = "x" * 50_000
+        request, loop = rig.request("GET", "/v1/projects?page_size=60") * 5, asyncio.get_running_loop()
+        for _ in range(10):
+            raw = stack.enter_context(socket.socket())
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            raw.setblocking(False)
+            await loop.sock_connect(raw, ("127.0.0.1", rig.port))
+            await loop.sock_sendall(raw, request)
+        await rig.until(lambda: cut(rig, "slow_read"))
+        assert rig.gateway._doors.peers.unsent < 4_000_000  # one answer may be larger than all may be together
+        assert (await rig.ask("GET", "/v1/projects?page_size=60")).status == 200
+
+
+async def test_an_idle_connection_keeps_nothing_of_its_last_answer(hasty: Rig) -> None:
+    async with hasty.connection() as connection:
+        connection.send(hasty.request("GET", "/v1/openapi.json"))
+        assert len((await connection.answer()).body) > 10_000
+        served = hasty.gateway._doors._servers[0].connections[0]
+        await hasty.until(lambda: served._waiter)
+        assert served._task_handler is not None
+        own: Any = served._task_handler.get_coro()
+        kept = own.cr_await.cr_frame.f_locals["resp"]  # of aiohttp's loop over the connection's requests
+        assert (type(kept), kept.data) == (Reply, b"")
 
 
 async def test_what_is_turned_away_is_named_and_says_nothing_of_ours() -> None:

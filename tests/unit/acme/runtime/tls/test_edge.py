@@ -170,6 +170,16 @@ async def test_a_session_resumes_also_after_its_certificate_was_renewed(
     assert handshake(server, client, "two.example", before.client.session).client.session_reused
 
 
+def test_a_session_resumes_after_other_settings_that_do_not_concern_it(town: Town, client: ssl.SSLContext) -> None:
+    edge = town.open(town.issue("one.example"))
+    server = edge.context("none")
+    before = handshake(server, client, "one.example")
+    edge.configure(TlsSettings(certificates=(town.issue("two.example"), town.issue("one.example"))))
+    assert handshake(server, client, "one.example", before.client.session).client.session_reused
+    edge.configure(TlsSettings(certificates=(town.issue("one.example"),), minimum="1.3"))
+    assert not handshake(server, client, "one.example", before.client.session).client.session_reused
+
+
 async def test_a_session_does_not_resume_when_the_authority_of_clients_changes(
     town: Town, client: ssl.SSLContext, tmp_path: Path
 ) -> None:
