@@ -217,7 +217,7 @@ async def test_answers_that_nobody_reads_fill_the_memory_up_to_a_bound_only() ->
             await loop.sock_connect(raw, ("127.0.0.1", rig.port))
             await loop.sock_sendall(raw, request)
         await rig.until(lambda: cut(rig, "slow_read"))
-        assert rig.gateway._doors.peers.unsent < 4_000_000  # one answer may be larger than all may be together
+        assert rig.gateway.doors.peers.unsent < 4_000_000  # one answer may be larger than all may be together
         assert (await rig.ask("GET", "/v1/projects?page_size=60")).status == 200
 
 
@@ -225,7 +225,7 @@ async def test_an_idle_connection_keeps_nothing_of_its_last_answer(hasty: Rig) -
     async with hasty.connection() as connection:
         connection.send(hasty.request("GET", "/v1/openapi.json"))
         assert len((await connection.answer()).body) > 10_000
-        served = hasty.gateway._doors._servers[0].connections[0]
+        served = hasty.gateway.doors._servers[0].connections[0]
         await hasty.until(lambda: served._waiter)
         assert served._task_handler is not None
         own: Any = served._task_handler.get_coro()
