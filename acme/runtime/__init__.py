@@ -7,7 +7,6 @@ told when it is ready). `hosting.py` brings one plugin up, `migrations.py` its d
 one process; `databases.py` says where databases are, `listener.py` and `edge.py` where the gateway is; `datafolder.py` keeps
 DATA: its lock, its size, its secrets.
 
-<<<<<<< HEAD
 Several processes: `neighbours.py` is the way to plugins that are elsewhere, `tls/` what proves who is there. On one
 machine `supervisor.py` runs them, `shapes.py` says which there are, `children.py` looks after them and `standins.py` has
 one stand in for another; `runfolder.py` is where their sockets are, `control.py` how `topology.py` learns what runs where,
