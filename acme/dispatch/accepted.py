@@ -35,13 +35,21 @@ class Accepted(Link):
         too_large: Callable[[Accepted, Exchange], None],
         patience: float,
         streams: Callable[[Exchange], bool] = lambda exchange: False,
+        made: Callable[[Accepted], None] = lambda link: None,
     ) -> None:
+        """`made` is called when there is a connection, and `lost` when there is none any more. Where a handshake fails there
+        never is one."""
         super().__init__(client=False, window=window, lost=lost)
+        self._made = made
         self._begin, self._too_large, self._patience, self._streams = begin, too_large, patience, streams
         self._fresh: list[Exchange] = []
         self._leaving = False
         self._on[RequestReceived] = self._request
         self._on[PingAckReceived] = self._pong
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._made(self)
+        super().connection_made(transport)
 
     # ---- answering ----------------------------------------------------------------------------------------------
 

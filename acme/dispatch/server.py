@@ -204,9 +204,8 @@ class Server:
         return self._verifier is None or self._verifier.fresh
 
     def _accept(self) -> Accepted:
-        link = Accepted(self._window, self._gone, self._begin, self._oversized, PATIENCE, self._streams)
-        self._links.add(link)
-        return link
+        made = self._links.add
+        return Accepted(self._window, self._gone, self._begin, self._oversized, PATIENCE, self._streams, made)
 
     def _gone(self, link: Link, why: str) -> None:
         self._links.discard(link)

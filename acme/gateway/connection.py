@@ -30,6 +30,8 @@ T = TypeVar("T")
 PLAIN_END: Final = b"\r\n0\r\n\r\n"
 """How a chunked body without trailers ends, after some data: no line of trailers is a zero."""
 _END: Final = len(PLAIN_END)
+UNSENT: Final = 65_536
+"""Bytes that may wait for the client to read on before anything waits for that."""
 
 
 class _InOneTask:
@@ -108,6 +110,9 @@ class Connection(RequestHandler):
             wire.close()
             return
         super().connection_made(transport)
+        wire.set_write_buffer_limits(
+            UNSENT, 0
+        )  # a transport keeps the whole of what was written until its last byte leaves
         if self._clients is not None:
             self.client = self._clients.of(transport)
         if sys.version_info < (3, 12):
@@ -297,16 +302,30 @@ class Connection(RequestHandler):
         if transport is not None:
             transport.write(data)
 
-    async def drained(self, timeout: float) -> None:
-        """Returns when the client has read most of what was written, so that nobody fills the memory by not reading. One
-        that takes longer than `timeout` seconds is cut off."""
+    async def drained(self, timeout: float, size: int) -> None:
+        """Returns when all that was written has left, so that nobody fills the memory by not reading: `size` bytes of it are
+        kept until then. A client that takes longer than `timeout` seconds is cut off."""
         if not self.writing_paused:
             return
         try:
-            async with asyncio.timeout(timeout):
-                await self._drain_helper()  # aiohttp offers it to its own writers only
+            await self.drain(timeout, size)
         except TimeoutError:
             self.drop("slow_read")
+
+    async def drain(self, timeout: float, size: int) -> None:
+        """Returns when all that was written has left, or the client has; `size` bytes are kept until then.
+
+        Raises:
+            TimeoutError: it took longer than `timeout` seconds.
+            ConnectionError: it has gone.
+        """
+        peers = self._peers
+        peers.unread(self, size)
+        try:
+            async with asyncio.timeout(timeout):
+                await self._drain_helper()  # aiohttp offers it to its own writers only
+        finally:
+            peers.read(self)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -320,9 +339,10 @@ class Connection(RequestHandler):
         answer: Any = resp  # a Reply, or a Download, of which all has been sent
         transport = self.transport
         if transport is not None and answer.data:
-            transport.write(answer.data)
+            data, answer.data = answer.data, b""  # aiohttp keeps the answer until the connection's next one
+            transport.write(data)
             if self._paused:
-                await self.drained(answer.write_timeout)
+                await self.drained(answer.write_timeout, len(data))
         return resp, False
 
     def handle_error(

@@ -34,8 +34,10 @@ class ConnectionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """Connections at a time; one more is answered 503 at once. Fewer where the process may open fewer files."""
     per_address: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
     """Connections of one address (of IPv6, a /64) at a time. The balancers in `proxies` have no such limit."""
-    bodies: Annotated[int, Meta(ge=8 * 1024 * 1024)] = 256 * 1024 * 1024
+    bodies: Annotated[int, Meta(ge=8 * 1024 * 1024)] = 128 * 1024 * 1024
     """Bytes that request bodies take up at a time, of those that do not come in one piece; then 503."""
+    answers: Annotated[int, Meta(ge=8 * 1024 * 1024)] = 128 * 1024 * 1024
+    """Bytes of answers that wait for clients to read on; beyond, those end that have been reading longest."""
 
 
 class Peer(Protocol):
@@ -78,8 +80,9 @@ class Peers:
         """While there is too much to do: (connection, message, payload) → the refusal of a request that has come, if it is
         one of those for which there is no time (`overload.py`)."""
         self._looking = False
-        self.held = 0
-        """Bytes of request bodies that are being taken."""
+        self.held = self.unsent = 0
+        """Bytes of request bodies that are being taken; and of answers that are being read."""
+        self._reading: dict[Peer, int] = {}
         self._refused = metrics.counter(
             "acme_gateway_refused_connections_total", "Connections that found no room.", ("limit",)
         )
@@ -88,11 +91,17 @@ class Peers:
         )
         for name in ("most", "per_address"):
             self._refused.bind(name)
-        for name in ("slow_head", "slow_body", "slow_read", "crowded"):
+        for name in ("slow_handshake", "slow_head", "slow_body", "slow_read", "crowded"):
             self.cut.bind(name)
         metrics.gauge("acme_gateway_connections", "Open connections of clients.", (), lambda: {(): float(len(self))})
         metrics.gauge(
             "acme_gateway_body_bytes", "Bytes that request bodies take up.", (), lambda: {(): float(self.held)}
+        )
+        metrics.gauge(
+            "acme_gateway_answer_bytes",
+            "Bytes of answers that wait for clients to read on.",
+            (),
+            lambda: {(): float(self.unsent)},
         )
 
     def __len__(self) -> int:
@@ -160,6 +169,20 @@ class Peers:
         if self.held + size > self._settings.bodies:
             raise Unavailable("Too much is being sent at a time: try again.", reason="overloaded")
         self.held += size
+
+    def unread(self, peer: Peer, size: int) -> None:
+        """So many bytes of its answer wait; it says `read` when they do not any more. Whoever has been reading longest ends
+        where there are too many."""
+        self._reading[peer] = size
+        self.unsent += size
+        while self.unsent > self._settings.answers and len(self._reading) > 1:
+            slowest = next(iter(self._reading))
+            self.read(slowest)
+            slowest.drop("slow_read")
+
+    def read(self, peer: Peer) -> None:
+        """Nothing of its answer waits."""
+        self.unsent -= self._reading.pop(peer, 0)
 
     def look(self) -> None:
         """Ends what is too slow, and what is idle where it is crowded; and looks again as long as there is anything."""

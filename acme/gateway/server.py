@@ -154,7 +154,7 @@ class Reply(msgspec.Struct):
         """For aiohttp's own way: sends it."""
         connection = cast(Request, request).connection
         connection.write(self.data)
-        await connection.drained(self.write_timeout)
+        await connection.drained(self.write_timeout, len(self.data))
 
     async def write_eof(self) -> None:
         """For aiohttp's own way: nothing is left to send."""

@@ -156,13 +156,14 @@ class Download:
             await asyncio.sleep(0)  # a client that is fast enough never makes us wait, and others want to be served too
             return
         try:
-            async with asyncio.timeout(self.write_timeout):
-                await connection._drain_helper()  # aiohttp offers it to its own writers only
+            await connection.drain(self.write_timeout, len(data))
         except TimeoutError:
             connection.cut("slow_read")
             raise gone(f"The client read nothing for {self.write_timeout:g} seconds.", "slow_client") from None
         except ConnectionError:
             raise gone() from None
+        if connection.transport is None:
+            raise gone()
 
     def _wrong(self) -> Refused:
         log.error("a stream has not the length it said", said=self._length, sent=self.body_length)

@@ -25,6 +25,7 @@ from acme.runtime import datafolder
 from acme.runtime.assembly import Node, assemble
 from acme.runtime.databases import CannotStart
 from acme.runtime.datafolder import FolderError
+from acme.runtime.descriptors import raise_limit
 from acme.runtime.reloading import Reread
 from acme.runtime.report import PluginReport, Report, age
 from acme.runtime.roles import WHOLE, Role
@@ -44,6 +45,7 @@ def run(config: Config, announce: Callable[[Report], None], role: Role = WHOLE, 
         CannotStart, acme.config.ConfigError, acme.runtime.datafolder.FolderError: it never came up.
         Interrupted: see there.
     """
+    raise_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             runner.run(_serve(config, announce, role, reread))

@@ -108,16 +108,25 @@ class EdgeCertificates:
         pairs = [self._pair(settings, one) for one in settings.certificates]
         if not pairs:
             raise CannotStart(f"{_SETTING} names no certificate")
-        fronts = [self._front(settings, client) for client, _ in self._listeners]
+        fronts = (
+            [] if self._same_fronts(settings, seen) else [self._front(settings, mode) for mode, _ in self._listeners]
+        )
 
         def commit() -> None:
             self._use(pairs)
-            for (_, listener), front in zip(self._listeners, fronts, strict=True):
+            for (_, listener), front in zip(self._listeners, fronts, strict=False):
                 listener.current = front
             self._settings, self._read, self._tried = settings, seen, seen
             self._warn()
 
         return commit
+
+    def _same_fronts(self, settings: TlsSettings, seen: _Marks) -> bool:
+        """Whether listeners can keep theirs, and with them the sessions that clients may resume."""
+        was, authority = self._settings, settings.authority
+        if (settings.minimum, authority) != (was.minimum, was.authority):
+            return False
+        return not authority or seen[Path(authority)] == self._read[Path(authority)]
 
     async def renew(self) -> None:
         """Looks whether files changed, and reads those that did."""

@@ -147,6 +147,27 @@ async def test_bodies_hold_so_many_bytes_together() -> None:
     assert peers.held == 8 * 1024 * 1024
 
 
+async def test_where_too_much_waits_to_be_read_those_end_that_have_been_reading_longest() -> None:
+    peers = limited(answers=8 * 1024 * 1024)
+    first, second, third = (Peer(peers) for _ in range(3))
+    peers.unread(first, 5 * 1024 * 1024)
+    peers.unread(second, 3 * 1024 * 1024)
+    assert first.told == []
+    peers.unread(third, 1024)
+    assert (first.told, second.told, third.told) == (["slow_read"], [], [])
+    peers.read(first)
+    peers.read(second)
+    peers.read(third)
+    assert peers.unsent == 0
+
+
+async def test_one_answer_may_be_as_large_as_it_is() -> None:
+    peers = limited(answers=8 * 1024 * 1024)
+    peer = Peer(peers)
+    peers.unread(peer, 100 * 1024 * 1024)
+    assert peer.told == []
+
+
 async def test_limits_may_change_while_somebody_is_connected() -> None:
     peers = limited(per_address=1)
     assert peers.admit(Peer(peers), "203.0.113.1")
@@ -155,7 +176,7 @@ async def test_limits_may_change_while_somebody_is_connected() -> None:
     assert peers.admit(Peer(peers), "203.0.113.1")
 
 
-@pytest.mark.parametrize("given", [{"most": 0}, {"per_address": 0}, {"bodies": 1}, {"unknown": 1}])
+@pytest.mark.parametrize("given", [{"most": 0}, {"per_address": 0}, {"bodies": 1}, {"answers": 1}, {"unknown": 1}])
 def test_settings_are_within_reason(given: dict[str, int]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(given, ConnectionSettings)

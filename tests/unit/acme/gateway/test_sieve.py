@@ -65,7 +65,7 @@ async def test_a_head_that_comes_in_pieces_is_one_request(closed: Rig, cut: int)
     data = closed.request("GET", ONE)
 
     async def begun() -> bool:
-        return any(peer._heard for peer in closed.gateway._doors.peers.waiting)  # type: ignore[attr-defined]
+        return any(peer._heard for peer in closed.gateway.doors.peers.waiting)  # type: ignore[attr-defined]
 
     async with closed.connection() as connection:
         for _ in range(2):

@@ -105,7 +105,7 @@ async def test_other_settings_are_used_by_listeners_that_stand(config: Made, tmp
     with stack:
         other = Authority().issue(tmp_path / "other", "new.example")
         pair = {"certificate": str(other["certificate"]), "key": str(other["key"])}
-        edge.configure(config(tls={"certificates": [pair]}).gateway)
+        edge.prepare(config(tls={"certificates": [pair]}).gateway)()
         assert edge.places[1] is not None
         assert handshake(edge.places[1], believer(other["authority"])).name == "new.example"
 

@@ -1,0 +1,140 @@
+"""slowhttptest, a stranger's tool, against a running platform: a thousand connections that send or read as slowly as they
+can, while somebody honest asks, on connections that stay and on fresh ones. Nothing of that fails, and memory stays bounded.
+
+The attackers have the same address as the honest client, so that no limit of an address protects it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.attacks.http.client import connected
+from tests.system.running import Person, Platform, platform, wait_for
+
+pytestmark = pytest.mark.engines
+
+TOOL = "slowhttptest"
+CONNECTIONS = 1000
+SECONDS = 25
+ROOM = 64 * 1024 * 1024
+"""Bytes by which the process may grow. A thousand answers with the largest document would be four times that."""
+
+MODES = {
+    "heads": ["-H", "-i", "1", "-x", "24", "-t", "GET"],
+    "bodies": ["-B", "-i", "1", "-s", "8192", "-x", "10", "-t", "POST", "-f", "application/json"],
+    "reads": ["-X", "-w", "1", "-y", "16", "-n", "2", "-z", "16", "-k", "3"],
+}
+PATHS = {"heads": "/v1/projects", "bodies": "/v1/sessions", "reads": "/v1/openapi.json"}
+
+
+@dataclass
+class Honest:
+    """Asks all the time, and counts."""
+
+    port: int
+    token: str
+    answered: int = 0
+    failed: list[str] = field(default_factory=list)
+    slowest: float = 0.0
+
+    def request(self, path: str) -> bytes:
+        return f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {self.token}\r\n\r\n".encode()
+
+    async def ask(self, until: asyncio.Event) -> None:
+        """On connections that stay for twenty requests each, and then on a fresh one."""
+        while not until.is_set():
+            try:
+                async with connected(self.port) as wire:
+                    for number in range(20):
+                        begun = time.monotonic()
+                        wire.send(self.request("/v1/users/me" if number % 2 else "/v1/projects"))
+                        answer = await wire.answer()
+                        self.slowest = max(self.slowest, time.monotonic() - begun)
+                        if answer is None or answer.status != 200:
+                            self.failed.append(repr(answer))
+                        else:
+                            self.answered += 1
+            except (OSError, TimeoutError, AssertionError) as error:
+                self.failed.append(repr(error))
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def tool() -> str:
+    found = shutil.which(TOOL)
+    if found is None:
+        pytest.skip(f"{TOOL} is not installed (Debian has a package of that name)")
+    return found
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    with platform(
+        tmp_path_factory.mktemp("platform"), environ={"ACME_GATEWAY__CONNECTIONS__PER_ADDRESS": "3000"}
+    ) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def person(one: Platform) -> Person:
+    return one.join("honest@example.com")
+
+
+def resident(one: Platform) -> int:
+    """Bytes of memory that the process has."""
+    status = Path(f"/proc/{one.running.pid}/status").read_text()
+    return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")))
+
+
+def metric(one: Platform, name: str) -> float:
+    text = one.call("GET", "/metrics").body.decode()
+    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))
+
+
+async def attacked(one: Platform, honest: Honest, command: list[str]) -> tuple[int, float]:
+    """The most bytes that the process had, and the most connections there were, while the tool ran."""
+    over, most, open_ = asyncio.Event(), 0, 0.0
+    tool = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    async def look() -> None:
+        nonlocal most, open_
+        try:
+            async with asyncio.timeout(SECONDS + 60):
+                while tool.returncode is None:
+                    most = max(most, resident(one))
+                    open_ = max(open_, await asyncio.to_thread(metric, one, "acme_gateway_connections "))
+                    await asyncio.sleep(0.2)
+        finally:
+            over.set()
+
+    await asyncio.gather(look(), honest.ask(over), honest.ask(over), tool.wait())
+    return most, open_
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_nobody_who_is_slow_keeps_the_honest_from_being_served(
+    one: Platform, person: Person, tool: str, mode: str
+) -> None:
+    port = int(one.api.rpartition(":")[2])
+    honest = Honest(port, one.log_in(person.email).token)
+    before = resident(one)
+    url = f"http://127.0.0.1:{port}{PATHS[mode]}"
+    command = [tool, *MODES[mode], "-c", str(CONNECTIONS), "-r", "200", "-l", str(SECONDS), "-p", "5", "-u", url]
+    most, connections = await attacked(one, honest, command)
+    print(
+        f"{mode}: {connections:.0f} connections, {honest.answered} honest answers, slowest {honest.slowest * 1000:.0f} ms, "
+        f"memory +{(most - before) / 1024 / 1024:.0f} MiB"
+    )
+    assert honest.failed == []
+    assert honest.answered > SECONDS
+    assert connections > CONNECTIONS * 0.9
+    assert most - before < ROOM
+    wait_for("all of them gone", lambda: metric(one, "acme_gateway_connections ") < 10, limit=60)
