@@ -14,6 +14,7 @@ bodies, permissions and documentation are projections of the contracts, compiled
 - `clients.py`: certificates of clients, and whom they stand for.
 - `redirect.py`: plain HTTP that says where HTTPS is.
 - `binding.py`: path, query, headers and body → request message; reply message → body and headers.
+- `served.py`: routes of contracts, and endpoints of our own, in one trie.
 - `policy.py`: what holds for a method: its contract, and what `[gateway.routes]` says otherwise.
 - `exchange.py`: one request on its way.
 - `addresses.py`: where it comes from, behind balancers that are named.
