@@ -112,9 +112,8 @@ class Connection(RequestHandler):
             wire.close()
             return
         super().connection_made(transport)
-        wire.set_write_buffer_limits(
-            UNSENT, 0
-        )  # a transport keeps the whole of what was written until its last byte leaves
+        # A transport keeps the whole of what was written until its last byte leaves.
+        wire.set_write_buffer_limits(UNSENT, 0)
         if self._clients is not None:
             self.client = self._clients.of(transport)
         if sys.version_info < (3, 12):
@@ -132,7 +131,10 @@ class Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         # Every request pays for this: 0.1 µs where its head comes whole, and alone.
         serving = self._current_request
-        _feed(self, data)
+        if self._peers.sift is None or serving is not None or self._messages:
+            _feed(self, data)
+        elif self._sifted(data):
+            return
         if serving is None and len(self._messages) == 1:
             self._last = data
             if self.since or len(data) > LARGEST_HEAD:
@@ -151,6 +153,31 @@ class Connection(RequestHandler):
                 self._broken(serving)
         elif serving is None:
             self._more(len(data))
+
+    def _sifted(self, data: bytes) -> bool:
+        """Takes what has come while there is too much to do; whether it was a request that has been refused here. Nobody was
+        woken for that."""
+        waiter, self._waiter = self._waiter, None
+        try:
+            _feed(self, data)
+        finally:
+            self._waiter = waiter
+        messages = self._messages
+        if len(messages) == 1 and not (self._paused or self._upgraded):
+            if self.since or len(data) > LARGEST_HEAD:
+                self._whole()
+            sift, wire, parser = self._peers.sift, self.transport, self._parser
+            if sift is not None and wire is not None and parser is not None:
+                refusal = sift(self, *messages[0])
+                if refusal is not None:
+                    messages.clear()
+                    parser.message_consumed()
+                    self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+                    wire.write(refusal)
+                    return True
+        if messages and waiter is not None and not waiter.done():
+            waiter.set_result(None)
+        return False
 
     @property
     def ended_plainly(self) -> bool:

@@ -175,7 +175,7 @@ async def test_time_that_is_up_sends_a_listener_away_in_order(rig: Any) -> None:
 
     rig.projects.hook = wait
     async with rig.connection() as connection:
-        connection.send(rig.request("GET", f"{WATCH}?count=2", X_Request_Timeout="0.3"))
+        connection.send(rig.request("GET", f"{WATCH}?count=2", X_Request_Timeout="1.5"))
         await head_of(connection)
         assert [list(event) for event in events(await unchunked(connection))] == [["id", "data"], ["retry"]]
         connection.send(rig.request("GET", "/v1/small/a"))
