@@ -185,6 +185,7 @@ class Tracer:
         self.on = settings.recent > 0
         self._ratio, self._slow, self._follow = settings.ratio, settings.slow, settings.parent
         self._recent = deque(self._recent, settings.recent)
+        self._remember = self._recent.append
         self._refused = deque(self._refused, settings.recent // 5)
         self._kept = deque(self._kept, settings.kept)
 
@@ -196,14 +197,12 @@ class Tracer:
 
     def end(self, trace: Trace, seconds: float, failed: bool) -> None:
         """A trace has ended in this process. `failed`: by a fault of ours, not of whoever asked."""
-        if trace.called:
-            self._recent.append(trace)
-        else:
-            self._refused.append(trace)
+        (self._remember if trace.called else self._refused.append)(trace)
         sampled = trace.sampled
-        if sampled is None:
-            sampled = trace.sampled = self.decide(trace.caller) if trace.caller else random() < self._ratio
+        if sampled is None:  # said again: a call of `decide` for every request is 0.1 µs
+            sampled = self.decide(trace.caller) if trace.caller else random() < self._ratio
         if sampled or failed or seconds >= self._slow:
+            trace.sampled = sampled
             self._kept.append(trace)
             if self.export is not None:
                 self.export(trace)
