@@ -1,7 +1,7 @@
 """Traces: what a request did in this process, step by step, and which of them somebody wants to keep.
 
 A `Trace` is one request (or one batch of events) in one process: a list of spans, each a tuple with two readings of the
-clock that were mostly taken anyway. Every request is recorded, because that costs about a microsecond; ids are made up only
+clock that were mostly taken anyway. Every request is recorded, because that costs a microsecond or two; ids are made up only
 for those that leave the process, in W3C's `traceparent` (Trace Context, level 1), so that the parts in several processes are
 one trace. The `Tracer` of a process keeps the latest ones for `acme trace`, and gives to an exporter those that are sampled:
 by the caller's decision, by a ratio, and, once it is known how they ended, those that failed or were slow.
