@@ -28,8 +28,7 @@ from acme.gateway.access import AccessLog
 from acme.gateway.accounts import Accounts
 from acme.gateway.addresses import Addresses
 from acme.gateway.answers import Answers
-from acme.gateway.auth import authenticate, bearer, proof
-from acme.gateway.binding import Bound
+from acme.gateway.auth import authenticate, bearer, known, proof
 from acme.gateway.bodies import check_size, read_body
 from acme.gateway.cors import Cors
 from acme.gateway.deadlines import Deadlines
@@ -47,17 +46,16 @@ from acme.gateway.headers import (
     trace,
 )
 from acme.gateway.lanes import PATIENT, Lanes
-from acme.gateway.limits import Gate, Limits
+from acme.gateway.limits import Limits
 from acme.gateway.listening import Doors, Listening
+from acme.gateway.overload import Overload, Queue
 from acme.gateway.problems import Rejected, settled
 from acme.gateway.refusals import Refusals
 from acme.gateway.routing import Leaf
 from acme.gateway.served import Served, Target
-from acme.gateway.server import (
-    Reply,
-    require_c_parser,
-)
+from acme.gateway.server import Reply, require_c_parser
 from acme.gateway.settings import GatewaySettings
+from acme.gateway.sieve import Sieve
 from acme.gateway.streams import Streams
 from acme.gateway.strict import Strict
 from acme.gateway.transfers import Download
@@ -76,7 +74,7 @@ class Gateway:
 
     `directory` calls as "gateway". `health` gives each plugin's state: "ok", "quarantined", or what is wrong with it;
     `stores` that of what requests can do without, for the details of readiness. `refusals` hears what the gateway refuses,
-    `tracer` what every request does; nobody without one.
+    `tracer` what every request does; nobody without one. `queues` are those that calls of a service wait in, by its name.
     """
 
     def __init__(
@@ -96,6 +94,7 @@ class Gateway:
         refusals: Refusals | None = None,
         tracer: Tracer | None = None,
         assertions: Assertions | None = None,
+        queues: Mapping[str, Queue] | None = None,
     ) -> None:
         require_c_parser()
         self._services, self._directory = tuple(services), directory
@@ -126,6 +125,10 @@ class Gateway:
             self._services, directory, json, wire, self._lanes, accounts, own, info, settings, self._limits
         )
         self._routes = self._served.routes
+        sieve = Sieve(self.doors.peers, self._strict, self._ids)
+        self._overload = Overload(
+            settings.overload, self._deadlines, self._lanes, self._routes, sieve, queues or {}, metrics
+        )
 
     def prepare(self, settings: GatewaySettings) -> Callable[[], None]:
         """What puts these settings in the place of the present ones, between two requests: connections stay, and a request
@@ -149,6 +152,7 @@ class Gateway:
             self.doors.configure(settings)
             self._streams.configure(settings)
             self._lanes.configure(settings.services)
+            self._overload.configure(settings.overload)
 
         return commit
 
@@ -177,6 +181,8 @@ class Gateway:
                 check_size(headers, settings.max_body)
             return *target.answer(), target.lines
         exchange.bound = bound = target.bound or target.bind()
+        if len(self._active) > self._overload.most and not bound.streams:
+            raise self._overload.refusal()
         caused, tracer = trace(headers) if TRACEPARENT in headers else "", self._tracer
         recorded = None
         if tracer.on:
@@ -186,7 +192,8 @@ class Gateway:
         try:
             exchange.charge(gate.address, exchange.network, now)
         except Exhausted:
-            if not self._spared(exchange, bound, gate, now):
+            shares = bound.permission and gate.address.shares(exchange.network)
+            if not (shares and known(headers, exchange.connection.client, self._verifier, exchange.started, now)):
                 raise
         if has_body:
             check_size(headers, own.max_body)
@@ -204,6 +211,9 @@ class Gateway:
         if recorded is not None:
             recorded.let_in = time.monotonic()
         seconds = timeout(headers, own.most) if X_REQUEST_TIMEOUT in headers else own.timeout
+        lane = target.lane
+        if lane.delay:
+            self._overload.weigh(lane, seconds)
         self._deadlines.limit(exchange, exchange.started, seconds)
         try:
             body = b""
@@ -234,7 +244,6 @@ class Gateway:
                 left = exchange.due - time.monotonic()
                 if left <= 0:
                     raise DeadlineExceeded("There was no time left for the call.")
-            lane = target.lane
             if lane.free < 1:
                 await lane.enter(exchange.due)
             lane.free -= 1
@@ -271,24 +280,16 @@ class Gateway:
         content, lines = bound.reply(reply)
         return bound.status, own.kind if content and not bound.raw_out else own.bare, content, lines
 
-    def _spared(self, exchange: Exchange, bound: Bound, gate: Gate, now: float) -> bool:
-        """Whether an address is refused that shares its allowance with strangers, of somebody who is known already: whom the
-        principal's own limit is for. A flood of addresses takes nothing from those."""
-        if not bound.permission or not gate.address.shares(exchange.network):
-            return False
-        client = exchange.connection.client
-        try:
-            token = bearer(exchange.headers) if client is None else proof(exchange.headers, client, now)
-        except Refused:
-            return False
-        return self._verifier.known(token, exchange.started, now) is not None
-
     def handle(self, exchange: Exchange) -> Awaitable[Reply | Download]:
         """Answers one request, and accounts for it."""
         exchange.begin(self._ids, self._addresses)
         self._active.add(exchange)
+        overload = self._overload
+        if overload.queued:
+            overload.queued -= 1
         if not self._deadlines.sweeping:
             self._deadlines.sweep()
+            overload.watch()
         return settled(self._serve, exchange, self._answers.settle, self._answers.cancelled)
 
     def _find(self, exchange: Exchange, target: str) -> tuple[Leaf[Target], Sequence[str], str]:

@@ -265,6 +265,7 @@ async def assemble(
             )
             stack.push_async_callback(refusals.close)
             refusals.start(tasks)
+            pools = {each.plugin.name: each.pool for each in running}
             gateway = Gateway(
                 contracts.services.values(),
                 directory.named("gateway"),
@@ -280,6 +281,7 @@ async def assemble(
                 refusals=refusals,
                 tracer=tracer,
                 assertions=assertions,
+                queues={host.service.name: pools[host.plugin].queue for host in directory.hosts.values()},
             )
             reloading.follow(partial(prepare_gateway, gateway, edge))
             stack.push_async_callback(reloading.drain, gateway)
