@@ -5,7 +5,9 @@ The fixtures `platform`, `database`, `placement` … come from the kit that plug
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import structlog
@@ -21,6 +23,9 @@ settings.register_profile("soak", settings.get_profile("test"), max_examples=10_
 settings.load_profile("test")
 
 
+# The placement `process`: its workers start with the first test that needs them, and are every worker's of pytest-xdist.
+os.environ["ACME_TEST_WORKER_FIRST"] = str(Path(__file__).with_name("quick_hashes.py"))
+
 _LOGS = structlog.get_config()
 
 
@@ -33,7 +38,7 @@ def _logs_as_they_were() -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes a minute or so; `make test ARGS='-m \"not slow\"'` leaves it out.")
-    config.addinivalue_line("markers", "soak: `make soak` runs it with 10,000 examples, or 1 GiB.")
+    config.addinivalue_line("markers", "soak: `make soak` runs it with 10,000 examples, 1 GiB, or more kills.")
     config.addinivalue_line("markers", "engines: `make test-engines` runs it, over servers that are fetched for it.")
 
 

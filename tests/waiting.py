@@ -14,8 +14,8 @@ BUSY: Final = 5.0
 what would be wrong takes longer still."""
 
 
-async def until(true: Callable[[], Awaitable[bool]], limit: float = 5.0) -> float:
-    """Seconds until it came true."""
+async def until(true: Callable[[], Awaitable[bool]], limit: float = 15.0) -> float:
+    """Seconds until it came true. Whoever asks for quickness names a limit; the default is for what never comes true."""
     started = time.monotonic()
     while not await true():
         assert time.monotonic() < started + limit, "it did not come true in time"

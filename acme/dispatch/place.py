@@ -206,6 +206,8 @@ class Place:
                 async with asyncio.timeout(settings.connect):
                     link = await self._connect()
             except (OSError, Lost, Refused, TimeoutError) as error:
+                if time.monotonic() - self._tried > settings.connect + 5 * settings.tick:
+                    continue  # it was we who were not there, beyond our own limit: its answer may have been in time
                 await self._failed(str(error) or type(error).__name__)
                 continue
             began, self._useful = time.monotonic(), False

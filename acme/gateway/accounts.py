@@ -65,7 +65,8 @@ class Accounts:
             path = route
         if (trace := exchange.trace) is not None:
             started = exchange.started
-            trace.called = exchange.called
+            if not exchange.called:
+                trace.called = False
             trace.spans.append((0, -1, HTTP, method, started, started + seconds, status, route))
             took = seconds if exchange.download is None else 0.0  # a stream lasts as long as its client likes
             trace.tracer.end(trace, took, status >= 500 or (broken != "" and broken not in _THEIRS))

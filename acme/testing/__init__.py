@@ -36,7 +36,8 @@ Four placements, one meaning
 "local" copies messages as the wire would change them, "loopback" sends them through the wire's bytes, "grpc" through a
 socket with all that a call to another process has: proof of identity, a token verified again, HTTP/2. In
 "process" each plugin is in a process of its own, as with `acme serve` (one set of processes a test run, shared by all of
-its platforms; for installed plugins only). A plugin cannot tell, and its tests should not either: the kit reaches services
+its platforms; for installed plugins only; a Python file that ACME_TEST_WORKER_FIRST names is run in each of them before any
+platform, as a conftest is here). A plugin cannot tell, and its tests should not either: the kit reaches services
 through contracts, HTTP, files and the database only.
 
 The options `--acme-placements` and `--acme-faults` ("all", or names with commas) repeat every test that has a platform, as

@@ -61,8 +61,15 @@ async def migrated(server: Server, plugin: Plugin) -> AsyncIterator[str]:
 @asynccontextmanager
 async def fresh(server: Server, plugin: Plugin) -> AsyncIterator[FreshDatabase]:
     """The same, opened."""
-    async with migrated(server, plugin) as name, _opened(server.url(name)) as database:
-        yield FreshDatabase(server.url(name), database)
+    async with migrated(server, plugin) as name, opened(server.url(name)) as database:
+        yield database
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[FreshDatabase]:
+    """A database that is there, opened. Connects when it is used."""
+    async with _opened(url) as database:
+        yield FreshDatabase(url, database)
 
 
 @asynccontextmanager

@@ -24,7 +24,7 @@ from acme.runtime.roles import WHOLE, Role
 from acme.runtime.settings import load
 from acme.testing import faults
 from acme.testing.client import Client
-from acme.testing.databases import migrated
+from acme.testing.databases import FreshDatabase, migrated, opened
 from acme.testing.faults import Fault
 from acme.testing.loops import Loop
 from acme.testing.mailbox import Mailbox
@@ -54,9 +54,14 @@ class Platform:
     """Plugins, hosted. Made by `Platform.start`; everything it gave out ends with it."""
 
     def __init__(
-        self, node: Node, server: Server, databases: Mapping[str, str], data: Path, clock: MovableClock, outbox: Outbox
+        self,
+        node: Node,
+        databases: Mapping[str, FreshDatabase],
+        data: Path,
+        clock: MovableClock,
+        outbox: Outbox,
     ) -> None:
-        self._node, self._server, self._databases, self._outbox = node, server, databases, outbox
+        self._node, self._databases, self._outbox = node, databases, outbox
         self._clients: dict[str, Client] = {}
         self._loop = Loop()
         self.data: Final = data
@@ -115,7 +120,9 @@ class Platform:
             down = [f"{e.name}: {e.reason}" for e in node.roster.entries.values() if e.health != "up"]
             if down:
                 raise AssertionError("not every plugin came up: " + "; ".join(down))
-            platform = cls(node, server, databases, data, clock, Outbox(contracts_of(enlist(hosted))))
+            # To look at what is left behind. They connect when somebody looks, and keep the connection for the next.
+            looks = {name: await stack.enter_async_context(opened(url)) for name, url in urls.items()}
+            platform = cls(node, looks, data, clock, Outbox(contracts_of(enlist(hosted))))
             stack.push_async_callback(platform._close)
             node.directory.wrap(faults.around(fault))
             if fault == "crash":
@@ -210,18 +217,18 @@ class Platform:
 
     async def outbox(self, plugin: str, *, key: str = "") -> list[Any]:
         """The events that a plugin published, decoded, oldest first, without audit records; those with one key, if given."""
-        async with self._server.connection(self._databases[plugin]) as connection:
-            return await self._outbox.read(connection, key=key)
+        self._loop.check()
+        return await self._outbox.read(self._databases[plugin], key=key)
 
     async def audited(self, plugin: str, *, after: int = 0) -> tuple[list[Any], int]:
         """The audit records (`acme.audit.v1.AuditRecord`) that a plugin has left and no bus has taken, oldest first; and a
         place to go on from (`after`)."""
-        async with self._server.connection(self._databases[plugin]) as connection:
-            return await self._outbox.records(connection, after=after)
+        self._loop.check()
+        return await self._outbox.records(self._databases[plugin], after=after)
 
     def database(self, plugin: str) -> str:
         """The address of a plugin's database, for looking at what no contract shows."""
-        return self._server.url(self._databases[plugin])
+        return self._databases[plugin].url
 
     async def _close(self) -> None:
         for client in self._clients.values():

@@ -4,12 +4,16 @@ Hosts one plugin for one platform after another, or for several at a time, as `a
 test run pays for the start of its processes once. Whoever connects to SOCKET sends one line of JSON (`Order`), reads one
 (`Answer`) when the plugin can be called, and keeps the connection as long as it wants the plugin; the worker closes it when
 all is torn down. The process ends with its standard input.
+
+What a run's conftest does to its own process before any test, such as making hashes cheap, a file can do to these: the
+environment variable ACME_TEST_WORKER_FIRST names a Python file that each of them runs before it takes orders.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import runpy
 import sys
 from typing import Any
 
@@ -93,6 +97,8 @@ async def run(path: str) -> None:
 
 
 if __name__ == "__main__":
+    if first := os.environ.get("ACME_TEST_WORKER_FIRST"):
+        runpy.run_path(first)
     configure_logs(json=True, level="warning")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run(sys.argv[1]))

@@ -102,8 +102,17 @@ class Parties:
 
         Raises:
             NotFound: the caller does not belong to it.
+            Denied: another issuer says so, and no account here (`no_account`): what its token says of a role is good for
+                what is in the organisation, not for the organisation itself.
         """
-        subject = current().principal.id
+        principal = current().principal
+        subject = principal.id
+        if principal.issuer:
+            authorise.decided(permission, organization_id, granted=False)
+            message = (
+                "To manage an organisation takes an account of this platform: a token of another issuer does not do."
+            )
+            raise Denied(message, reason="no_account")
         organization = await self._organizations.lock(organization_id)
         now = self._clock.now()
         standing = None if organization is None else await self._members.standing(organization_id, subject, at=now)

@@ -128,9 +128,9 @@ def events() -> list[Floor]:
     ]
 
 
-def in_process() -> list[Floor]:
+def in_process(times: int) -> list[Floor]:
     """A call to a service in this process."""
-    figures = calls.call_parts()
+    figures = calls.call_parts(times)
     print("\nIn-process call of GetProject (no database), µs:\n")
     for name, micros in figures.items():
         indent = "" if name in ("direct await", "beyond it") else "  of which "
@@ -168,11 +168,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of every kind of request (5)")
     parser.add_argument("--seconds", type=float, default=3.0, help="seconds a round (3)")
     parser.add_argument("--starts", type=int, default=5, help="times the platform is started (5)")
+    parser.add_argument("--calls", type=int, default=calls.CALLS, help=f"calls in the process ({calls.CALLS:,})")
     parser.add_argument(
         "--audit-records", type=int, default=audit.RECORDS, help=f"in the audit log ({audit.RECORDS:,})"
     )
     options = parser.parse_args()
-    floors = [*codecs(), *events(), *in_process(), *beside.report(options.rounds, options.seconds)]
+    floors = [*codecs(), *events(), *in_process(options.calls), *beside.report(options.rounds, options.seconds)]
     floors += audit.report(options.audit_records)
     floors += kafka.report(options.rounds)
     latency.report(5 * options.seconds)

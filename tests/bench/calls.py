@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import betterproto2
@@ -41,6 +42,8 @@ from acme.drivers.clock import SystemClock
 from acme.telemetry import Metrics
 
 ID: Final = "prj_01h455vb4pex5vsknk084sn02q"
+CALLS: Final = 10_000
+"""Awaited in a round."""
 TIME: Final = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
 
 
@@ -87,7 +90,7 @@ def timed(work: Callable[[], Any], *, seconds: float = 0.1, rounds: int = 7) -> 
     return statistics.median(figures)
 
 
-async def awaited(work: Callable[[], Awaitable[Any]], *, calls: int = 10_000, rounds: int = 7) -> float:
+async def awaited(work: Callable[[], Awaitable[Any]], *, calls: int, rounds: int = 7) -> float:
     """Microseconds an await of `work()`: the median of rounds."""
     figures = []
     for _ in range(rounds):
@@ -144,7 +147,7 @@ async def _nothing(_call: Call, raw: Any) -> Any:
     return raw
 
 
-async def _call_parts() -> dict[str, float]:
+async def _call_parts(calls: int) -> dict[str, float]:
     contracts = load("acme.contracts")
     wire, checks, metrics, clock = Wire(contracts), Checks(contracts), Metrics(), SystemClock()
     service = contracts.service_of(ProjectsStub)
@@ -159,8 +162,9 @@ async def _call_parts() -> dict[str, float]:
     CALL.set(call)
     request = GetProjectRequest(id=ID)
 
-    direct = await awaited(lambda: instance.get_project(request))
-    through = await awaited(lambda: client.get_project(request))
+    awaits = partial(awaited, calls=calls)
+    direct = await awaits(lambda: instance.get_project(request))
+    through = await awaits(lambda: client.get_project(request))
     parts = _parts(pipeline, method, request)
     empty = contextvars.Context()
 
@@ -169,12 +173,12 @@ async def _call_parts() -> dict[str, float]:
         context.run(CALL.set, call)
         return await Driven(context, instance.get_project(request))
 
-    plain = await awaited(lambda: _nothing(call, request))
+    plain = await awaits(lambda: _nothing(call, request))
     sent = caller(method, "gateway", _nothing, clock)
     guard = guarded(method, "local", _nothing, Measures(metrics))
-    parts["a context of its own, driven without a task"] = await awaited(in_context) - direct
-    parts["the caller's half: principal, deadline, a new Call"] = await awaited(lambda: sent(request)) - plain
-    parts["metrics and the table of errors"] = await awaited(lambda: guard(call, request)) - plain
+    parts["a context of its own, driven without a task"] = await awaits(in_context) - direct
+    parts["the caller's half: principal, deadline, a new Call"] = await awaits(lambda: sent(request)) - plain
+    parts["metrics and the table of errors"] = await awaits(lambda: guard(call, request)) - plain
     beyond = through - direct
     parts["the rest: internal callers, token, decision"] = beyond - sum(parts.values())
     return {"direct await": direct, "beyond it": beyond, **parts}
@@ -199,6 +203,7 @@ def _parts(pipeline: Pipeline, method: Method, request: GetProjectRequest) -> di
     return found
 
 
-def call_parts() -> dict[str, float]:
-    """Microseconds of a call of GetProject through the directory beyond a plain await, whole and by part."""
-    return uvloop.run(_call_parts())
+def call_parts(calls: int = CALLS) -> dict[str, float]:
+    """Microseconds of a call of GetProject through the directory beyond a plain await, whole and by part; from so many
+    calls a round."""
+    return uvloop.run(_call_parts(calls))

@@ -251,11 +251,15 @@ async def test_an_internal_method_says_which_service_called(world: World, publis
             url, headers = f"/v1/projects/{things['prj']}/members", {"Authorization": f"Bearer {token}"}
             (await world.platform.client().request("POST", url, body, headers=headers)).expect(201)
             named = {things["prj"]}
-    [record] = [record for record in await published.new() if record.action == EVERY[path].path[1:]]
+    # A delivery that a test before this one asked for may come to it only now: it is about somebody else.
+    [record] = [
+        record
+        for record in await published.new()
+        if record.action == EVERY[path].path[1:] and named <= {target.id for target in record.targets}
+    ]
     assert record.actor is not None
     assert record.actor.service == caller
     assert record.actor.kind == ("user" if path.endswith("InviteToProject") else "service")
-    assert named <= {target.id for target in record.targets}
     assert record.organization_id == things["org"]
 
 

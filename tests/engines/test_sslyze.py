@@ -136,7 +136,7 @@ def test_nobody_can_renegotiate(scan: tuple[dict[str, Any], str]) -> None:
     assert not found["is_vulnerable_to_client_renegotiation_dos"]
 
 
-def test_sessions_resume(scan: tuple[dict[str, Any], str]) -> None:
+def test_a_client_can_resume_its_session(scan: tuple[dict[str, Any], str]) -> None:
     assert scan[0]["session_resumption"]["tls_ticket_resumption_result"] == "FULLY_SUPPORTED"
 
 

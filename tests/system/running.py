@@ -22,6 +22,8 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+from acme.testing.mailbox import Mailbox
+
 ACME: Final = str(Path(sys.executable).with_name("acme"))
 """The command as it is installed."""
 
@@ -259,6 +261,11 @@ class Platform:
     def call(self, verb: str, path: str, body: object = None, **options: Any) -> Reply:
         """One request to this platform; see `call`."""
         return call(self.api, verb, path, body, **options)
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """The same mails as `mails()`, without a process for every look."""
+        return Mailbox(self.data / "mailbox")
 
     def mails(self) -> list[dict[str, Any]]:
         """What `acme mailbox --json` shows, newest first."""

@@ -13,8 +13,8 @@ from tests.house.tree import ROOT
 @pytest.fixture(scope="module")
 def report() -> str:
     """What the shortest bench prints."""
-    command = [sys.executable, "-m", "tests.bench", "--rounds", "1", "--seconds", "0.2", "--starts", "1"]
-    command += ["--audit-records", "2000"]
+    command = [sys.executable, "-m", "tests.bench", "--rounds", "1", "--seconds", "0.1", "--starts", "1"]
+    command += ["--audit-records", "2000", "--calls", "200"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -91,6 +91,8 @@ def test_who_has_no_account_is_told_so_where_one_is_needed(town: Town) -> None:
         ("GET", "/v1/organizations", None),
         ("POST", "/v1/organizations", {"name": "Mine"}),
         ("GET", "/v1/tokens", None),
+        ("POST", f"/v1/organizations/{town.organization}/teams", {"name": "Foreign"}),
+        ("POST", f"/v1/organizations/{town.organization}/invitations", {"email": "a@example.com", "role": "admin"}),
     ):
         check_problem(town.ask(verb, path, body, roles=["chief"]), 403, "no_account")
 

@@ -13,9 +13,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import aiohttp
+import pytest
 
 from acme.runtime.topology import look
 from acme.testing import Server
+from tests.soaking import soaking
 from tests.system.balancer import Balancer, balancer
 from tests.system.deployment import Deployment, Process, create, deployment, free_port, join, services
 from tests.system.running import Person, call
@@ -140,9 +142,11 @@ async def found(one: Deployment) -> bool:
     return not seen.silent and set(states) == {"ready"}
 
 
+@pytest.mark.soak
 async def test_a_rolling_restart_fails_no_request(
     tmp_path: Path, postgres: Server, record_property: Callable[[str, object], None]
 ) -> None:
+    """Once through all of them; three times in `make soak`."""
     manager = deployment(tmp_path / "rolling", postgres)
     one = await asyncio.to_thread(manager.__enter__)
     try:
@@ -156,7 +160,7 @@ async def test_a_rolling_restart_fails_no_request(
             load, stop = Load(url, person, first), asyncio.Event()
             async with asyncio.timeout(240), asyncio.TaskGroup() as group:
                 group.create_task(load.run(stop))
-                for name in (*all_of.starts, *all_of.starts):
+                for name in [*all_of.starts] * (3 if soaking() else 1):
                     await asyncio.to_thread(all_of.restart, name)
                     await until_all_know_each_other(front, all_of)
                 stop.set()
@@ -167,7 +171,7 @@ async def test_a_rolling_restart_fails_no_request(
     record_property("slowest answer in seconds", round(load.slowest, 3))
     print(f"{sum(load.outcomes.values())} requests, slowest {load.slowest:.3f} s")
     assert set(load.outcomes) == {"ok"}, load.outcomes
-    assert sum(load.outcomes.values()) > 10 * RATE
+    assert sum(load.outcomes.values()) > 5 * RATE
     assert {name: found for name, found in kept.items() if name != "First"} == load.created
 
 

@@ -18,7 +18,6 @@ import pytest
 from acme_projects import plugin as projects_plugin
 from acme_projects.store import ListStore, Wanted
 from acme_projects.store.lists import CANDIDATES
-from hypothesis import settings
 
 from acme import Scope, filters
 from acme.contract import ROLES
@@ -26,6 +25,7 @@ from acme.plugin import Plugin
 from acme.ports import Row
 from acme.testing.databases import FreshDatabase, fresh
 from acme.testing.server import Server
+from tests.soaking import soaking
 
 BIG: Final = "org_big"
 SMALL: Final = "org_0007"
@@ -213,8 +213,7 @@ async def test_ten_times_as_many_projects_take_three_times_the_pages_at_most(
     postgres: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """1,000 and 10,000 projects; with the profile of `make soak` ten times as many, and of organisations."""
-    soak = settings.default is not None and settings.default.max_examples >= 10_000
-    few, organizations = (10_000, 1_000) if soak else (1_000, 100)
+    few, organizations = (10_000, 1_000) if soaking() else (1_000, 100)
     async with filled(postgres, few, organizations) as database:
         before = await measured(database)
     async with filled(postgres, 10 * few, organizations) as database:

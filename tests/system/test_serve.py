@@ -51,6 +51,12 @@ def three(one: Deployment) -> tuple[Process, Process, Process]:
     return started
 
 
+@pytest.fixture(scope="module")
+def trio(parts: Deployment) -> tuple[Process, Process, Process]:
+    """The same for several tests; the last of them ends one."""
+    return three(parts)
+
+
 async def health(process: Process, service: str = "") -> int:
     """What the standard health service says."""
     where = urlsplit(process.listen)
@@ -68,8 +74,8 @@ async def until_health(process: Process, wanted: int) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_processes_find_each_other_whoever_starts_first(parts: Deployment) -> None:
-    gateway, users, projects = await asyncio.to_thread(three, parts)
+async def test_processes_find_each_other_whoever_starts_first(trio: tuple[Process, Process, Process]) -> None:
+    gateway, users, projects = trio
     person = await asyncio.to_thread(join, gateway.api, "parts@example.com")
     made = await asyncio.to_thread(create, gateway.api, person, "Parts", "once")
     assert made.status == 201
@@ -92,12 +98,42 @@ async def test_gateway_and_a_plugin_can_share_a_process(own: Deployment) -> None
     assert create(gateway.api, person, "Both").status == 201
 
 
-async def test_a_worker_that_is_told_to_end_finishes_its_calls_first(own: Deployment) -> None:
-    gateway, _, projects = await asyncio.to_thread(three, own)
+async def test_a_gateway_gives_notice_before_it_takes_no_more(
+    parts: Deployment, trio: tuple[Process, Process, Process]
+) -> None:
+    gateway, users, projects = trio
+    environ = services(users=users.listen, projects=projects.listen) | {"ACME_GATEWAY__NOTICE": "4.0"}
+    second = await asyncio.to_thread(parts.start, "second", "--gateway", "--port", "0", environ=environ)
+    second.running.send_signal(signal.SIGTERM)
+    await asyncio.to_thread(wait_for, "not ready", lambda: call(second.api, "GET", "/readyz").status == 503, limit=3.5)
+    assert call(second.api, "GET", "/healthz").headers["Connection"] == "close"
+    assert await asyncio.to_thread(second.wait) == 0
+    assert call(gateway.api, "GET", "/readyz").status == 200
+
+
+async def test_without_the_authority_a_process_is_not_ready_and_recovers(
+    parts: Deployment, trio: tuple[Process, Process, Process]
+) -> None:
+    gateway, users, projects = trio
+    person = await asyncio.to_thread(join, gateway.api, "authority@example.com")
+    users.kill()
+    await asyncio.to_thread(wait_for, "not ready", lambda: call(gateway.api, "GET", "/readyz").status == 503)
+    check_problem(call(gateway.api, "GET", "/v1/projects", token=person.token), 503)
+    await until_health(projects, NOT_SERVING)
+    parts.start("again", "--only", "users", "--listen", users.listen, environ=services(projects=projects.listen))
+    await asyncio.to_thread(wait_for, "ready", lambda: call(gateway.api, "GET", "/readyz").status == 200)
+    await until_health(projects, SERVING)
+    assert call(gateway.api, "GET", "/v1/projects", token=person.token).status == 200
+
+
+async def test_a_worker_that_is_told_to_end_finishes_its_calls_first(
+    parts: Deployment, trio: tuple[Process, Process, Process]
+) -> None:
+    gateway, _, projects = trio
     person = await asyncio.to_thread(join, gateway.api, "drain@example.com")
     made = await asyncio.to_thread(create, gateway.api, person, "Before")
     path = f"/v1/projects/{made.json['id']}"
-    blocker = await asyncpg.connect(own.environ["ACME_DATABASE__URLS__PROJECTS"])
+    blocker = await asyncpg.connect(parts.environ["ACME_DATABASE__URLS__PROJECTS"])
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with ThreadPoolExecutor() as threads:
         try:
@@ -119,37 +155,6 @@ async def test_a_worker_that_is_told_to_end_finishes_its_calls_first(own: Deploy
     readiness = await asyncio.to_thread(call, gateway.api, "GET", "/readyz")
     assert (readiness.status, readiness.json["plugins"]["projects"]) == (200, "unreachable")
     assert "Traceback" not in projects.log() + gateway.log()
-
-
-async def test_a_gateway_gives_notice_before_it_takes_no_more(own: Deployment) -> None:
-    gateway, *_ = await asyncio.to_thread(three, own)
-    own.environ["ACME_GATEWAY__NOTICE"] = "4.0"
-    second = await asyncio.to_thread(
-        own.start,
-        "second",
-        "--gateway",
-        "--port",
-        "0",
-        environ=services(users=own.processes[1].listen, projects=own.processes[2].listen),
-    )
-    second.running.send_signal(signal.SIGTERM)
-    await asyncio.to_thread(wait_for, "not ready", lambda: call(second.api, "GET", "/readyz").status == 503, limit=3.5)
-    assert call(second.api, "GET", "/healthz").headers["Connection"] == "close"
-    assert await asyncio.to_thread(second.wait) == 0
-    assert call(gateway.api, "GET", "/readyz").status == 200
-
-
-async def test_without_the_authority_a_process_is_not_ready_and_recovers(own: Deployment) -> None:
-    gateway, users, projects = await asyncio.to_thread(three, own)
-    person = await asyncio.to_thread(join, gateway.api, "authority@example.com")
-    users.kill()
-    await asyncio.to_thread(wait_for, "not ready", lambda: call(gateway.api, "GET", "/readyz").status == 503)
-    check_problem(call(gateway.api, "GET", "/v1/projects", token=person.token), 503)
-    await until_health(projects, NOT_SERVING)
-    own.start("again", "--only", "users", "--listen", users.listen, environ=services(projects=projects.listen))
-    await asyncio.to_thread(wait_for, "ready", lambda: call(gateway.api, "GET", "/readyz").status == 200)
-    await until_health(projects, SERVING)
-    assert call(gateway.api, "GET", "/v1/projects", token=person.token).status == 200
 
 
 ELSEWHERE = {"users": "grpc://127.0.0.1:9", "projects": "grpc://127.0.0.1:9"}
@@ -201,8 +206,8 @@ def test_a_process_that_does_not_fit_says_what_to_do(
     assert "Traceback" not in ended.stderr
 
 
-def test_a_busy_address_is_told(parts: Deployment) -> None:
-    taken = parts.processes[1].listen
+def test_a_busy_address_is_told(parts: Deployment, trio: tuple[Process, Process, Process]) -> None:
+    taken = trio[1].listen
     ended = parts.run("--only", "users,projects", "--listen", taken)
     assert ended.returncode == 1
     assert taken in ended.stderr

@@ -43,16 +43,13 @@ class Side:
 def mailed(platform: Platform, email: str, number: int) -> str:
     """The token in the newest mail to an address, once there are so many."""
 
-    def found() -> list[dict[str, Any]]:
-        return [mail for mail in platform.mails() if mail["to"] == email]
-
-    wait_for(f"{number} mails to {email}", lambda: len(found()) >= number)
-    return str(found()[0]["links"][0].partition("token=")[2])
+    wait_for(f"{number} mails to {email}", lambda: len(platform.mailbox.list(email)) >= number)
+    return platform.mailbox.list(email)[0].links[0].partition("token=")[2]
 
 
 def join(platform: Platform, api: str, email: str) -> Side:
     """Signs somebody up, proves the address and logs in."""
-    before = sum(mail["to"] == email for mail in platform.mails())
+    before = len(platform.mailbox.list(email))
     account = {"email": email, "password": PASSWORD, "display_name": email.split("@")[0].title()}
     assert call(api, "POST", "/v1/users", account).status == 202
     token = mailed(platform, email, before + 1)

@@ -10,7 +10,7 @@ import re
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,15 @@ from typing import Any
 import aiohttp
 import pytest
 
+from acme.runtime.topology import ChildState, look
 from acme.testing import Server
 from tests.redis_server import RedisServer
+from tests.soaking import soaking
 from tests.system.running import ACME, Person, Platform, call, check_problem, known_within, platform, wait_for
 from tests.system.test_crash import WRITERS, Ledger, Writer, all_projects
 
-KILLS = 6
+KILLS, LONG = 3, 8
+"""Times; LONG in a soak."""
 SPLIT = ("--port", "0", "--split")
 AGAIN = 15.0
 """Seconds in which a process that was killed is back."""
@@ -73,8 +76,16 @@ def topology(one: Platform) -> dict[str, dict[str, Any]]:
 
 def restarts(one: Platform, name: str) -> int:
     """How often a child was started again and is up."""
-    (child,) = [child for child in topology(one)["supervisor"]["children"] if child["name"] == name]
-    return int(child["restarts"]) if child["state"] == "up" else 0
+    child = asyncio.run(child_of(one, name))
+    return child.restarts if child.state == "up" else 0
+
+
+async def child_of(one: Platform, name: str) -> ChildState:
+    """What the supervisor knows of a child; what `acme topology` shows, without a process for every look."""
+    (child,) = [
+        child for process in (await look(one.data)).processes for child in process.children if child.name == name
+    ]
+    return child
 
 
 def test_the_line_on_standard_output_names_every_process(running: Platform) -> None:
@@ -179,21 +190,18 @@ def test_a_second_start_on_the_folder_is_refused(running: Platform) -> None:
     assert call(running.api, "GET", "/readyz").status == 200
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-def test_one_signal_stops_all_gateways_first(own: Platform, how: signal.Signals) -> None:
-    own.start()
-    pids = children(own)
-    assert own.stop(how) == 0
+def check_all_ended(one: Platform, pids: Mapping[str, int]) -> None:
+    """One signal to the supervisor has ended them all: the gateway first, so that what it took is answered."""
     assert [name for name, pid in pids.items() if living(pid)] == []
-    assert own.database_processes() == []
+    assert one.database_processes() == []
     stopped = [
         line.get("process", "supervisor")
-        for line in map(json.loads, own.log().splitlines())
+        for line in map(json.loads, one.log().splitlines())
         if line.get("event") == "stopping"
     ]
     assert stopped[:2] == ["supervisor", "gateway"]
     assert sorted(stopped[2:]) == ["audit", "projects", "users"]
-    assert not list((own.data / "run").glob("control*"))
+    assert not list((one.data / "run").glob("control*"))
 
 
 def kill_the_group(one: Platform) -> None:
@@ -250,9 +258,11 @@ def test_a_worker_that_hangs_is_killed_and_started_again(own: Platform) -> None:
     assert [(line["process"], line["pid"]) for line in lines] == [("projects", hung)]
 
 
+@pytest.mark.soak
 async def test_a_worker_killed_under_load_loses_and_doubles_nothing(
     own: Platform, redis: RedisServer, record_property: Callable[[str, object], None]
 ) -> None:
+    """Three kills; eight in `make soak`."""
     own.environ |= {"ACME_LOG__LEVEL": "warning", "ACME_GATEWAY__ACCESS_LOG": "false"}
     own.environ |= {"ACME_SPLIT__WORKERS": "2", "ACME_CACHE__URL": redis.url()}
     await asyncio.to_thread(own.start)
@@ -263,7 +273,7 @@ async def test_a_worker_killed_under_load_loses_and_doubles_nothing(
         async with asyncio.timeout(240), asyncio.TaskGroup() as group:
             for writer in writers:
                 group.create_task(writer.run(client))
-            for number in range(KILLS):
+            for number in range(LONG if soaking() else KILLS):
                 await ledger.grow(by=random.randint(20, 80), limit=60)
                 await kill_child(own, f"projects-{number % 2 + 1}")
             await ledger.grow(by=10, limit=60)
@@ -280,10 +290,9 @@ async def kill_child(one: Platform, name: str) -> None:
     """Kill -9, as soon as it is up."""
     async with asyncio.timeout(AGAIN):
         while True:
-            seen = await asyncio.to_thread(topology, one)
-            (child,) = [child for child in seen["supervisor"]["children"] if child["name"] == name]
-            if child["state"] == "up":
-                os.kill(child["pid"], signal.SIGKILL)
+            child = await child_of(one, name)
+            if child.state == "up":
+                os.kill(child.pid, signal.SIGKILL)
                 return
             await asyncio.sleep(0.05)
 
@@ -354,15 +363,19 @@ def test_a_process_that_cannot_start_ends_the_start_with_its_reason(own: Platfor
     assert own.database_processes() == []
 
 
-def test_a_data_folder_with_a_long_name_and_spaces_works(tmp_path: Path) -> None:
+def test_in_a_data_folder_with_a_long_name_and_spaces_it_works_and_ends_at_sigterm_gateways_first(
+    tmp_path: Path,
+) -> None:
     folder = tmp_path / ("a folder with a name " + "x" * 90)
     with platform(folder, *SPLIT) as one:
         assert one.project(one.join("long@example.com"), "Long")["name"] == "Long"
         assert set(topology(one)) == {"supervisor", "gateway", "users", "projects", "audit"}
-        assert one.stop() == 0
+        pids = children(one)
+        assert one.stop(signal.SIGTERM) == 0
+        check_all_ended(one, pids)
 
 
-def test_the_block_for_people_names_the_processes(own: Platform) -> None:
+def test_the_block_for_people_names_the_processes_and_ctrl_c_ends_them_gateways_first(own: Platform) -> None:
     own.folder.mkdir()
     command = [ACME, "up", "--data", str(own.data), *SPLIT]
     shown = own.folder / "shown"
@@ -377,3 +390,6 @@ def test_the_block_for_people_names_the_processes(own: Platform) -> None:
     assert re.search(r"gateway +process \d+, http://127\.0\.0\.1:\d+", block)
     assert re.search(r"users +process \d+, grpc\+unix://", block)
     assert "Mode: split" in block
+    pids = {name: int(pid) for name, pid in re.findall(r"(\w+) +process (\d+), ", block)}
+    assert set(pids) == {"gateway", "users", "projects", "audit"}
+    check_all_ended(own, pids)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
+from tests.soaking import soaking
 from tests.system.pair import MIB, PIECE, Pair, head_of, two
 from tests.trial import trial_folder
 
@@ -59,8 +59,7 @@ def test_bytes_go_up_and_down_through_a_worker_in_little_memory(
     pair: Pair, measured: Callable[[str, object], None]
 ) -> None:
     """64 MiB; with the profile of `make soak` 1 GiB."""
-    soak = settings.default is not None and settings.default.max_examples >= 10_000
-    _transfer(pair, (1024 if soak else 64) * MIB, measured)
+    _transfer(pair, (1024 if soaking() else 64) * MIB, measured)
 
 
 def test_a_worker_that_dies_half_way_leaves_half_a_download(pair: Pair) -> None:

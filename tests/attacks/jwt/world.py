@@ -130,7 +130,9 @@ class World:
 async def world() -> AsyncIterator[World]:
     """Runs one."""
     with issuing() as foreign, issuing() as attacker:
-        tokens = msgspec.convert({"issuers": {"foreign": foreign.settings(refetch=0.1)}}, TokenSettings)
+        tokens = msgspec.convert(
+            {"issuers": {"foreign": foreign.settings(refetch=0.1, algorithms=["ES256", "RS256"])}}, TokenSettings
+        )
         async with running(tokens=tokens) as rig:
             now = rig.authority.clock.time()
             key, own = foreign.private["k1"], rig.authority.private["k1"]

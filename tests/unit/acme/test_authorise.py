@@ -138,6 +138,14 @@ def test_a_service_account_has_nothing_of_a_persons(calling: Callable[[Principal
     assert refused.value.reason == "not_a_person"
 
 
+def test_whom_another_issuer_vouches_for_has_no_account_here(calling: Callable[[Principal], Call]) -> None:
+    calling(replace(ADA, id="ext_1", issuer="partner"))
+    with pytest.raises(Denied) as refused:
+        authorise.own("sessions.read")
+    assert refused.value.reason == "no_account"
+    authorise("projects.create", organization="org_work")
+
+
 def test_what_a_caller_may_give_is_its_role_as_far_as_its_token_goes(calling: Callable[[Principal], Call]) -> None:
     calling(ADA)
     assert authorise.permissions("org_ada") == set(ROLES)

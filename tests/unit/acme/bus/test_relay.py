@@ -268,11 +268,16 @@ async def test_operators_see_what_waits_since_when_and_what_was_sent(rig: Rig) -
     async def counted(rows: int) -> bool:
         return PENDING in rig.metrics.render().decode() and sample(rig.metrics, PENDING) == rows
 
+    async def failure() -> bool:
+        lines = rig.metrics.render().decode().splitlines()
+        return any('error_type="Unavailable"' in line for line in lines if "duration" in line)
+
     back = False
     await rig.announce(("prj_1", 1), ("prj_1", 2))
     rig.stage.clock.advance(timedelta(seconds=90))
     async with rig.running(trouble=away) as (relay, _):
         await until(partial(counted, 2), BUSY)
+        await until(failure, BUSY)
         assert 90 <= sample(rig.metrics, OLDEST) < 100 + BUSY
         back = True
         await until(partial(counted, 0), BUSY)
@@ -282,8 +287,6 @@ async def test_operators_see_what_waits_since_when_and_what_was_sent(rig: Rig) -
         assert 'messaging_system="acme_log"' in sent[0]
         assert f'messaging_destination_name="{TOPIC}"' in sent[0]
         assert sent[0].endswith(" 2.0")
-        failed = 'error_type="Unavailable"'
-        assert any(failed in line for line in rig.metrics.render().decode().splitlines() if "duration" in line)
     assert not relay.running
     assert PENDING not in rig.metrics.render().decode()
 

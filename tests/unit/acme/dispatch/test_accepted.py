@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncGenerator
+from pathlib import Path
 
 import pytest
 from h2.errors import ErrorCodes
@@ -11,8 +13,9 @@ from h2.errors import ErrorCodes
 from acme.dispatch.accepted import Accepted
 from acme.dispatch.exchange import Exchange, Lost
 from acme.dispatch.serve import MESSAGE_LIMIT
+from tests.certificates import Authority
 from tests.unit.acme.dispatch.pair import ASK, HEAD, OK, pair
-from tests.unit.acme.dispatch.town import soon, until
+from tests.unit.acme.dispatch.town import Town, soon, until
 
 
 async def test_a_refusal_is_headers_only() -> None:
@@ -107,3 +110,18 @@ async def test_answers_to_those_who_have_gone_do_no_harm() -> None:
         with pytest.raises(Lost):
             await both.dialed.ask(ASK, b"hello")
         assert not both.accepted.closed
+
+
+async def test_a_handshake_that_fails_leaves_nothing_behind_that_a_drain_would_wait_for(
+    town: Town, tmp_path: Path
+) -> None:
+    own = Authority().issue(tmp_path, "projects")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own["certificate"], own["key"])
+    worker = await town.worker("grpcs://127.0.0.1:0", tls=context)
+    naive = ssl.create_default_context()
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await asyncio.open_connection("127.0.0.1", int(worker.address.rpartition(":")[2]), ssl=naive)
+    assert len(worker.server._links) == 0
+    async with asyncio.timeout(5):
+        await worker.server.drain(60.0)

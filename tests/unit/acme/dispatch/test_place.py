@@ -160,3 +160,22 @@ async def test_a_retired_place_lets_go(town: Town, asker: Asker, address: str) -
     one.retire()
     await until(lambda: link.closed)
     assert one.link is None
+
+
+async def test_time_in_which_this_process_stood_still_is_no_failure_of_the_address(
+    town: Town, asker: Asker, address: str
+) -> None:
+    async def describe(link: Dialed) -> Mapping[str, Served] | None:
+        asker.asked += 1
+        if asker.asked == 1:
+            time.sleep(0.5)  # noqa: ASYNC251 - as on a machine that is busy with others: longer than it may take to connect
+            await asyncio.sleep(0.05)  # the way there and back
+        return asker.services
+
+    where = parse_one(address)
+    settings = replace(QUICK, connect=0.2)
+    one = Place(where, where, "", None, settings, describe, asker.healthy, asker.changed, town.tasks)
+    one.start()
+    await until(lambda: one.state is State.READY)
+    assert (asker.asked, asker.states) == (2, [State.READY])
+    await one.close()

@@ -250,7 +250,7 @@ async def test_a_worker_that_is_slow_to_answer_is_passed_over_until_it_is_quick_
         for _ in range(50):
             assert (await client.changes(ASK)).latest == 2
         assert {(await one).latest for one in late} == {1, 2}
-        # Although nothing is owed any more. It is pinged all the same, and is silent until the answer comes.
+        # Although nothing is owed any more. While a ping is on its way it may be "silent" for a moment.
         await until(lambda: sorted(view.state for view in remote.view()) == ["ready", "slow"])
         way.delay = 0.0
         await until(lambda: [view.state for view in remote.view()] == ["ready", "ready"])

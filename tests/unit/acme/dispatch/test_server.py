@@ -367,19 +367,6 @@ def context(issuer: Authority, folder: Path, name: str, *, server: bool, **more:
     return made
 
 
-async def test_a_handshake_that_fails_leaves_nothing_behind_that_a_drain_would_wait_for(
-    town: Town, tmp_path: Path
-) -> None:
-    ours = Authority()
-    worker = await town.worker("grpcs://127.0.0.1:0", tls=context(ours, tmp_path, "projects", server=True))
-    naive = context(ours, tmp_path, "gateway", server=False, believes=Authority("Somebody else"))
-    with pytest.raises(ssl.SSLCertVerificationError):
-        await asyncio.open_connection("127.0.0.1", int(worker.address.rpartition(":")[2]), ssl=naive)
-    assert len(worker.server._links) == 0
-    async with asyncio.timeout(5):
-        await worker.server.drain(60.0)
-
-
 async def test_both_ends_show_certificates(town: Town, tmp_path: Path) -> None:
     ours, others = Authority(), Authority("Somebody else")
     worker = await town.worker("grpcs://127.0.0.1:0", tls=context(ours, tmp_path, "projects", server=True))

@@ -36,6 +36,7 @@ def test_every_difference_has_its_path_and_both_values() -> None:
         ({"plugins": {"users": {"pepper": "secret"}}}, "plugins.users.pepper"),
         ({"database": {"url": "postgresql://me:secret@host/"}}, "database.url"),
         ({"cache": {"url": "redis://me:secret@host:6379/0"}}, "cache.url"),
+        ({"traces": {"headers": {"x-api-key": "secret"}}}, "traces.headers.x-api-key"),
     ],
 )
 def test_what_may_be_secret_is_named_and_not_shown(values: dict[str, Any], path: str) -> None:
@@ -56,6 +57,12 @@ def test_what_a_process_cannot_take_while_it_runs_waits_for_a_restart() -> None:
     now = merged(old, new)
     assert (now.gateway.port, now.gateway.timeout, now.database.connections, now.worker.grace) == (8080, 2.0, 8, 1.0)
     assert changes(now, old) == (Change("gateway.timeout", "2.0", "10.0"), Change("worker.grace", "1.0", "10.0"))
+
+
+def test_what_is_recorded_and_sampled_changes_while_it_runs_and_where_it_goes_does_not() -> None:
+    new = load(values={"traces": {"ratio": 0.5, "recent": 0, "slow": 2, "otlp": "http://127.0.0.1:4318/v1/traces"}})
+    now = merged(load(), new).traces
+    assert (now.ratio, now.recent, now.slow, now.otlp) == (0.5, 0, 2.0, "")
 
 
 def test_a_digest_is_of_what_is_set_and_not_of_how() -> None:

@@ -7,19 +7,21 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from acme_users import plugin as users
 
 from acme.config import ConfigError
-from acme.drivers.clock import SystemClock
+from acme.drivers.clock import MovableClock, SystemClock
 from acme.errors import Unavailable
 from acme.plugin import Resources
 from acme.runtime.assembly import assemble
 from acme.runtime.settings import load
-from acme.runtime.stores import Stores, open_stores, shared_by_processes
+from acme.runtime.stores import Stores, open_clock, open_stores, shared_by_processes
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
 from acme.testing import PASSWORD, Client, Server
@@ -155,3 +157,14 @@ async def test_a_revocation_at_one_node_is_told_to_the_other_over_redis(
             return sample(one.metrics, HEARD) > heard
 
         await until(told)
+
+
+async def test_the_clock_is_the_machines_unless_a_file_moves_it(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        assert isinstance(open_clock(load(), stack), SystemClock)
+        place = tmp_path / "a clock"
+        moved = open_clock(load(values={"clock": {"url": f"movable:{quote(str(place))}"}}), stack)
+        mover = MovableClock(place)
+        stack.callback(mover.close)
+        mover.advance(timedelta(days=1))
+        assert moved.time() - SystemClock().time() > 86_000

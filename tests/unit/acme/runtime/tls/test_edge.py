@@ -17,44 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from acme.gateway.tls_settings import CertificateSettings, TlsSettings
 from acme.runtime.databases import CannotStart
 from acme.runtime.tls.edge import EdgeCertificates
-from acme.telemetry import Metrics
 from tests.certificates import DAY, Authority
-from tests.handshakes import believer, handshake
-
-
-@pytest.fixture(scope="module")
-def authority() -> Authority:
-    return Authority()
-
-
-@pytest.fixture
-def client(authority: Authority) -> ssl.SSLContext:
-    return believer(authority.pem)
-
-
-class Town:
-    """Certificates in files, and a gateway's contexts of them."""
-
-    def __init__(self, folder: Path, authority: Authority) -> None:
-        self.folder, self.authority, self.metrics = folder, authority, Metrics()
-        self.now = datetime.now(UTC)
-
-    def issue(self, *names: str, by: Authority | None = None, ends: timedelta = DAY) -> CertificateSettings:
-        paths = (by or self.authority).issue(self.folder / names[0].replace("*", "all"), *names, ends=ends)
-        return CertificateSettings(str(paths["certificate"]), str(paths["key"]))
-
-    def open(self, *certificates: CertificateSettings, **settings: object) -> EdgeCertificates:
-        self.settings = TlsSettings(certificates=certificates, **settings)  # type: ignore[arg-type]  # as a test says
-        return EdgeCertificates(self.settings, self.metrics, lambda: self.now)
-
-    def metric(self, start: str) -> list[str]:
-        return [line for line in self.metrics.render().decode().splitlines() if line.startswith(start)]
-
-
-@pytest.fixture
-def town(tmp_path: Path, authority: Authority) -> Town:
-    return Town(tmp_path, authority)
-
+from tests.handshakes import handshake
+from tests.unit.acme.runtime.tls.conftest import Town
 
 # ---- what is shown ----------------------------------------------------------------------------------------------
 
@@ -227,7 +192,7 @@ def test_a_client_whose_certificate_is_not_believed_gets_in_nowhere(
     asking: EdgeCertificates, client: ssl.SSLContext, tmp_path: Path, mode: str
 ) -> None:
     with pytest.raises(ssl.SSLError):
-        handshake(asking.context(mode), showing(client, Authority("Strangers"), tmp_path / "mine"))  # type: ignore[arg-type]
+        handshake(asking.context(mode), showing(client, Authority("Strangers"), tmp_path / "mine"))  # type: ignore[arg-type]  # one of them
 
 
 def test_an_expired_certificate_of_a_client_is_not_believed(
