@@ -110,6 +110,7 @@ async def test_a_service_that_stands_still_starves_no_other_and_comes_back(
         measured("ms at most of the other service meanwhile", round(1000 * during[-1], 1))
         measured("answers of the service that stood still", told)
         measured("s until it served again", round(recovered, 2))
+        assert "internal" not in told, [line for line in one.log().splitlines() if "error" in line][:5]
         assert set(told) <= {"ok", "service_busy", "deadline_exceeded", "circuit_open"}
         assert told["service_busy"] > 0
         assert told["deadline_exceeded"] >= 20
