@@ -130,7 +130,10 @@ class Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         # Every request pays for this: 0.2 µs where its head comes whole, and alone.
         serving = self._current_request
-        super().data_received(data)
+        if self._peers.sift is None or serving is not None or self._messages:
+            super().data_received(data)
+        elif self._sifted(data):
+            return
         messages = self._messages
         before, self._end = self._end, data[-_END:]
         if serving is None and len(messages) == 1:
@@ -145,6 +148,32 @@ class Connection(RequestHandler):
             self._more(len(data))
         elif len(data) < _END:
             self._end = (before + data)[-_END:]
+
+    def _sifted(self, data: bytes) -> bool:
+        """Takes what has come while there is too much to do; whether it was a request that has been refused here. Nobody was
+        woken for that."""
+        waiter, self._waiter = self._waiter, None
+        try:
+            super().data_received(data)
+        finally:
+            self._waiter = waiter
+        messages = self._messages
+        if len(messages) == 1 and not (self._paused or self._upgraded):
+            if self.since or len(data) > LARGEST_HEAD:
+                self._whole()
+            sift, wire, parser = self._peers.sift, self.transport, self._parser
+            if sift is not None and wire is not None and parser is not None:
+                refusal = sift(self, *messages[0])
+                if refusal is not None:
+                    messages.clear()
+                    parser.message_consumed()
+                    self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+                    self._end = data[-_END:]
+                    wire.write(refusal)
+                    return True
+        if messages and waiter is not None and not waiter.done():
+            waiter.set_result(None)
+        return False
 
     @property
     def ended_plainly(self) -> bool:

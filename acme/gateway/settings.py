@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from acme.contract import LONGEST_KEPT, MOST_COST, MOST_SECONDS
 from acme.gateway import tls_settings
+from acme.gateway.overload_settings import OverloadSettings
 from acme.gateway.peers import ConnectionSettings
 from acme.gateway.service_settings import ServiceSettings
 from acme.gateway.tls_settings import ListenerSettings, TlsSettings
@@ -152,6 +153,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether /docs shows the API in a browser, to read and to try."""
     connections: ConnectionSettings = ConnectionSettings()
     """Who may be connected."""
+    overload: OverloadSettings = OverloadSettings()
+    """How much is taken on at a time."""
     limits: LimitSettings = LimitSettings()
     """How often anybody may ask."""
     cors: CorsSettings = CorsSettings()

@@ -123,6 +123,10 @@ class Database(Protocol):
         after a cancelled statement, is cleaned or closed before anybody else gets it, without making the caller wait."""
         ...
 
+    def queue(self) -> tuple[int, int]:
+        """How many wait for a connection, and how many have waited and got one, ever."""
+        ...
+
     async def close(self) -> None: ...
 
 

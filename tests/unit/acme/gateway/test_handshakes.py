@@ -38,7 +38,7 @@ class Town:
     @property
     def open(self) -> int:
         """How many connections it counts."""
-        return len(self.rig.gateway._doors.peers)
+        return len(self.rig.gateway.doors.peers)
 
     def knock(self) -> socket.socket:
         """Connects, and says nothing."""

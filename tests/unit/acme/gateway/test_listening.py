@@ -209,6 +209,6 @@ async def test_other_declarations_count_at_once(town: Town) -> None:
     async with town.connection(town.client("machine.example")) as connection:
         connection.send(town.rig.request("GET", PATH, None, None))
         assert (await connection.answer()).status == 200
-        town.rig.gateway._doors.configure(GatewaySettings())
+        town.rig.gateway.doors.configure(GatewaySettings())
         connection.send(town.rig.request("GET", PATH, None, None))
         (await connection.answer()).problem(401, "token_missing")
