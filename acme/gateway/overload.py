@@ -42,7 +42,7 @@ TICK: Final = 0.01
 WINDOW: Final = 0.1
 """Seconds after which the bound follows."""
 LEAST: Final = 64
-"""Requests under way that are always let in."""
+"""Requests under way that are always let in; so many of a service, where it is about that."""
 CALM: Final = 5
 """Windows in which nobody was refused, after which it is over."""
 NOTICED: Final = 0.05
@@ -76,7 +76,7 @@ class Store:
         waiting, served = self._read()
         count, self._served = served - self._served, served
         if count:
-            self._speed = count / seconds
+            self._speed = (self._speed or count / seconds) / 2 + count / seconds / 2
         elif waiting:
             self._speed = max(self._speed / 2, 1.0)
 
@@ -174,7 +174,7 @@ class Overload:
         return False
 
     def _too_long(self, lane: Lane, seconds: float) -> bool:
-        return lane.delay > min(self._settings.wait, seconds / 4)
+        return lane.delay > min(self._settings.wait, seconds / 4) and lane.active > LEAST
 
     def _refusal(self, reason: str) -> Unavailable:
         self._refused += 1

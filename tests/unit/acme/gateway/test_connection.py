@@ -264,6 +264,23 @@ async def test_more_requests_than_a_few_wait_unread(hasty: Rig) -> None:
     hasty.projects.before = None
 
 
+async def test_nothing_runs_that_is_not_answered_for_itself(hasty: Rig) -> None:
+    """A request with what is no HTTP behind it, in one read: the parser forgets it, and so nobody calls its method."""
+    hasty.projects.requests.clear()
+    request = hasty.request("POST", "/v1/projects", {"name": "x"})
+    async with hasty.connection() as connection:
+        connection.send(request + b"no http\r\n\r\n")
+        (await connection.answer()).problem(400, "malformed_request")
+        assert await connection.closed()
+    assert hasty.projects.requests == []
+    async with hasty.connection() as connection:
+        connection.send(request)
+        assert (await connection.answer()).status == 201
+        connection.send(b"no http\r\n\r\n")
+        (await connection.answer()).problem(400, "malformed_request")
+        assert await connection.closed()
+
+
 TRAILED = b"Transfer-Encoding: chunked\r\n\r\n0\r\nAuthorization: Bearer somebody-else\r\n\r\n"
 
 

@@ -142,6 +142,8 @@ async def test_who_does_not_finish_a_handshake_is_cut_off(tmp_path: Path) -> Non
     async with open_town(tmp_path, handshake=0.2) as town, town.connection(None) as connection:
         connection.send(b"\x16\x03\x01")  # the beginning of a ClientHello
         assert await connection.closed()
+        told = 'acme_gateway_cut_connections_total{reason="slow_handshake"} 1.0'
+        assert told in town.rig.metrics.render().decode().splitlines()
 
 
 async def test_a_drain_closes_every_listener_and_idle_connections_at_each(town: Town) -> None:

@@ -151,6 +151,12 @@ class Line:
         return self.waiting, self.served
 
 
+def crowd(rig: Rig) -> None:
+    """As if many calls were under way."""
+    for lane in rig.gateway._lanes.serving(PROJECTS):
+        lane.free -= 2 * LEAST
+
+
 def test_the_wait_is_how_many_wait_by_how_fast_they_have_their_turn() -> None:
     line, lane = Line(), Lane("s", "full", Metrics().counter("x_total", "", ("a", "b")))
     store = Store(line.read, [lane])
@@ -159,8 +165,11 @@ def test_the_wait_is_how_many_wait_by_how_fast_they_have_their_turn() -> None:
     line.served = 20
     store.pass_window(0.1)
     assert store.look() == lane.delay == pytest.approx(50 / 200)
+    line.served = 30
     store.pass_window(0.1)
-    assert store.look() == pytest.approx(50 / 100), "it stands still"
+    assert store.look() == pytest.approx(50 / 150), "half of what it was, and half of what it is"
+    store.pass_window(0.1)
+    assert store.look() == pytest.approx(50 / 75), "it stands still"
     line.waiting = 0
     assert store.look() == lane.delay == 0.0
 
@@ -170,6 +179,11 @@ async def test_who_would_wait_for_too_much_of_its_time_is_refused_and_others_are
     async with running(queues={PROJECTS: line.read}) as rig:
         assert (await rig.ask("GET", ONE)).status == 200
         overload = rig.gateway._overload
+        (store,) = overload._stores
+        line.waiting, store._speed = 60, 100.0
+        store.look()
+        assert (await rig.ask("GET", ONE, X_Request_Timeout="2")).status == 200, "so few are no crowd"
+        crowd(rig)
         (store,) = overload._stores
         line.waiting, store._speed = 60, 100.0
         store.look()
@@ -187,6 +201,7 @@ async def test_in_the_connection_the_time_of_a_request_counts_too() -> None:
     async with running(queues={PROJECTS: line.read}) as rig:
         assert (await rig.ask("GET", ONE, X_Request_Timeout="5")).status == 200
         overload = rig.gateway._overload
+        crowd(rig)
         (store,) = overload._stores
         line.waiting, store._speed = 60, 100.0
         store.look()

@@ -27,8 +27,8 @@ def close(rig: Rig) -> None:
     """For good: whoever watches the gateway does not find that it has nothing to do."""
     overload = rig.gateway._overload
     overload.shedding = True
-    overload.judge = lambda waited: None  # type: ignore[method-assign]
-    overload.refuses = lambda message: True  # type: ignore[method-assign]
+    overload.judge = lambda waited: None  # type: ignore[method-assign]  # nobody else decides
+    overload.refuses = lambda message: True  # type: ignore[method-assign]  # nobody else decides
     overload._sieve.close(overload.refuses)
 
 
@@ -65,7 +65,7 @@ async def test_a_head_that_comes_in_pieces_is_one_request(closed: Rig, cut: int)
     data = closed.request("GET", ONE)
 
     async def begun() -> bool:
-        return any(peer._heard for peer in closed.gateway.doors.peers.waiting)  # type: ignore[attr-defined]
+        return any(peer._heard for peer in closed.gateway.doors.peers.waiting)  # type: ignore[attr-defined]  # a Connection's
 
     async with closed.connection() as connection:
         for _ in range(2):
