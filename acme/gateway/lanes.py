@@ -14,6 +14,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from acme.contract import Method, Service
@@ -161,7 +162,8 @@ class Lane:
                     return
                 self._hand_out()
             else:
-                self._waiting.remove(future)
+                with suppress(ValueError):  # whoever handed places out meanwhile has passed it over
+                    self._waiting.remove(future)
             if isinstance(error, TimeoutError):
                 raise self._busy() from None
             raise

@@ -21,7 +21,7 @@ import pytest
 from acme.runtime.reloading import everywhere
 from acme.testing.people import principal_of
 from tests.system.running import Person, Platform, call, known_within, platform, wait_for
-from tests.system.test_split import children, living, restarts, topology
+from tests.system.test_split import child_of, children, living, restarts, topology
 from tests.unit.acme.dispatch.town import until
 
 WORKERS: Final = ("--port", "0", "--workers", "2")
@@ -179,8 +179,8 @@ async def test_a_worker_that_is_killed_costs_no_more_than_what_it_was_answering(
                 name = f"worker-{number + 1}"
                 done = clients.outcomes.total()
                 await until(lambda done=done: clients.outcomes.total() >= done + 100, 60)  # type: ignore[misc]  # a default
-                os.kill(topology_pid(own, name), signal.SIGKILL)
-                await until(lambda name=name: restarts(own, name) == 1, AGAIN)  # type: ignore[misc]  # as above
+                os.kill((await child_of(own, name)).pid, signal.SIGKILL)
+                await until_back(own, name)
                 back = answered(own)[name]
                 await until(lambda name=name, back=back: answered(own)[name] > back + 10, 60)  # type: ignore[misc]  # as above
         finally:
@@ -193,9 +193,13 @@ async def test_a_worker_that_is_killed_costs_no_more_than_what_it_was_answering(
     assert own.log().count("a process stands in") >= killed
 
 
-def topology_pid(one: Platform, name: str) -> int:
-    pid: int = topology(one)[name]["pid"]
-    return pid
+async def until_back(one: Platform, name: str) -> None:
+    """Returns when a worker that was killed is up again."""
+    async with asyncio.timeout(AGAIN):
+        child = await child_of(one, name)
+        while (child.state, child.restarts) != ("up", 1):
+            await asyncio.sleep(0.05)
+            child = await child_of(one, name)
 
 
 async def test_a_stop_under_load_lets_every_request_end(own: Platform) -> None:
