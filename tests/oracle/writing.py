@@ -76,6 +76,9 @@ class LateCommits:
         async with self._pool.connection(call) as connection:
             yield _Late(connection)
 
+    def queue(self) -> tuple[int, int]:
+        return self._pool.queue()
+
     async def close(self) -> None:
         await self._pool.close()
 

@@ -214,6 +214,9 @@ class Fragile:
         async with self._pool.connection(call) as connection:
             yield _Cut(connection, self)
 
+    def queue(self) -> tuple[int, int]:
+        return self._pool.queue()
+
     async def close(self) -> None: ...
 
     async def cut(self, connection: Connection) -> None:
