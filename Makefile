@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test test-engines oracle check proto bench bench-gateway soak fuzz lock reset install FORCE
+.PHONY: help run test test-engines oracle check proto bench bench-gateway overload soak fuzz lock reset install FORCE
 
 # Some containers ask Python to keep no bytecode. Then every process that a test starts compiles the platform anew, a third of
 # what its start takes, and pytest rewrites every test file in every run.
@@ -61,6 +61,9 @@ $(RIVAL)/installed: tests/bench/edge/requirements.txt $(STAMP)
 	@touch $@
 
 MINUTES ?= 30
+overload: $(STAMP) ## Offers three times what the gateway can serve; prints what becomes of it (a minute).
+	$(BIN)/python -m tests.bench.overload $(ARGS)
+
 soak: $(STAMP) ## Runs property tests with 10,000 examples, long drills, and mixed load (MINUTES=30) for what stays.
 	$(BIN)/pytest -n 2 --dist loadfile --hypothesis-profile=soak -m soak $(ARGS)
 	$(BIN)/python -m tests.soak --minutes $(MINUTES)

@@ -1,6 +1,7 @@
 """The one declared canonicaliser: what of an answer, of an event and of a database may differ between two runs, and no more.
 
     ids                  ordinal of first appearance, by type prefix: `<prj 1>`
+    spans                ordinal of first appearance, in what W3C's traceparent says: `<span 2>`; the trace stays
     times                rank among all times of the text: `<time 3>`
     tokens, signatures   dropped, by the name of their field: `<access_token>`; what is sealed or hashed: `<bytes>`
     Date, RateLimit      dropped: when it was, and what the address of the client had left just then
@@ -34,6 +35,7 @@ from acme.testing import Reply
 from acme.testing.databases import FreshDatabase
 
 _ID: Final = re.compile(r"\b([a-z]{1,16})_[0-7][0-9a-hjkmnp-tv-z]{25}\b")
+_SPAN: Final = re.compile(r"\b(00-[0-9a-f]{32})-([0-9a-f]{16})-(0[01])\b")
 _TIME: Final = re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d(?::?\d\d)?)")
 _TOKEN: Final = re.compile(r'"(access_token|refresh_token|next_page_token)":\s?"[^"]+"')
 _BYTES: Final = re.compile(r'"\\\\x[0-9a-f]+"')
@@ -54,6 +56,8 @@ def canonical(text: str) -> str:
         return known.setdefault(found[0], f"<{found[1]} {len(known) + 1}>")
 
     text = _ID.sub(ordinal, text)
+    spans = {name: number for number, name in enumerate(dict.fromkeys(name for _, name, _ in _SPAN.findall(text)), 1)}
+    text = _SPAN.sub(lambda found: f"{found[1]}-<span {spans[found[2]]}>-{found[3]}", text)
     moments = {found: moment for found in _TIME.findall(text) if (moment := _moment(found)) is not None}
     ranks = {moment: f"<time {rank}>" for rank, moment in enumerate(sorted(set(moments.values())), 1)}
     return _TIME.sub(lambda found: ranks[moments[found[0]]] if found[0] in moments else found[0], text)

@@ -42,6 +42,12 @@ def up(
     split: Annotated[
         bool, typer.Option("--split", help="Gateway and plugins in processes of their own; reads config/split.toml.")
     ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=32, help="Processes that answer, each with everything. [default: [gateway] workers, 1]"
+        ),
+    ] = None,
     tls: Annotated[
         bool, typer.Option("--tls", help="HTTPS, with a certificate of an authority of this machine's own.")
     ] = False,
@@ -53,18 +59,23 @@ def up(
     from acme.cli import up as printed
 
     announce = printed.print_json if as_json else printed.print_block
-    if split:
-        from acme.cli import split as several
+    from acme.cli import split as several
 
+    if split:
+        if workers:
+            fail("--split and --workers are two ways to run: choose one", code=2)
         several.run(config or (), data, port, announce, tls=tls)
         return
-    settings = read_settings(config, data, port=port, tls=tls)
+    settings = read_settings(config, data, port=port, workers=workers, tls=tls)
+    if settings.gateway.workers > 1:
+        several.workers(settings, config or (), announce)
+        return
     from acme.runtime import lifecycle
     from acme.telemetry import configure_logs
 
     configure_logs(json=not settings.log.as_text(sys.stderr), level=settings.log.level)
     try:
-        lifecycle.run(settings, announce, reread=rereading(config, data, port=port, tls=tls))
+        lifecycle.run(settings, announce, reread=rereading(config, data, port=port, workers=workers, tls=tls))
     except (lifecycle.CannotStart, lifecycle.FolderError) as error:
         fail(*str(error).splitlines())
     except lifecycle.Interrupted:

@@ -30,6 +30,7 @@ def read_settings(
     data: Path | None,
     port: int | None = None,
     *,
+    workers: int | None = None,
     tls: bool = False,
     **tables: dict[str, Any],
 ) -> Config:
@@ -44,8 +45,9 @@ def read_settings(
     values: dict[str, Any] = dict(tables)
     if data is not None:
         values["platform"] = {"data": str(data)}
-    if port is not None:
-        values["gateway"] = {"port": port}
+    gateway = {name: value for name, value in (("port", port), ("workers", workers)) if value is not None}
+    if gateway:
+        values["gateway"] = gateway
     files = [*settings.default_files(), *(overlays or [])]
     found = settings.load(files, os.environ, values)
     if tls and not found.gateway.tls.on:
@@ -59,13 +61,14 @@ def rereading(
     data: Path | None,
     port: int | None = None,
     *,
+    workers: int | None = None,
     tls: bool = False,
     **tables: dict[str, Any],
 ) -> Reread:
     """What reads the same configuration again; with other overlays, when it is given some."""
 
     def reread(files: Sequence[Path] | None) -> Config:
-        return read_settings(overlays if files is None else files, data, port, tls=tls, **tables)
+        return read_settings(overlays if files is None else files, data, port, workers=workers, tls=tls, **tables)
 
     return reread
 

@@ -30,6 +30,7 @@ def serve(
     name: Annotated[str, typer.Option(help="Name in `acme topology`. [default: what it does]")] = "",
     socket: Annotated[int | None, typer.Option(hidden=True)] = None,
     listener: Annotated[list[str] | None, typer.Option(hidden=True)] = None,
+    other: Annotated[list[str] | None, typer.Option(hidden=True)] = None,
     as_json: AsJson = False,
 ) -> None:
     """Runs one process of a platform: the gateway, some plugins, or both. [services] says where the others are.
@@ -48,7 +49,10 @@ def serve(
 
     configure_logs(json=not settings.log.as_text(sys.stderr), level=settings.log.level)
     further = {key: int(value) for key, _, value in (each.rpartition("=") for each in listener or ())}
-    role = Role(gateway=gateway, host=hosted, alone=False, socket=socket, sockets=further, name=name)
+    others: dict[int, dict[str, int]] = {}
+    for number, key, descriptor in (each.split(":") for each in other or ()):
+        others.setdefault(int(number), {})[key] = int(descriptor)
+    role = Role(gateway, hosted, alone=False, socket=socket, sockets=further, others=others, name=name)
     try:
         reread = rereading(config, data, port=port, **values)
         lifecycle.run(settings, printed.print_json if as_json else _print, role, reread)

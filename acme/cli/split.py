@@ -1,4 +1,4 @@
-"""`acme up --split`: what the children log, with their names, and the overlay that is read for it."""
+"""`acme up --split` and `--workers`: what the children log, with their names, and the overlay that is read for it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from acme.cli.options import fail, read_settings
 
 if TYPE_CHECKING:  # commands import the platform when they are called
     from acme.runtime.report import Report
+    from acme.runtime.settings import Config
+    from acme.runtime.supervisor import Shape
 
 OVERLAY: Final = Path("config/split.toml")
 """Read over acme.toml, from the working directory, when it is there."""
@@ -28,9 +30,22 @@ def run(
     *,
     tls: bool = False,
 ) -> None:
-    """Runs the platform in several processes until it is told to stop."""
+    """Runs gateway and plugins in processes of their own until it is told to stop."""
     files = [*([OVERLAY] if OVERLAY.exists() else []), *overlays]
     settings = read_settings(files, data, port=port, tls=tls)
+    from acme.runtime.shapes import Split
+
+    _run(settings, files, Split(), announce)
+
+
+def workers(settings: Config, overlays: Sequence[Path], announce: Callable[[Report], None]) -> None:
+    """Runs processes that are alike until it is told to stop."""
+    from acme.runtime.shapes import Workers
+
+    _run(settings, overlays, Workers(), announce)
+
+
+def _run(settings: Config, files: Sequence[Path], shape: Shape, announce: Callable[[Report], None]) -> None:
     from acme.runtime import supervisor
     from acme.runtime.databases import CannotStart
     from acme.runtime.datafolder import FolderError
@@ -44,7 +59,7 @@ def run(
     if settings.gateway.tls.local:
         environ["ACME_GATEWAY__TLS__LOCAL"] = "true"
     try:
-        supervisor.run(settings, environ, files, announce, Lines(sys.stderr, as_text=as_text).write)
+        supervisor.run(settings, environ, files, announce, Lines(sys.stderr, as_text=as_text).write, shape)
     except (CannotStart, FolderError) as error:
         fail(*str(error).splitlines())
     except Interrupted:

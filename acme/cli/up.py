@@ -46,7 +46,8 @@ def print_block(report: Report, console: Console | None = None) -> None:
         for told in _trust(report.authority):
             console.print(Text(told))
         console.print()
-    promise = _PROMISE["split" if report.processes else report.mode]
+    alike = any(plugin.placement == "workers" for plugin in report.plugins)
+    promise = _PROMISE["workers" if alike else "split" if report.processes else report.mode]
     console.print(Text(promise.replace(", TLS", "") if report.api.startswith("https:") else promise, "dim"))
     console.print()
     console.print(Text("Try next, in another terminal:", "bold"))
@@ -76,6 +77,10 @@ _PROMISE = {
     ),
     "split": (
         "Mode: split. Gateway and plugins are processes of their own on this machine; one that ends is started again.\n"
+        "Not promised: surviving the loss of this disk or machine, TLS. Mails are kept here, not sent."
+    ),
+    "workers": (
+        "Mode: workers. Processes on this machine that are alike, and share the port; one that ends is started again.\n"
         "Not promised: surviving the loss of this disk or machine, TLS. Mails are kept here, not sent."
     ),
     "external": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from typing import Any, Final, TypeVar
@@ -24,13 +25,21 @@ class Client(Services):
     """The platform at one address. Safe for any number of tasks of one event loop."""
 
     def __init__(
-        self, origin: str, *, token: str = "", timeout: float = 30.0, attempts: int = 4, connections: int = 100
+        self,
+        origin: str,
+        *,
+        token: str = "",
+        timeout: float = 30.0,
+        attempts: int = 4,
+        connections: int = 100,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """`origin` is such as "https://api.example.com"; `token` a personal access token, or an access token that is kept
-        fresh elsewhere. `timeout` is in seconds and for all of a call's `attempts` together.
+        fresh elsewhere. `timeout` is in seconds and for all of a call's `attempts` together. `tls` says whom to believe over
+        https, where that is another than this machine believes, and which certificate to show, if any.
         """
         super().__init__(self._invoke)
-        self._transport = Transport(origin, timeout=timeout, attempts=attempts, connections=connections)
+        self._transport = Transport(origin, timeout=timeout, attempts=attempts, connections=connections, tls=tls)
         self._operations: dict[str, Operation] = {}
         self._token, self._refresh_token = token, ""
         self._refreshing = asyncio.Lock()

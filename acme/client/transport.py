@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 import time
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
@@ -78,10 +79,13 @@ class Body:
 class Transport:
     """One origin, over a pool of connections."""
 
-    def __init__(self, origin: str, *, timeout: float, attempts: int, connections: int) -> None:
-        """`timeout` is in seconds and for all attempts of a call together."""
+    def __init__(
+        self, origin: str, *, timeout: float, attempts: int, connections: int, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """`timeout` is in seconds and for all attempts of a call together. `tls`: whom to believe over https, and which
+        certificate to show; None: whom this machine believes."""
         self._origin, self._timeout, self._attempts = origin.rstrip("/"), timeout, attempts
-        self._connections = connections
+        self._connections, self._tls = connections, tls
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, request: Request, authorization: str) -> Answer:
@@ -169,7 +173,7 @@ class Transport:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 cookie_jar=aiohttp.DummyCookieJar(),
-                connector=aiohttp.TCPConnector(limit=self._connections),
+                connector=aiohttp.TCPConnector(limit=self._connections, ssl=self._tls or True),
                 skip_auto_headers=("Content-Type",),
             )
         return self._session

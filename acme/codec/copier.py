@@ -9,7 +9,7 @@ For `Project` the function is
         ...
         c.labels = {string(k, ...): string(x, ...) for k, x in m.labels.items()}
         v = m.created_at
-        c.created_at = v if v is None or type(v) is datetime and v.tzinfo is UTC else time(v, 'acme. ... .created_at')
+        c.created_at = None if v is None else v if type(v) is datetime and v.tzinfo is UTC else time(v, ...)
         v = m.version
         c.version = v if type(v) is int and -9223372036854775808 <= v <= 9223372036854775807 else integer(v, ...)
         c._unknown_fields = b''
@@ -64,20 +64,17 @@ class Copier(Compiler):
                 yield f"c.{f.attr} = [{self._one(entry, 'x', where)} for x in m.{f.attr}]"
             else:
                 yield f"v = m.{f.attr}"
-                yield f"c.{f.attr} = {self._one(f, 'v', where, f.optional)}"
+                yield f"c.{f.attr} = {'None if v is None else ' * f.optional}{self._one(f, 'v', where)}"
         for name, group in m.oneofs.items():
             given = " + ".join(f"(c.{f.attr} is not None)" for f in group)
             yield f"if {given} > 1: raise ValueError('{m.name}: more than one member of {name}')"
         yield "c._unknown_fields = b''"
         yield "return c"
 
-    def _one(self, f: Field, v: str, where: str, optional: bool = False) -> str:
+    def _one(self, f: Field, v: str, where: str) -> str:
         """Source of a checked copy of one value; plain values are judged without a call."""
         if f.message is not None and f.message.name == _TIMESTAMP:
-            none = f"{v} is None or " * optional
-            return f"{v} if {none}type({v}) is datetime and {v}.tzinfo is UTC else time({v}, {where!r})"
-        if optional:
-            return f"None if {v} is None else {self._one(f, v, where)}"
+            return f"{v} if type({v}) is datetime and {v}.tzinfo is UTC else time({v}, {where!r})"
         if f.message is not None and f.message.name == _DURATION:
             return f"span({v}, {where!r})"
         f = unwrapped(f)

@@ -30,7 +30,12 @@ from acme.telemetry import Metrics
 
 DRIVERS: Final[Mapping[str, Mapping[str, str]]] = {
     "database": {"postgres": "acme.drivers.postgres", "postgresql": "acme.drivers.postgres"},
-    "cache": {"memory": "acme.drivers.memory", "redis": "acme.drivers.redis", "rediss": "acme.drivers.redis"},
+    "cache": {
+        "memory": "acme.drivers.memory",
+        "none": "acme.drivers.absent",
+        "redis": "acme.drivers.redis",
+        "rediss": "acme.drivers.redis",
+    },
     "limiter": {
         "memory": "acme.drivers.memory",
         "redis": "acme.drivers.allowances",

@@ -244,7 +244,7 @@ class LeasedMeter:
         self._limiter, self.limit = limiter, limit
         # Processes with different settings, as during a change of them, do not charge each other's buckets.
         self._prefix = f"acme:limit:{name}:{limit.interval}:{limit.burst}:".encode()
-        self._leases = Buckets[Lease](keys, _done, wider)
+        self._leases = Buckets[Lease]((keys + 1) // 2, _done, wider)  # a lease takes twice as much as a number
         self._by_key = self._leases.by_key
         alone = Buckets[int](keys, int.__le__, wider)
         self._alone = Share(MemoryMeter(time.monotonic, limit, keys, alone), 1)
@@ -306,7 +306,7 @@ class LeasedMeter:
 
     def resize(self, keys: int) -> None:
         """From now on there is room for so many."""
-        self._leases.resize(keys)
+        self._leases.resize((keys + 1) // 2)
 
     def divide(self) -> None:
         """The number of gateways is another."""

@@ -14,11 +14,13 @@ bodies, permissions and documentation are projections of the contracts, compiled
 - `clients.py`: certificates of clients, and whom they stand for.
 - `redirect.py`: plain HTTP that says where HTTPS is.
 - `binding.py`: path, query, headers and body → request message; reply message → body and headers.
+- `served.py`: routes of contracts, and endpoints of our own, in one trie.
 - `policy.py`: what holds for a method: its contract, and what `[gateway.routes]` says otherwise.
 - `exchange.py`: one request on its way.
 - `addresses.py`: where it comes from, behind balancers that are named.
 - `limits.py`: how often an address, and a principal, may ask.
 - `lanes.py`, `breaker.py`: how much of the gateway one service may take, and when it is left alone.
+- `overload.py`, `sieve.py`: how much is taken on at a time, who is refused when more comes, and where that costs least.
 - `cors.py`: which pages of other origins may call.
 - `auth.py`: Bearer token → principal, and the scope of the matched method.
 - `answers.py`: what a request has come to → its answer, its log line, its metrics.
@@ -34,7 +36,7 @@ bodies, permissions and documentation are projections of the contracts, compiled
 - `accounts.py`, `access.py`: what is kept of a request that has ended: its duration, and a line of the access log.
 - `refusals.py`, `spool.py`: what the gateway itself refuses, on its way to the audit log.
 - `registry.py`: the schemas of events, on the operators' port, as Confluent's registry tells them.
-- `settings.py`, `service_settings.py`, `tls_settings.py`: `[gateway]`.
+- `settings.py`, `service_settings.py`, `overload_settings.py`, `tls_settings.py`: `[gateway]`.
 
 The gateway imports no dispatch: it makes the `Call` of a request and sends it in at an `Entry` that the Directory gives it
 (streams go through clients), and cannot tell where a service runs.

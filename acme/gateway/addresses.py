@@ -98,7 +98,7 @@ def network(address: str) -> str:
         return address
     found = _address(address)
     if not isinstance(found, IPv6Address):
-        return address
+        return address if found is None else str(found)
     return str(ip_network((int(found) >> 64 << 64, 64)))
 
 

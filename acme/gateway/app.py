@@ -12,7 +12,8 @@ import ssl
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, TextIO, cast
+from functools import partial
+from typing import Final, TextIO, cast
 
 from multidict import istr
 
@@ -20,15 +21,14 @@ from acme.authorise import require_step_up
 from acme.codec.json import Json
 from acme.codec.wire import Wire
 from acme.context import Call
-from acme.contract import Method, Route, Service
+from acme.contract import Service
 from acme.errors import DeadlineExceeded, Exhausted, NotFound, Refused
-from acme.gateway import openapi, policy, strict
+from acme.gateway import strict
 from acme.gateway.access import AccessLog
 from acme.gateway.accounts import Accounts
 from acme.gateway.addresses import Addresses
 from acme.gateway.answers import Answers
-from acme.gateway.auth import authenticate, bearer, proof
-from acme.gateway.binding import Bound, Lazy, unfit
+from acme.gateway.auth import authenticate, bearer, known, proof
 from acme.gateway.bodies import check_size, read_body
 from acme.gateway.cors import Cors
 from acme.gateway.deadlines import Deadlines
@@ -46,16 +46,16 @@ from acme.gateway.headers import (
     trace,
 )
 from acme.gateway.lanes import PATIENT, Lanes
-from acme.gateway.limits import Gate, Limits
+from acme.gateway.limits import Limits
 from acme.gateway.listening import Doors, Listening
+from acme.gateway.overload import Overload, Queue
 from acme.gateway.problems import Rejected, settled
 from acme.gateway.refusals import Refusals
-from acme.gateway.routing import Leaf, Routes
-from acme.gateway.server import (
-    Reply,
-    require_c_parser,
-)
+from acme.gateway.routing import Leaf
+from acme.gateway.served import Served, Target
+from acme.gateway.server import Reply, require_c_parser
 from acme.gateway.settings import GatewaySettings
+from acme.gateway.sieve import Sieve
 from acme.gateway.streams import Streams
 from acme.gateway.strict import Strict
 from acme.gateway.transfers import Download
@@ -66,7 +66,6 @@ from acme.traces import UNTRACED, Trace, Tracer
 
 log: Final = logger(__name__)
 
-_Target = Fixed | Lazy
 _IF_NONE_MATCH: Final = istr("If-None-Match")
 
 
@@ -75,7 +74,7 @@ class Gateway:
 
     `directory` calls as "gateway". `health` gives each plugin's state: "ok", "quarantined", or what is wrong with it;
     `stores` that of what requests can do without, for the details of readiness. `refusals` hears what the gateway refuses,
-    `tracer` what every request does; nobody without one.
+    `tracer` what every request does; nobody without one. `queues` are those that calls of a service wait in, by its name.
     """
 
     def __init__(
@@ -95,17 +94,15 @@ class Gateway:
         refusals: Refusals | None = None,
         tracer: Tracer | None = None,
         assertions: Assertions | None = None,
+        queues: Mapping[str, Queue] | None = None,
     ) -> None:
         require_c_parser()
         self._services, self._directory = tuple(services), directory
-        self._json, self._wire, self._verifier = json, wire, verifier
-        self._settings, self._info = settings, info
+        self._verifier, self._settings = verifier, settings
         self._metrics, self._limiter, self._log_to = metrics, limiter, log_to or sys.stderr
         self._access = AccessLog(self._log_to if settings.access_log else None)
         self.readiness: Final = Readiness(verifier, health, stores)
-        self._routes: Routes[_Target] = Routes()
-        self._doors = Doors(settings, assertions, metrics)
-        self._document = b""
+        self.doors: Final = Doors(settings, assertions, metrics)
         self._strict = Strict()
         self._deadlines = Deadlines()
         self._active = self._deadlines.active
@@ -120,30 +117,18 @@ class Gateway:
         self._answers = Answers(self.readiness, accounts, refusals, self._active, self._cors, settings.write_timeout)
         self._streams = Streams(settings, self.readiness, verifier, self._answers.lines, metrics)
         self._lanes = Lanes(self._services, settings.services, metrics)
-        policy.check(self._services, settings)
         metrics.gauge(
             "http_server_active_requests", "HTTP requests in flight.", (), lambda: {(): float(self.in_flight)}
         )
-        self._own: tuple[str, ...] = ()
-        self._add_routes()
-
-    def _add_routes(self) -> None:
-        for service in self._services:
-            client: Any = self._directory.client(service.stub)
-            for method in service.methods:
-                for route in method.routes:
-                    self._add(method, route, client)
-        self._add_own(self._settings.docs)
-
-    def _add_own(self, docs: bool) -> None:
-        """The endpoints that no contract describes, in the place of those before."""
-        info, verifier = self._info, self._verifier
-        own = endpoints(info.title, info.version, self.readiness, self._metrics, verifier, self._openapi, docs=docs)
-        for path in self._own:
-            self._routes.remove(path)
-        for path, endpoint in own.items():
-            self._routes.add("GET", path, endpoint)
-        self._own = tuple(own)
+        own = partial(endpoints, info.title, info.version, self.readiness, metrics, verifier)
+        self._served = Served(
+            self._services, directory, json, wire, self._lanes, accounts, own, info, settings, self._limits
+        )
+        self._routes = self._served.routes
+        sieve = Sieve(self.doors.peers, self._strict, self._ids)
+        self._overload = Overload(
+            settings.overload, self._deadlines, self._lanes, self._routes, sieve, queues or {}, metrics
+        )
 
     def prepare(self, settings: GatewaySettings) -> Callable[[], None]:
         """What puts these settings in the place of the present ones, between two requests: connections stay, and a request
@@ -152,48 +137,24 @@ class Gateway:
         Raises:
             ValueError: they do not fit the services, a line a fault. Nothing has changed.
         """
-        policy.check(self._services, settings)
         limits = Limits(self._limiter, settings.limits, self._metrics)
-        targets = [each for leaf in self._routes for each in leaf.targets.values() if isinstance(each, Lazy)]
-        policies = [policy.policy(target.method, settings, limits) for target in targets]
+        serve = self._served.prepare(settings, limits)
         addresses = Addresses(settings.proxies, settings.forwarded)
         cors = Cors(settings.cors, self._services) if settings.cors.origins else None
 
         def commit() -> None:
-            if settings.docs != self._settings.docs:
-                self._add_own(settings.docs)
-            self._settings, self._limits, self._addresses, self._document = settings, limits, addresses, b""
+            serve()
+            self._settings, self._limits, self._addresses = settings, limits, addresses
             self._cors = self._answers.cors = cors
             self._answers.wait = settings.write_timeout
-            for target, own in zip(targets, policies, strict=True):
-                target.policy = own
             self._access.flush()
             self._access.stream = self._log_to if settings.access_log else None
-            self._doors.configure(settings)
+            self.doors.configure(settings)
             self._streams.configure(settings)
             self._lanes.configure(settings.services)
+            self._overload.configure(settings.overload)
 
         return commit
-
-    def _add(self, method: Method, route: Route, client: Any) -> None:
-        if why := unfit(method, route):
-            log.warning("a route is not served", method=method.path, route=f"{route.verb} {route.template}", why=why)
-            return
-        own = policy.policy(method, self._settings, self._limits)
-        entry = None if method.client_streaming or method.server_streaming else self._directory.entry(method)
-        target = Lazy(
-            method,
-            lambda: Bound(method, route, names, client, entry, self._json, self._wire),
-            own,
-            self._lanes.of(method),
-        )
-        names = self._routes.add(route.verb, route.template, target)
-        self._accounts.hide(method, route, names)
-
-    def _openapi(self) -> bytes:
-        if not self._document:
-            self._document = openapi.render(self._services, self._settings, self._info.title, self._info.version)
-        return self._document
 
     # ---- the pipeline -------------------------------------------------------------------------------------------
 
@@ -220,6 +181,8 @@ class Gateway:
                 check_size(headers, settings.max_body)
             return *target.answer(), target.lines
         exchange.bound = bound = target.bound or target.bind()
+        if len(self._active) > self._overload.most and not bound.streams:
+            raise self._overload.refusal()
         caused, tracer = trace(headers) if TRACEPARENT in headers else "", self._tracer
         recorded = None
         if tracer.on:
@@ -229,7 +192,8 @@ class Gateway:
         try:
             exchange.charge(gate.address, exchange.network, now)
         except Exhausted:
-            if not self._spared(exchange, bound, gate, now):
+            shares = bound.permission and gate.address.shares(exchange.network)
+            if not (shares and known(headers, exchange.connection.client, self._verifier, exchange.started, now)):
                 raise
         if has_body:
             check_size(headers, own.max_body)
@@ -247,6 +211,9 @@ class Gateway:
         if recorded is not None:
             recorded.let_in = time.monotonic()
         seconds = timeout(headers, own.most) if X_REQUEST_TIMEOUT in headers else own.timeout
+        lane = target.lane
+        if lane.delay:
+            self._overload.weigh(lane, seconds)
         self._deadlines.limit(exchange, exchange.started, seconds)
         try:
             body = b""
@@ -277,7 +244,6 @@ class Gateway:
                 left = exchange.due - time.monotonic()
                 if left <= 0:
                     raise DeadlineExceeded("There was no time left for the call.")
-            lane = target.lane
             if lane.free < 1:
                 await lane.enter(exchange.due)
             lane.free -= 1
@@ -314,27 +280,19 @@ class Gateway:
         content, lines = bound.reply(reply)
         return bound.status, own.kind if content and not bound.raw_out else own.bare, content, lines
 
-    def _spared(self, exchange: Exchange, bound: Bound, gate: Gate, now: float) -> bool:
-        """Whether an address is refused that shares its allowance with strangers, of somebody who is known already: whom the
-        principal's own limit is for. A flood of addresses takes nothing from those."""
-        if not bound.permission or not gate.address.shares(exchange.network):
-            return False
-        client = exchange.connection.client
-        try:
-            token = bearer(exchange.headers) if client is None else proof(exchange.headers, client, now)
-        except Refused:
-            return False
-        return self._verifier.known(token, exchange.started, now) is not None
-
     def handle(self, exchange: Exchange) -> Awaitable[Reply | Download]:
         """Answers one request, and accounts for it."""
         exchange.begin(self._ids, self._addresses)
         self._active.add(exchange)
+        overload = self._overload
+        if overload.queued:
+            overload.queued -= 1
         if not self._deadlines.sweeping:
             self._deadlines.sweep()
+            overload.watch()
         return settled(self._serve, exchange, self._answers.settle, self._answers.cancelled)
 
-    def _find(self, exchange: Exchange, target: str) -> tuple[Leaf[_Target], Sequence[str], str]:
+    def _find(self, exchange: Exchange, target: str) -> tuple[Leaf[Target], Sequence[str], str]:
         """The matched path, its variables and the query, all raw."""
         literal = self._routes.literal.get(target)
         if literal is not None:
@@ -363,7 +321,7 @@ class Gateway:
     ) -> int:
         """Accepts connections on a bound socket, and on `further` ones, which are closed with the gateway; returns the
         port of the first."""
-        port = await self._doors.open(self.handle, self._unreadable, Exchange, Listening(listener, tls), *further)
+        port = await self.doors.open(self.handle, self._unreadable, Exchange, Listening(listener, tls), *further)
         self.readiness.started = True
         return port
 
@@ -378,7 +336,7 @@ class Gateway:
         self.readiness.draining = True
         if notice:
             await asyncio.sleep(notice)
-        self._doors.shut()
+        self.doors.shut()
         self._streams.drain()
         self._answers.quiet.clear()
         if self._active:
@@ -392,5 +350,5 @@ class Gateway:
     async def close(self) -> None:
         """Ends at once; requests in flight are cancelled."""
         self.readiness.draining = True
-        await self._doors.close()
+        await self.doors.close()
         self._access.flush()

@@ -12,7 +12,7 @@ from typing import Final
 from multidict import istr
 
 from acme.context import Principal
-from acme.errors import Denied, Unauthenticated
+from acme.errors import Denied, Refused, Unauthenticated
 from acme.gateway.clients import Client
 from acme.gateway.problems import Rejected
 from acme.gateway.server import Headers
@@ -57,6 +57,15 @@ def proof(headers: Headers, client: Client, now: float) -> str:
         Rejected: two Authorization headers (400).
     """
     return bearer(headers) if _AUTHORIZATION in headers else client.token(now) or bearer(headers)
+
+
+def known(headers: Headers, client: Client | None, verifier: Verifier, at: float, now: float) -> bool:
+    """Whether a request bears a token that was verified already; the times are those of `Verifier.known`."""
+    try:
+        token = bearer(headers) if client is None else proof(headers, client, now)
+    except Refused:
+        return False
+    return verifier.known(token, at, now) is not None
 
 
 async def authenticate(token: str, verifier: Verifier, permission: str, trace: Trace | None = None) -> Principal:

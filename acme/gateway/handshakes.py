@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from contextlib import suppress
 from typing import Final, cast
 
 from acme.gateway.addresses import network
@@ -63,15 +62,19 @@ class Handshakes:
         one.task = asyncio.current_task()
         if raw.family != socket.AF_UNIX:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         try:
-            with suppress(OSError):  # a failed handshake is counted where its reason is known
-                await asyncio.get_running_loop().connect_accepted_socket(
-                    lambda: one,
-                    raw,
-                    ssl=self._context,
-                    ssl_handshake_timeout=self._limit,
-                    ssl_shutdown_timeout=GOODBYE,
-                )
+            await loop.connect_accepted_socket(
+                lambda: one,
+                raw,
+                ssl=self._context,
+                ssl_handshake_timeout=self._limit,
+                ssl_shutdown_timeout=GOODBYE,
+            )
+        except OSError:  # a handshake that is refused is counted where its reason is known
+            if loop.time() - begun >= self._limit:
+                one.slow()
         finally:
             one.over()
 
@@ -101,9 +104,13 @@ class Handshake(asyncio.Protocol):
         """It takes up no room any more."""
         self._peers.gone(self)
 
+    def slow(self) -> None:
+        """Counts that it took too long."""
+        self._peers.cut.bind("slow_handshake").add()
+
     def late(self) -> None:
         """It takes too long."""
-        self._peers.cut.bind("slow_handshake").add()
+        self.slow()
         self.rest()
 
     def drop(self, why: str) -> None:

@@ -24,7 +24,8 @@ _IDEMPOTENCY_KEY: Final = istr("Idempotency-Key")
 TRACEPARENT: Final = istr("traceparent")
 _TRACESTATE: Final = istr("tracestate")
 
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+LONGEST_ID: Final = 64
+_REQUEST_ID: Final = re.compile(rf"[A-Za-z0-9._-]{{1,{LONGEST_ID}}}")
 _TIMEOUT: Final = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?")
 _KEY: Final = re.compile(r"[!-~]{1,255}")
 _STATE: Final = re.compile(r"[ -~]{1,512}")

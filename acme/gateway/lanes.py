@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from acme.contract import Method, Service
@@ -40,7 +41,19 @@ class Lane:
     `lane.free += 1` and `if lane.eventful: lane.answered()`.
     """
 
-    __slots__ = ("_breaker", "_full", "_most", "_queue", "_refused", "_wait", "_waiting", "eventful", "free", "service")
+    __slots__ = (
+        "_breaker",
+        "_full",
+        "_most",
+        "_queue",
+        "_refused",
+        "_wait",
+        "_waiting",
+        "delay",
+        "eventful",
+        "free",
+        "service",
+    )
 
     def __init__(self, service: str, full: str, refused: CounterFamily) -> None:
         """`full` is the reason that is given where no place is left."""
@@ -49,6 +62,8 @@ class Lane:
         """Places that are left."""
         self.eventful = False
         """Whether an answer changes anything: somebody waits, or there were failures."""
+        self.delay = 0.0
+        """Seconds that a call is about to wait, as far as that is known here; see `overload.py`."""
         self._most = self._queue = 0
         self._wait = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -147,7 +162,8 @@ class Lane:
                     return
                 self._hand_out()
             else:
-                self._waiting.remove(future)
+                with suppress(ValueError):  # whoever handed places out meanwhile has passed it over
+                    self._waiting.remove(future)
             if isinstance(error, TimeoutError):
                 raise self._busy() from None
             raise
@@ -196,6 +212,15 @@ class Lanes:
             own = settings.get(name) or settings.get(DEFAULT) or ServiceSettings()
             lane.configure(own.concurrency, own.queue, own.wait, own.failures, own.pause)
             self._streams[name].configure(own.streams)
+
+    @property
+    def streams(self) -> int:
+        """How many are under way."""
+        return sum(lane.active for lane in self._streams.values())
+
+    def serving(self, service: str) -> Sequence[Lane]:
+        """Those of a service: of its calls, and of its streams."""
+        return [lanes[service] for lanes in (self._calls, self._streams) if service in lanes]
 
     def of(self, method: Method) -> Lane:
         """The lane that calls of a method take."""

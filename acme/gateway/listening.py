@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from socket import socket
 from typing import Any, Final
@@ -49,6 +49,9 @@ class Doors:
         """Handshakes."""
         self._servers: list[Server] = []
         self._listeners: list[asyncio.Server | Handshakes] = []
+        self._contexts: list[ssl.SSLContext | None] = []
+        """Place by place, as the servers."""
+        self._standing_in: dict[int, list[asyncio.Server | Handshakes]] = {}
 
     @property
     def connections(self) -> int:
@@ -63,23 +66,26 @@ class Doors:
         *places: Listening,
     ) -> int:
         """Accepts connections; the arguments are those of `Server`. Returns the port of the first place."""
-        loop, settings = asyncio.get_running_loop(), self._settings
+        settings = self._settings
         given = serve, answer, settings, self.peers, self._new_id, made
         port: int = places[0].socket.getsockname()[1]
         for place in places:
-            listener = place.socket
             if place.tls is not None:
                 server = Server(*given, secured(settings), self._clients)
-                limit = settings.tls.handshake
-                self._listeners.append(Handshakes(listener, server, place.tls, self.peers, self._tasks, limit))
+            elif place.redirect is not None:
+                redirect = Redirect(place.redirect, self._redirected, settings.write_timeout)
+                server = Server(redirect.serve, redirect.refuse, settings, self.peers, self._new_id)
             else:
                 server = Server(*given)
-                if place.redirect is not None:
-                    redirect = Redirect(place.redirect, self._redirected, settings.write_timeout)
-                    server = Server(redirect.serve, redirect.refuse, settings, self.peers, self._new_id)
-                self._listeners.append(await loop.create_server(server, sock=listener, backlog=1024))
             self._servers.append(server)
+            self._contexts.append(place.tls)
+            self._listeners.append(await self._listen(server, place.tls, place.socket))
         return port
+
+    async def _listen(self, server: Server, tls: ssl.SSLContext | None, on: socket) -> asyncio.Server | Handshakes:
+        if tls is not None:
+            return Handshakes(on, server, tls, self.peers, self._tasks, self._settings.tls.handshake)
+        return await asyncio.get_running_loop().create_server(server, sock=on, backlog=1024)
 
     def configure(self, settings: GatewaySettings) -> None:
         """Other settings from now on: what is said of HTTPS to new connections, whom certificates stand for to all."""
@@ -89,8 +95,21 @@ class Doors:
         if self._clients is not None:
             self._clients.configure(settings.tls.identities)
 
+    async def stand_in(self, number: int, sockets: Iterable[socket]) -> None:
+        """Accepts the connections of another process, the `number`th, as well: `sockets` are in the order of our places."""
+        known = self._standing_in.setdefault(number, [])
+        for server, tls, theirs in zip(self._servers, self._contexts, sockets, strict=True):
+            known.append(await self._listen(server, tls, theirs.dup()))
+
+    def step_back(self, number: int) -> None:
+        """It accepts its connections itself again; those we have accepted stay with us."""
+        for listener in self._standing_in.pop(number, ()):
+            listener.close()
+
     def shut(self) -> None:
         """No new connections, and no idle ones. Those in use end with their answer."""
+        for number in tuple(self._standing_in):
+            self.step_back(number)
         for listener in self._listeners:
             listener.close()
         for server in self._servers:
@@ -98,6 +117,8 @@ class Doors:
 
     async def close(self) -> None:
         """No connections at all."""
+        for number in tuple(self._standing_in):
+            self.step_back(number)
         for listener in self._listeners:
             listener.close()
         await self._tasks.stop()

@@ -11,9 +11,9 @@ through, twice a second. When nine tenths of the room are taken, those that have
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address, ip_network
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Any, Final, Protocol
 
 import msgspec
 from msgspec import Meta
@@ -76,6 +76,9 @@ class Peers:
         self.waiting: set[Peer] = set()
         """Those whose next head has begun and is not whole, and those that have not sent any yet."""
         self._leaving: dict[Peer, float] = {}
+        self.sift: Callable[[Any, Any, Any], bytes | None] | None = None
+        """While there is too much to do: (connection, message, payload) → the refusal of a request that has come, if it is
+        one of those for which there is no time (`overload.py`)."""
         self._looking = False
         self.held = self.unsent = 0
         """Bytes of request bodies that are being taken; and of answers that are being read."""

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from acme.contract import LONGEST_KEPT, MOST_COST, MOST_SECONDS
 from acme.gateway import tls_settings
+from acme.gateway.overload_settings import OverloadSettings
 from acme.gateway.peers import ConnectionSettings
 from acme.gateway.service_settings import ServiceSettings
 from acme.gateway.tls_settings import ListenerSettings, TlsSettings
@@ -56,8 +57,9 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[gateway.limits]`: how often anybody may ask."""
 
     keys: Annotated[int, Meta(ge=100, le=100_000_000)] = 100_000
-    """Addresses, and principals, of a class that are counted one by one, at about 200 bytes each. Beyond, addresses share
-    what their /24 (of IPv6, /48) may ask, and then the /16 (/32), which are half as many again; principals share a few."""
+    """Addresses, and principals, of a class that are counted one by one, at about 200 bytes each (over Redis half
+    as many, at 400). Beyond, addresses share what their /24 (of IPv6, /48) may ask, and then the /16 (/32), which are half
+    as many again; principals share a few."""
     default: ClassSettings = ClassSettings()
     """Every method whose contract names no class."""
     credentials: ClassSettings = ClassSettings(rate=10.0, burst=20, address_rate=10.0, address_burst=20)
@@ -152,6 +154,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether /docs shows the API in a browser, to read and to try."""
     connections: ConnectionSettings = ConnectionSettings()
     """Who may be connected."""
+    overload: OverloadSettings = OverloadSettings()
+    """How much is taken on at a time."""
     limits: LimitSettings = LimitSettings()
     """How often anybody may ask."""
     cors: CorsSettings = CorsSettings()

@@ -26,7 +26,7 @@ from aiohttp.http import HttpVersion10, HttpVersion11
 from multidict import istr
 
 from acme.gateway.problems import Rejected
-from acme.gateway.server import Request
+from acme.gateway.server import Headers, Request
 
 _HOST: Final = istr("Host")
 _EXPECT: Final = istr("Expect")
@@ -64,6 +64,10 @@ class Strict:
                 raise _last(request, 400, "malformed_host", "The Host header is not a host name with a port.")
             if len(self._hosts) < _KNOWN:
                 self._hosts.add(host)
+
+    def plain(self, headers: Headers) -> bool:
+        """Whether every header of a request without a body is one that needs no second look."""
+        return self._plain.issuperset(headers)
 
     def _look(self, request: Request) -> None:
         """At each header. Those that are right whatever they say are remembered."""

@@ -127,6 +127,10 @@ class Database(Protocol):
         """For one statement, on a connection that is lent for as long as it takes."""
         ...
 
+    def queue(self) -> tuple[int, int]:
+        """How many wait for a connection, and how many have waited and got one, ever."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -338,10 +342,10 @@ class Limiter(Protocol):
     processes share the buckets, and each holds some allowance beforehand, so much more as they held: the driver states how
     much that can be. `take` answers at once, whatever happened to the others.
 
-    Memory is bounded. A meter has buckets for `keys` keys. A key that comes while each of them is in use shares one: with
-    those of the same group, where the meter is told what is `wider`, and else one of a few more. Sharing is stricter for it
-    and never more generous, also in the moment when it gets a bucket of its own. A bucket is given up only when it is full,
-    which nobody can tell from a new one.
+    Memory is bounded. A meter has buckets for `keys` keys, or for half of them where one takes up more. A key that comes
+    while each of them is in use shares one: with those of the same group, where the meter is told what is `wider`, and else
+    one of a few more. Sharing is stricter for it and never more generous, also in the moment when it gets a bucket of its
+    own. A bucket is given up only when it is full, which nobody can tell from a new one.
     """
 
     def meter(

@@ -8,9 +8,10 @@ one process; `databases.py` says where databases are, `listener.py` and `edge.py
 DATA: its lock, its size, its secrets.
 
 Several processes: `neighbours.py` is the way to plugins that are elsewhere, `tls/` what proves who is there. On one
-machine `supervisor.py` plans them and `children.py` looks after them; `runfolder.py` is where their sockets are, and
-`control.py` how `topology.py` learns what runs where, and `tracing.py` what a request did. `signals.py` hears SIGINT,
-SIGTERM and SIGHUP; `reloading.py` reads the configuration again, and `changes.py` says what that changes.
+machine `supervisor.py` runs them, `shapes.py` says which there are, `children.py` looks after them and `standins.py` has
+one stand in for another; `runfolder.py` is where their sockets are, `control.py` how `topology.py` learns what runs where,
+and `tracing.py` what a request did. `signals.py` hears SIGINT, SIGTERM and SIGHUP; `reloading.py` reads the configuration
+again, and `changes.py` says what that changes.
 
 Events: `eventing.py` opens the bus by its settings (`bus_settings.py`) and starts relays, consumers and archivers;
 `nudges.py` is how processes wake each other. For operators' commands, with or without a running platform: `visiting.py`

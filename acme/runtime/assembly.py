@@ -52,6 +52,7 @@ from acme.runtime.reloading import plugins as plugins_of
 from acme.runtime.roles import WHOLE, Role
 from acme.runtime.runfolder import RunFolder
 from acme.runtime.settings import Config
+from acme.runtime.standins import standing_in
 from acme.runtime.stores import Stores, open_archive, open_clock, open_limiter, open_stores, shared_by_processes
 from acme.runtime.tls import LOOK_EVERY, Certificates
 from acme.runtime.vitals import Vitals
@@ -264,6 +265,7 @@ async def assemble(
             )
             stack.push_async_callback(refusals.close)
             refusals.start(tasks)
+            pools = {each.plugin.name: each.pool for each in running}
             gateway = Gateway(
                 contracts.services.values(),
                 directory.named("gateway"),
@@ -279,9 +281,11 @@ async def assemble(
                 refusals=refusals,
                 tracer=tracer,
                 assertions=assertions,
+                queues={host.service.name: pools[host.plugin].queue for host in directory.hosts.values()},
             )
             reloading.follow(partial(prepare_gateway, gateway, edge))
             stack.push_async_callback(reloading.drain, gateway)
+            stack.callback(edge.close_others)
             await gateway.start(*edge.places)
         node = Node(
             config=config,
@@ -324,6 +328,8 @@ async def assemble(
             "look": reloading.look,
             "apply": reloading.apply,
         }
+        if gateway is not None and edge is not None:
+            answers |= standing_in(gateway.doors, edge)
         await stack.enter_async_context(control.serve(folder, name, answers))
         yield node
 

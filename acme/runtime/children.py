@@ -81,10 +81,12 @@ class Children:
         write: Callable[[str, bytes], None],
         answers: Callable[[Child, float], Awaitable[bool]] | None = None,
         hang_limit: float = 0.0,
+        changed: Callable[[Child], None] = lambda child: None,
     ) -> None:
         """`write` gets each line that a child logs, after the child's name. `answers` asks a child that is up and says
-        whether it answered within so many seconds; one that has not for `hang_limit` seconds (0: for ever) is killed."""
-        self._tasks, self._write = tasks, write
+        whether it answered within so many seconds; one that has not for `hang_limit` seconds (0: for ever) is killed.
+        `changed` hears of each that has ended, or is up."""
+        self._tasks, self._write, self._changed = tasks, write, changed
         self._answers, self._pause = answers, hang_limit / CHECKS
 
     async def start(self, children: Iterable[Child]) -> None:
@@ -144,6 +146,7 @@ class Children:
             wait = pause * random.uniform(0.5, 1.0)
             log.error("process ended", process=child.name, status=code, again_in=round(wait, 2))
             child.state = "waiting"
+            self._changed(child)
             await asyncio.sleep(wait)
             child.state, child.restarts = "starting", child.restarts + 1
             pause = min(pause * 2, LONGEST_PAUSE)
@@ -205,6 +208,7 @@ class Children:
             child.told = msgspec.json.decode(line, type=Report)
             if child.state == "starting":
                 child.state = "up"
+                self._changed(child)
             child.settled.set()
         while await output.read(_LINE):
             pass

@@ -8,6 +8,7 @@ process whose socket is there.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -48,7 +49,7 @@ class Late(Silent):
 async def serve(folder: RunFolder, name: str, commands: Mapping[str, Callable[..., Any]]) -> AsyncIterator[str]:
     """Answers on the socket `name` (or `name-2`, when a living process has it) inside the block; yields its file name.
 
-    `commands` by name; each returns what JSON can carry.
+    `commands` by name; each returns what JSON can carry, or an awaitable of it.
     """
     file = folder.vacant(name)
     writers: set[asyncio.StreamWriter] = set()
@@ -57,7 +58,7 @@ async def serve(folder: RunFolder, name: str, commands: Mapping[str, Callable[..
         writers.add(writer)
         try:
             while line := await reader.readline():
-                writer.write(msgspec.json.encode(_answer(line, commands)) + b"\n")
+                writer.write(msgspec.json.encode(await _answer(line, commands)) + b"\n")
                 await writer.drain()
         except (ConnectionError, ValueError):
             pass  # the caller has gone, or sends more than a line holds
@@ -76,7 +77,7 @@ async def serve(folder: RunFolder, name: str, commands: Mapping[str, Callable[..
         (folder.path / file).unlink(missing_ok=True)
 
 
-def _answer(line: bytes, commands: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
+async def _answer(line: bytes, commands: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
     try:
         request = msgspec.json.decode(line, type=Request)
     except msgspec.MsgspecError:
@@ -87,7 +88,8 @@ def _answer(line: bytes, commands: Mapping[str, Callable[..., Any]]) -> dict[str
             "unknown": request.do,
             "error": f"there is no command {request.do!r}; there are: {', '.join(sorted(commands))}",
         }
-    return {"ok": command(**request.arguments)}
+    answer = command(**request.arguments)
+    return {"ok": await answer if inspect.isawaitable(answer) else answer}
 
 
 async def ask(

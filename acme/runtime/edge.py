@@ -44,6 +44,8 @@ class Edge:
     """Origin of the first, such as "https://127.0.0.1:8080"."""
     sockets: Mapping[str, Socket]
     """By name."""
+    others: Mapping[int, Mapping[str, Socket]] = field(default_factory=dict)
+    """The same of the other processes that answer on these ports, by their number: for who stands in for one."""
     certificates: EdgeCertificates | None = None
     """None while there are none, or where it is plain HTTP."""
     local: Local | None = None
@@ -69,7 +71,21 @@ class Edge:
             further = {name: listener.adopt(number) for name, number in role.sockets.items()}
         for name, each in further.items():
             sockets[name] = stack.enter_context(each)
-        return cls(listener.url(sockets[MAIN], secure=settings.tls.on), sockets)
+        others = {
+            number: {name: stack.enter_context(listener.adopt(one)) for name, one in theirs.items()}
+            for number, theirs in role.others.items()
+        }
+        return cls(listener.url(sockets[MAIN], secure=settings.tls.on), sockets, others)
+
+    def of_another(self, number: int) -> Iterable[Socket]:
+        """The sockets of another process in the order of `places`."""
+        return [self.others[number][name] for name in self.sockets]
+
+    def close_others(self) -> None:
+        """Lets go of them, so that nobody waits in a queue that nobody looks at any more."""
+        for theirs in self.others.values():
+            for one in theirs.values():
+                one.close()
 
     def secure(self, config: Config, metrics: Metrics, tasks: Tasks) -> None:
         """Reads the certificates, makes the local one, and looks after both from now on.

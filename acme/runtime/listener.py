@@ -44,6 +44,31 @@ def listen(host: str, port: int, *, ports: int = PORTS, setting: str = "[gateway
     raise CannotStart(f"no free port from {port} on: choose another with --port")
 
 
+def shared(
+    host: str, port: int, count: int, *, ports: int = PORTS, setting: str = "[gateway] host"
+) -> list[socket.socket]:
+    """`count` listening sockets on one port, otherwise as `listen`: the kernel gives each connection to one of them, by its
+    addresses and ports (SO_REUSEPORT; socket(7))."""
+    # Without SO_REUSEPORT at first: with it, nobody would be told that a port is another platform's.
+    with listen(host, port, ports=ports, setting=setting) as found:
+        family, kind, protocol, place = found.family, found.type, found.proto, found.getsockname()
+    sockets: list[socket.socket] = []
+    try:
+        for _ in range(count):
+            one = socket.socket(family, kind, protocol)
+            sockets.append(one)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            one.bind(place)
+            one.listen(1024)
+            one.setblocking(False)
+    except OSError as error:
+        for one in sockets:
+            one.close()
+        raise CannotStart(f"cannot listen on {host} port {place[1]}: {error.strerror}") from error
+    return sockets
+
+
 def adopt(descriptor: int) -> socket.socket:
     """A listening socket that the parent process has opened, and keeps: connections wait in it while we are restarted."""
     listener = socket.socket(fileno=descriptor)

@@ -195,3 +195,13 @@ async def _ask(folder: RunFolder, asked: Mapping[str, tuple[str, Mapping[str, An
             continue
         found.append(Answer(name.removesuffix(".sock"), msgspec.convert(answer, Outlook)))
     return found, silent
+
+
+async def reloaded(data: Path) -> None:
+    """Has every process on a folder read its settings again; the log tells what came of it."""
+    found, silent = await everywhere(data, apply=True)
+    problems = {answer.process: list(answer.outlook.problems) for answer in found if answer.outlook.problems}
+    if silent or problems:
+        log.error("configuration refused", problems=problems, silent=silent)
+    else:
+        log.info("configuration read again", processes=[answer.process for answer in found])

@@ -15,7 +15,8 @@ class PluginReport(msgspec.Struct, frozen=True):
     name: str
     version: str
     placement: str
-    """"local": in this process; "remote": wherever its address says; "process": in processes beside this one."""
+    """"local": in this process; "remote": wherever its address says; "process": in processes beside this one;
+    "workers": in each of them."""
     health: str
     """"up", "quarantined", "starting", or what is wrong with the way to it, such as "unreachable"."""
     migrations: str
@@ -25,7 +26,7 @@ class PluginReport(msgspec.Struct, frozen=True):
 
 
 class ProcessReport(msgspec.Struct, frozen=True):
-    """One process of `acme up --split`."""
+    """One process of `acme up --split` or `--workers`."""
 
     name: str
     pid: int
@@ -64,7 +65,7 @@ class Report(msgspec.Struct, frozen=True):
     authority: str = ""
     """PEM file of the authority of this machine that clients have to believe in; "" without one."""
     processes: tuple[ProcessReport, ...] = ()
-    """The processes of `acme up --split`."""
+    """The processes of `acme up --split` or `--workers`."""
 
 
 def age() -> float:

@@ -36,6 +36,8 @@ class Role:
     """Descriptor of a listening socket for the gateway that somebody else has opened."""
     sockets: Mapping[str, int] = field(default_factory=dict)
     """The same for its further listeners, by name."""
+    others: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+    """The sockets of the other processes that answer on the same ports, by their numbers: "" is the gateway's own."""
     name: str = ""
     """What it is called in `acme topology`; empty: after what it does."""
 

@@ -140,9 +140,9 @@ class SplitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class CacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[cache]`: what plugins keep for a while."""
 
-    url: Annotated[str, msgspec.Meta(pattern="^(memory:|rediss?://.+)$")] = "memory:"
-    """`memory:`, each process by itself, or a Redis 7 that all share: `redis://user:password@host:6379/0`, `rediss://` with
-    TLS (`?ssl_ca_certs=PATH`, `ssl_certfile`, `ssl_keyfile`)."""
+    url: Annotated[str, msgspec.Meta(pattern="^(memory:|none:|rediss?://.+)$")] = "memory:"
+    """`memory:`, each process by itself; `none:`, nothing is kept; or a Redis 7 that all share:
+    `redis://user:password@host:6379/0`, `rediss://` with TLS (`?ssl_ca_certs=PATH`, `ssl_certfile`, `ssl_keyfile`)."""
     memory: Annotated[int, msgspec.Meta(ge=2_097_152)] = 67_108_864
     """Bytes that `memory:` takes at most; what was used longest ago goes first."""
     connections: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 16

@@ -15,23 +15,22 @@ import asyncio
 import dataclasses
 import importlib.metadata
 import os
-import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from socket import socket
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from acme.runtime import control, databases, datafolder, listener
+from acme.runtime import control, databases, datafolder
 from acme.runtime.children import Child, Children
-from acme.runtime.databases import CannotStart
 from acme.runtime.discovery import GROUP, NAME
-from acme.runtime.edge import further_of
+from acme.runtime.reloading import reloaded
 from acme.runtime.report import PluginReport, ProcessReport, Report, age
 from acme.runtime.runfolder import RunFolder
 from acme.runtime.settings import Config
 from acme.runtime.signals import Interrupted, Stopping
+from acme.runtime.standins import StandIns
 from acme.tasks import Tasks
 from acme.telemetry import Metrics, logger
 
@@ -49,6 +48,37 @@ class Plan:
 
     gateways: tuple[Child, ...]
     workers: tuple[Child, ...]
+    alike: bool = False
+    """Whether the gateways are all alike, share their ports, and have the plugins in them."""
+
+
+class Shape(Protocol):
+    """Of which processes a platform consists."""
+
+    def sockets(self, config: Config) -> list[dict[str, socket]]:
+        """The listeners of each gateway, by name: "" is that of `[gateway]` itself.
+
+        Raises:
+            CannotStart: a port is not to be had; then none is taken.
+        """
+        ...
+
+    def sessions(self, config: Config, plugins: int) -> int:
+        """How many sessions of PostgreSQL they have, at most."""
+        ...
+
+    def plan(
+        self,
+        config: Config,
+        names: Sequence[str],
+        environ: Mapping[str, str],
+        files: Sequence[Path],
+        folder: RunFolder,
+        database: str,
+        sockets: Sequence[Mapping[str, socket]],
+    ) -> Plan:
+        """The processes, and what each is told."""
+        ...
 
 
 def run(
@@ -57,11 +87,12 @@ def run(
     files: Sequence[Path],
     announce: Callable[[Report], None],
     write: Callable[[str, bytes], None],
+    shape: Shape,
 ) -> None:
     """Runs the platform in several processes until it is told to stop.
 
     `files` are the overlays that the children read too, `environ` what they inherit; `write` gets each line that a child
-    logs, with the child's name.
+    logs, with the child's name. `shape` is one of `shapes.py`.
 
     Raises:
         CannotStart, acme.runtime.datafolder.FolderError: it never came up.
@@ -69,7 +100,7 @@ def run(
     """
     with asyncio.Runner() as runner:
         try:
-            runner.run(_supervise(config, environ, files, announce, write))
+            runner.run(_supervise(config, environ, files, announce, write, shape))
         except asyncio.CancelledError:
             raise Interrupted from None
 
@@ -80,18 +111,17 @@ async def _supervise(
     files: Sequence[Path],
     announce: Callable[[Report], None],
     write: Callable[[str, bytes], None],
+    shape: Shape,
 ) -> None:
     stopping = Stopping()
     with stopping.watch():
         async with AsyncExitStack() as stack:
-            sockets = [stack.enter_context(one) for one in _ports(config)]
-            further = [further_of(config.gateway, number) for number in range(len(sockets))]
-            for one in (socket for each in further for socket in each.values()):
+            sockets = shape.sockets(config)
+            for one in (socket for each in sockets for socket in each.values()):
                 stack.enter_context(one)
             names = plugins(config.platform.disabled)
             tasks = await stack.enter_async_context(Tasks("supervisor", Metrics()))
-            each = config.database.connections + config.bus.connections + 1  # the one that listens to the log
-            sessions = _RESERVE + len(names) * config.split.workers * each
+            sessions = _RESERVE + shape.sessions(config, len(names))
             where = await stack.enter_async_context(
                 databases.serve(config.database, config.data, tasks, sessions=sessions)
             )
@@ -101,8 +131,9 @@ async def _supervise(
             for stale in (*folder.path.glob("*.grpc"), *folder.path.glob("*.sock")):
                 stale.unlink(missing_ok=True)
 
-            planned = plan(config, names, environ, files, folder, where.url, sockets, further)
-            children = Children(tasks, write, _answers(folder), config.split.hang_limit)
+            planned = shape.plan(config, names, environ, files, folder, where.url, sockets)
+            stand_ins = StandIns(planned.gateways if planned.alike else (), folder, tasks)
+            children = Children(tasks, write, _answers(folder), config.split.hang_limit, stand_ins.changed)
             for group, grace in (
                 (planned.workers, config.worker.grace),
                 (planned.gateways, config.gateway.grace + config.gateway.notice),
@@ -110,12 +141,17 @@ async def _supervise(
                 stack.push_async_callback(children.stop, group, grace + MARGIN)
             await children.start((*planned.workers, *planned.gateways))
 
+            def reload() -> None:
+                tasks.spawn("reload", reloaded(config.data))
+
+            stopping.reload = reload
             state: dict[str, Callable[..., Any]] = {"topology": lambda: topology(planned), "trace": lambda name: []}
             await stack.enter_async_context(control.serve(folder, "control", state))
             announce(report(config, planned, embedded=where.embedded))
             await stopping.wait()
             log.info("stopping", grace=config.gateway.grace)
-            for one in (*sockets, *(socket for each in further for socket in each.values())):
+            stand_ins.stop()
+            for one in (socket for each in sockets for socket in each.values()):
                 one.close()  # the gateways close theirs as they drain; then nobody can connect any more
 
 
@@ -125,77 +161,15 @@ def plugins(disabled: Iterable[str]) -> list[str]:
     return sorted(found - set(disabled))
 
 
-def plan(
-    config: Config,
-    names: Sequence[str],
-    environ: Mapping[str, str],
-    files: Sequence[Path],
-    folder: RunFolder,
-    database: str,
-    sockets: Sequence[socket],
-    further: Sequence[Mapping[str, socket]] = (),
-) -> Plan:
-    """The processes, and what each is told. `sockets` and `further` are the listeners of each gateway.
-    A variable set here wins over the same one of the operator's."""
-    secure = config.gateway.tls.on
-    command = [sys.executable, "-P", "-m", "acme", "serve", "--json"]
-    for file in files:
-        command += ["-c", str(file)]
-    places = {
-        name: [folder.address(f"{name}-{number}.grpc") for number in range(1, config.split.workers + 1)]
-        for name in names
-    }
-    shared = {
-        "ACME_DATABASE__URL": database,
-        "ACME_PLATFORM__DATA": str(config.data),
-        "ACME_WORKER__REPLICAS": str(config.split.workers),
-        "ACME_LIMITER__GATEWAYS": str(config.split.gateways),
-        "ACME_PLATFORM__PUBLIC_URL": config.platform.public_url or listener.url(sockets[0], secure=secure),
-    }
-
-    def environment(hosted: str) -> dict[str, str]:
-        services = {
-            f"ACME_SERVICES__{name.upper()}": "" if name == hosted else ",".join(where)
-            for name, where in places.items()
-        }
-        return _over(environ, {**shared, **services})
-
-    gateways = []
-    for number, (each, others) in enumerate(zip(sockets, further or [{}] * len(sockets), strict=True), 1):
-        options = [text for name, other in others.items() for text in ("--listener", f"{name}={other.fileno()}")]
-        gateway = Child(
-            name=f"gateway-{number}" if len(sockets) > 1 else "gateway",
-            command=(*command, "--gateway", "--socket", str(each.fileno()), *options),
-            environ=environment(""),
-            descriptors=(each.fileno(), *(other.fileno() for other in others.values())),
-            address=listener.url(each, secure=secure),
-        )
-        gateways.append(gateway)
-    workers = [
-        Child(
-            name=f"{name}-{number}" if len(where) > 1 else name,
-            command=(*command, "--only", name, "--listen", address),
-            environ=environment(name),
-            address=address,
-        )
-        for name, where in places.items()
-        for number, address in enumerate(where, 1)
-    ]
-    for number, child in enumerate((*gateways, *workers)):
-        child.command = (*child.command, "--name", child.name)
-        if config.monitor.listen:
-            child.environ = _over(child.environ, {"ACME_MONITOR__LISTEN": config.monitor.nth(number)})
-    return Plan(tuple(gateways), tuple(workers))
-
-
 def report(config: Config, planned: Plan, *, embedded: bool) -> Report:
     """What there is to tell of the whole: the first gateway's report, with each plugin as its worker tells it."""
     edge = planned.gateways[0].report
     lines: dict[str, PluginReport] = {}
-    for worker in planned.workers:
-        for line in worker.report.plugins:
+    for child in (*planned.workers, *planned.gateways):
+        for line in child.report.plugins:
             if line.placement != "remote" and line.name not in lines:
-                placement = "process" if line.health == "up" else line.placement
+                beside = "workers" if planned.alike else "process"
+                placement = beside if line.health == "up" else line.placement
                 lines[line.name] = PluginReport(
                     line.name, line.version, placement, line.health, line.migrations, line.reason
                 )
@@ -252,21 +226,6 @@ def _answers(folder: RunFolder) -> Callable[[Child, float], Awaitable[bool]]:
     return answers
 
 
-def _ports(config: Config) -> list[socket]:
-    """A listening socket for each gateway, one port after the other."""
-    found: list[socket] = []
-    try:
-        for _ in range(config.split.gateways):
-            port = config.gateway.port
-            if found and port:
-                port = found[-1].getsockname()[1] + 1
-            found.append(listener.listen(config.gateway.host, port))
-    except CannotStart:
-        for one in found:
-            one.close()
-        raise
-    return found
-
-
-def _over(environ: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
+def over(environ: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
+    """An environment with other values, whatever the case of the names in it."""
     return {**{name: value for name, value in environ.items() if name.upper() not in values}, **values}

@@ -119,6 +119,8 @@ def told(tracer: Tracer, name: str) -> list[Any]:
 
 
 def _told(trace: Trace) -> Told:
+    if trace.sampled is None and any(not number for number, *_ in trace.spans):
+        trace.sampled = False  # it has ended, and was not
     trace.identify()
     spans = [Span(*each) for each in trace.spans]
     epoch = time.time() - time.monotonic()

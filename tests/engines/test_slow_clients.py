@@ -77,9 +77,12 @@ def tool() -> str:
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    with platform(
-        tmp_path_factory.mktemp("platform"), environ={"ACME_GATEWAY__CONNECTIONS__PER_ADDRESS": "3000"}
-    ) as one:
+    environ = {
+        "ACME_GATEWAY__CONNECTIONS__PER_ADDRESS": "3000",
+        # The tool, the honest client and whatever else is tested share our cores: that is no overload of the gateway's.
+        "ACME_GATEWAY__OVERLOAD__QUEUE": "1.0",
+    }
+    with platform(tmp_path_factory.mktemp("platform"), environ=environ) as one:
         yield one
 
 

@@ -25,6 +25,20 @@ def test_what_may_differ_is_taken_out_and_what_may_not_stays() -> None:
     assert difference(canonical(one), canonical(other), ["one", "other"]) == ""
 
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c"
+
+
+def test_the_name_of_a_span_may_differ_and_its_trace_and_whether_two_are_the_same_may_not() -> None:
+    def told(*spans: str, trace: str = TRACE, flags: str = "01") -> str:
+        return canonical("\n".join(f"traceparent: {trace}-{span}-{flags}" for span in spans))
+
+    one, other = "b7ad6b7169203331", "00f067aa0ba902b7"
+    assert told(one, one, other) == told(other, other, one)
+    assert told(one, other) != told(one, one)
+    assert told(one) != told(one, trace=TRACE[:-1] + "d")
+    assert told(one) != told(one, flags="00")
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

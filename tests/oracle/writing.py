@@ -79,6 +79,9 @@ class LateCommits:
     def alone(self, call: Call | None = None) -> Statements:
         return self._pool.alone(call)
 
+    def queue(self) -> tuple[int, int]:
+        return self._pool.queue()
+
     async def close(self) -> None:
         await self._pool.close()
 

@@ -82,7 +82,7 @@ def run(folder: Path, minutes: float, rate: float, seed: int, most: float = DRIF
         time.sleep(EVERY)  # until what starts has started
         rest = looked_at(one, 0.0)
         samples, town = asyncio.run(under_load(one, minutes, rate, seed))
-        time.sleep(REST)
+        time.sleep(REST)  # until idle connections and keys have had their time
         after = looked_at(one, minutes * 60 + REST)
         found = faults(rest, samples, after, asyncio.run(sessions_of(one))[1], most)
         found += [f"{name}: {count} times" for name, count in town.answers.items() if name.startswith("!")]

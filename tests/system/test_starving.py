@@ -65,7 +65,7 @@ class Watch:
             started = time.monotonic()
             code = await self._code(f"/v1/projects/{self._project}")
             self.said[code] += 1
-            if code in ("service_busy", "circuit_open"):
+            if code in ("service_busy", "overloaded", "circuit_open"):
                 self.slowest_refusal = max(self.slowest_refusal, time.monotonic() - started)
             await asyncio.sleep(0.02)  # the pace of a client
 
@@ -110,8 +110,10 @@ async def test_a_service_that_stands_still_starves_no_other_and_comes_back(
         measured("ms at most of the other service meanwhile", round(1000 * during[-1], 1))
         measured("answers of the service that stood still", told)
         measured("s until it served again", round(recovered, 2))
-        assert set(told) <= {"ok", "service_busy", "deadline_exceeded", "circuit_open"}
-        assert told["service_busy"] > 0
+        assert "internal" not in told, [line for line in one.log().splitlines() if "error" in line][:5]
+        # Too many calls, too many that wait for a connection to the database, no answer, and no use in asking.
+        assert set(told) <= {"ok", "service_busy", "overloaded", "deadline_exceeded", "circuit_open"}
+        assert told.get("service_busy", 0) + told.get("overloaded", 0) > 0
         assert told["deadline_exceeded"] >= 20
         assert during[-1] < 1.0 + BUSY
         assert watch.slowest_refusal < 1.0 + BUSY

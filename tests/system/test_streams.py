@@ -25,7 +25,11 @@ A_LISTENER = 64 * 1024
 STALLED = 16 * MIB
 """Bytes that an upload which nobody reads, or a listener that reads nothing, may cost a process."""
 MUCH = {"rate": 6e6, "burst": 1_000_000, "address_rate": 6e6, "address_burst": 1_000_000}
-SETTINGS = {"limits": {"default": MUCH, "credentials": MUCH}, "connections": {"per_address": 5000}}
+SETTINGS = {
+    "limits": {"default": MUCH, "credentials": MUCH},
+    "connections": {"per_address": 5000},
+    "streams_each": 5000,
+}
 END = b"event: end\ndata: {}\n\n"
 LAST_CHUNK = b"0\r\n\r\n"
 

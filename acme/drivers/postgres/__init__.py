@@ -46,17 +46,7 @@ from acme.tasks import Tasks
 from acme.telemetry import Metrics
 from acme.traces import SQL, WAIT
 
-__all__ = [
-    "CONNECT_LIMIT",
-    "DATABASE_EXISTS",
-    "Address",
-    "Lent",
-    "Lone",
-    "Pool",
-    "create_database",
-    "ensure_database",
-    "open",
-]
+__all__ = ["CONNECT_LIMIT", "DATABASE_EXISTS", "Address", "Lent", "Pool", "create_database", "ensure_database", "open"]
 
 T = TypeVar("T")
 
@@ -83,6 +73,8 @@ class Pool:
         self._tasks = tasks
         self._free: list[Raw] = []
         self._waiters: deque[asyncio.Future[Raw | None]] = deque()
+        self._handed = 0
+        """Waiters that have had their turn, ever."""
         self._taken = 0
         """Slots that are taken: lent, being opened, being cleaned, or in `_free`."""
         self._all: set[Raw] = set()
@@ -114,6 +106,10 @@ class Pool:
         self._all.clear()
         self.measures.end()
         self._address.close()
+
+    def queue(self) -> tuple[int, int]:
+        """How many wait for a connection, and how many have waited and got one, ever."""
+        return len(self._waiters), self._handed
 
     def _state(self) -> State:
         return State(self._taken - len(self._free), len(self._free), self._size, len(self._waiters))
@@ -186,6 +182,7 @@ class Pool:
             waiter = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_result(raw)
+                self._handed += 1
                 return
         if raw is None:
             self._taken -= 1

@@ -129,6 +129,6 @@ def test_there_are_200_and_more_each_with_an_id_of_its_own() -> None:
 
 async def test_the_gateway_is_as_well_as_before(gateway: Rig) -> None:
     """After all of them: nothing is left behind, and nothing is in flight."""
-    await gateway.until(lambda: not len(gateway.gateway._doors.peers))
-    assert (gateway.gateway.in_flight, gateway.gateway._doors.peers.held) == (0, 0)
+    await gateway.until(lambda: not len(gateway.gateway.doors.peers))
+    assert (gateway.gateway.in_flight, gateway.gateway.doors.peers.held) == (0, 0)
     assert (await gateway.ask("GET", f"/v1/projects/{ID.decode()}")).status == 200

@@ -159,3 +159,12 @@ def test_a_file_that_is_not_utf8_is_told(tmp_path: Path) -> None:
     path.write_bytes(b"a = '\xff'")
     with pytest.raises(ConfigError, match=r"is not UTF-8 \(byte 5\)"):
         read_file(path)
+
+
+def test_a_section_is_shown_as_it_was_set_and_not_as_it_would_be_decoded() -> None:
+    environ = read_environment({"ACME_PLUGINS__MADE__SIZE": "5"})
+    section = Tree([Layer({"plugins": {"made": {"more": {"deep": [1, 2]}}}}, "here"), environ]).section(
+        "plugins", "made"
+    )
+    assert section.plain() == {"more": {"deep": [1, 2]}, "size": "5"}
+    assert type(section.plain()["size"]) is str

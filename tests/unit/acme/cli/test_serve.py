@@ -46,3 +46,8 @@ def report(api: str, listen: str, *plugins: PluginReport) -> Report:
 def test_one_line_says_what_runs_where(told: Report, line: str, capsys: pytest.CaptureFixture[str]) -> None:
     _print(told)
     assert capsys.readouterr().out == line
+
+
+def test_two_ways_to_run_exclude_each_other(acme: Command) -> None:
+    ended = acme("up", "--split", "--workers", "2")
+    assert (ended.code, ended.err) == (2, "acme: --split and --workers are two ways to run: choose one\n")

@@ -144,7 +144,7 @@ async def test_a_platform_that_is_gone_is_given_up_in_the_end(
 
 
 async def test_leaving_ends_the_stream(rig: Any, listen: Any) -> None:
-    async with aclosing(aiter(Feed[Any](listen(1_000_000), resumes=True))) as ticks:  # type: ignore[type-var]
+    async with aclosing(aiter(Feed[Any](listen(1_000_000), resumes=True))) as ticks:  # type: ignore[type-var]  # no generator in name
         async for _ in ticks:
             break
     await until(lambda: rig.projects.ended and not rig.gateway.in_flight)

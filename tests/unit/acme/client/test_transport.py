@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -11,6 +13,8 @@ from aiohttp.test_utils import TestServer
 
 from acme.client.problems import Problem, Unreachable
 from acme.client.transport import Answer, Request, Transport
+from tests.certificates import Authority
+from tests.handshakes import believer
 
 Step = Callable[[web.Request], web.StreamResponse]
 
@@ -116,3 +120,33 @@ async def test_no_answer_in_time_is_none(script: tuple[Script, str]) -> None:
     with pytest.raises(Unreachable, match=r"http://127\.0\.0\.1:1"):
         await transport.send(Request("GET", "/", {}, None, True), "")
     await transport.close()
+
+
+async def test_over_https_who_is_believed_and_what_is_shown_is_up_to_the_caller(tmp_path: Path) -> None:
+    authority = Authority()
+    own, mine = authority.issue(tmp_path / "server", "localhost"), authority.issue(tmp_path / "mine", "machine.example")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own["certificate"], own["key"])
+    context.load_verify_locations(own["authority"])
+    context.verify_mode = ssl.CERT_REQUIRED
+    believing = believer(authority.pem, check_name=True)
+    believing.load_cert_chain(mine["certificate"], mine["key"])
+    script = Script()
+    script.steps = [says(200)]
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", script.handle)
+    server = TestServer(application, scheme="https")
+    await server.start_server(ssl=context)
+    origin = f"https://localhost:{server.port}"
+    try:
+        for tls, answered in ((believing, True), (None, False)):
+            transport = Transport(origin, timeout=5.0, attempts=1, connections=1, tls=tls)
+            try:
+                body = (await transport.send(Request("GET", "/", {}, b"", False), "")).body
+            except Unreachable:
+                body = b""
+            finally:
+                await transport.close()
+            assert (body != b"") is answered
+    finally:
+        await server.close()

@@ -268,6 +268,7 @@ async def running(
     tokens: TokenSettings | None = None,
     context: ssl.SSLContext | None = None,
     further: Sequence[Listening] = (),
+    queues: Mapping[str, Callable[[], tuple[int, int]]] | None = None,
     tracer: Tracer | None = None,
     **settings: Any,
 ) -> AsyncIterator[Rig]:
@@ -310,6 +311,7 @@ async def running(
         lambda: health,
         log,
         assertions=assertions,
+        queues=queues,
         tracer=tracer,
     )
     async with Tasks("rig", metrics) as tasks:

@@ -117,16 +117,16 @@ async def test_bodies_hold_no_more_than_they_may_together() -> None:
         async with rig.connection() as one, rig.connection() as two, rig.connection() as three:
             for connection in (one, two):
                 connection.send(head(rig) + b"Content-Length: 4000001\r\n\r\n" + b" " * 4_000_000)
-            await rig.until(lambda: rig.gateway._doors.peers.held == 8_000_000)
+            await rig.until(lambda: rig.gateway.doors.peers.held == 8_000_000)
             three.send(head(rig) + b"Content-Length: 1000001\r\n\r\n" + b" " * 1_000_000)
             answer = await three.answer()
             answer.problem(503, "overloaded")
             assert answer.headers["retry-after"] == "1"
             one.send(b"x")
             (await one.answer()).problem(400, "malformed_json")
-            assert rig.gateway._doors.peers.held == 4_000_000
+            assert rig.gateway.doors.peers.held == 4_000_000
             two.writer.transport.abort()
-            await rig.until(lambda: rig.gateway._doors.peers.held == 0)
+            await rig.until(lambda: rig.gateway.doors.peers.held == 0)
         async with rig.connection() as after:
             after.send(head(rig) + b"Content-Length: 12\r\n\r\n")
             after.send(b'{"name":"x"}')

@@ -32,7 +32,7 @@ async def hasty() -> AsyncIterator[Rig]:
 
 
 def cut(rig: Rig, reason: str) -> int:
-    return int(rig.gateway._doors.peers.cut.bind(reason).value)
+    return int(rig.gateway.doors.peers.cut.bind(reason).value)
 
 
 @pytest.mark.parametrize("sent", [GOOD, b"G", b"GET / HTTP/1.1\r\nX: ", b"\r\n"], ids=str)
@@ -151,7 +151,7 @@ async def test_an_address_has_so_many_connections() -> None:
         assert (answer.headers["connection"], answer.headers["retry-after"]) == ("close", "1")
         assert await beyond.closed()
         connection.writer.close()
-        await rig.until(lambda: len(rig.gateway._doors.peers) == 2)
+        await rig.until(lambda: len(rig.gateway.doors.peers) == 2)
         assert (await rig.ask("GET", "/healthz")).status == 200
 
 
@@ -160,7 +160,7 @@ async def test_there_is_room_for_so_many_connections() -> None:
         for _ in range(10):
             connection = await stack.enter_async_context(rig.connection())
             connection.send(GOOD)  # so that none of them is idle
-        await rig.until(lambda: len(rig.gateway._doors.peers) == 10)
+        await rig.until(lambda: len(rig.gateway.doors.peers) == 10)
         beyond = await stack.enter_async_context(rig.connection())
         (await beyond.answer()).problem(503, "most")
         assert await beyond.closed()
@@ -191,7 +191,7 @@ async def test_an_answer_whose_end_nobody_reads_is_cut_off_when_its_connection_e
         loop = asyncio.get_running_loop()
         await loop.sock_connect(raw, ("127.0.0.1", hasty.port))
         request = hasty.request("GET", "/v1/projects?page_size=20", Connection="close")
-        server = hasty.gateway._doors._servers[0]
+        server = hasty.gateway.doors._servers[0]
         await hasty.until(lambda: server.connections)
         wire = server.connections[0].transport
         assert wire is not None
@@ -217,7 +217,7 @@ async def test_answers_that_nobody_reads_fill_the_memory_up_to_a_bound_only() ->
             await loop.sock_connect(raw, ("127.0.0.1", rig.port))
             await loop.sock_sendall(raw, request)
         await rig.until(lambda: cut(rig, "slow_read"))
-        assert rig.gateway._doors.peers.unsent < 4_000_000  # one answer may be larger than all may be together
+        assert rig.gateway.doors.peers.unsent < 4_000_000  # one answer may be larger than all may be together
         assert (await rig.ask("GET", "/v1/projects?page_size=60")).status == 200
 
 
@@ -225,7 +225,7 @@ async def test_an_idle_connection_keeps_nothing_of_its_last_answer(hasty: Rig) -
     async with hasty.connection() as connection:
         connection.send(hasty.request("GET", "/v1/openapi.json"))
         assert len((await connection.answer()).body) > 10_000
-        served = hasty.gateway._doors._servers[0].connections[0]
+        served = hasty.gateway.doors._servers[0].connections[0]
         await hasty.until(lambda: served._waiter)
         assert served._task_handler is not None
         own: Any = served._task_handler.get_coro()
@@ -236,7 +236,7 @@ async def test_an_idle_connection_keeps_nothing_of_its_last_answer(hasty: Rig) -
 async def test_what_is_turned_away_is_named_and_says_nothing_of_ours() -> None:
     async with running(connections=ConnectionSettings(per_address=1)) as rig, rig.connection() as one:
         one.send(GOOD)
-        await rig.until(lambda: len(rig.gateway._doors.peers) == 1)
+        await rig.until(lambda: len(rig.gateway.doors.peers) == 1)
         async with rig.connection() as two, rig.connection() as three:
             answers = [await two.answer(), await three.answer()]
         assert len({answer.headers["x-request-id"] for answer in answers}) == 2
@@ -254,7 +254,7 @@ async def test_more_requests_than_a_few_wait_unread(hasty: Rig) -> None:
     async with hasty.connection() as connection:
         connection.send(request * 5000)
         await hasty.served()
-        server = hasty.gateway._doors._servers[0]
+        server = hasty.gateway.doors._servers[0]
         waiting = server.connections[0]
         await hasty.until(lambda: len(waiting._messages) >= 31)
         assert len(waiting._messages) <= 32
@@ -262,6 +262,23 @@ async def test_more_requests_than_a_few_wait_unread(hasty: Rig) -> None:
         for _ in range(5000):
             assert (await connection.answer()).status == 200
     hasty.projects.before = None
+
+
+async def test_nothing_runs_that_is_not_answered_for_itself(hasty: Rig) -> None:
+    """A request with what is no HTTP behind it, in one read: the parser forgets it, and so nobody calls its method."""
+    hasty.projects.requests.clear()
+    request = hasty.request("POST", "/v1/projects", {"name": "x"})
+    async with hasty.connection() as connection:
+        connection.send(request + b"no http\r\n\r\n")
+        (await connection.answer()).problem(400, "malformed_request")
+        assert await connection.closed()
+    assert hasty.projects.requests == []
+    async with hasty.connection() as connection:
+        connection.send(request)
+        assert (await connection.answer()).status == 201
+        connection.send(b"no http\r\n\r\n")
+        (await connection.answer()).problem(400, "malformed_request")
+        assert await connection.closed()
 
 
 TRAILED = b"Transfer-Encoding: chunked\r\n\r\n0\r\nAuthorization: Bearer somebody-else\r\n\r\n"

@@ -38,11 +38,11 @@ class Town:
     @property
     def open(self) -> int:
         """How many connections it counts."""
-        return len(self.rig.gateway._doors.peers)
+        return len(self.rig.gateway.doors.peers)
 
-    def knock(self) -> socket.socket:
+    def knock(self, source: str = "127.0.0.1") -> socket.socket:
         """Connects, and says nothing."""
-        one = socket.create_connection(("127.0.0.1", self.rig.port))
+        one = socket.create_connection(("127.0.0.1", self.rig.port), source_address=(source, 0))
         one.setblocking(False)
         self._raw.append(one)
         return one
@@ -94,6 +94,14 @@ async def test_a_connection_counts_before_its_handshake(town: Town) -> None:
         await until(lambda number=number: town.open == number)  # type: ignore[misc]  # a default binds it
     assert await town.gone(town.knock())
     assert town.open == FEW
+
+
+async def test_who_says_nothing_leaves_room_for_other_addresses(town: Town) -> None:
+    silent = [town.knock("127.0.0.2") for _ in range(10 * FEW)]
+    for one in silent[FEW:]:
+        assert await town.gone(one)
+    assert town.open == FEW
+    assert await town.status() == 200
 
 
 async def test_a_connection_counts_once_after_it(town: Town) -> None:

@@ -119,6 +119,21 @@ async def test_who_gives_up_leaves_no_trace_before_and_after_it_was_given_a_plac
         await take(one)
 
 
+async def test_who_gives_up_in_the_moment_in_which_places_are_handed_out_leaves_no_trace() -> None:
+    one = lane(1, 3)
+    await take(one)
+    leaving, staying = soon(take(one)), soon(take(one))
+    await asyncio.sleep(0)
+    leaving.cancel()  # its future is cancelled now, and its task has not run yet
+    end(one)
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    await staying
+    assert one.active == 1
+    end(one)
+    assert (one.active, one.free, one.eventful) == (0, 1, False)
+
+
 async def test_settings_change_while_calls_are_under_way() -> None:
     one = lane(most=1, queue=1)
     await take(one)

@@ -142,6 +142,8 @@ async def test_who_does_not_finish_a_handshake_is_cut_off(tmp_path: Path) -> Non
     async with open_town(tmp_path, handshake=0.2) as town, town.connection(None) as connection:
         connection.send(b"\x16\x03\x01")  # the beginning of a ClientHello
         assert await connection.closed()
+        told = 'acme_gateway_cut_connections_total{reason="slow_handshake"} 1.0'
+        assert told in town.rig.metrics.render().decode().splitlines()
 
 
 async def test_a_drain_closes_every_listener_and_idle_connections_at_each(town: Town) -> None:
@@ -209,6 +211,6 @@ async def test_other_declarations_count_at_once(town: Town) -> None:
     async with town.connection(town.client("machine.example")) as connection:
         connection.send(town.rig.request("GET", PATH, None, None))
         assert (await connection.answer()).status == 200
-        town.rig.gateway._doors.configure(GatewaySettings())
+        town.rig.gateway.doors.configure(GatewaySettings())
         connection.send(town.rig.request("GET", PATH, None, None))
         (await connection.answer()).problem(401, "token_missing")

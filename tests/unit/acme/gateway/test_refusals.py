@@ -59,7 +59,7 @@ class Desk:
 
     def open(self) -> None:
         """From now on the audit service can be reached."""
-        self.rig.gateway._directory.host(Host(CONTRACTS.service_of(self.intake), self.intake, "audit"))  # type: ignore[attr-defined]  # the rig's is one that hosts
+        self.rig.gateway._served._directory.host(Host(CONTRACTS.service_of(self.intake), self.intake, "audit"))  # type: ignore[attr-defined]  # the rig's is one that hosts
 
     async def minute(self) -> list[AuditRecord]:
         """A minute later."""
@@ -70,7 +70,7 @@ class Desk:
 
 def refusals(rig: Rig, folder: Path, **changed: Any) -> Refusals:
     made = Refusals(
-        rig.gateway._directory,
+        rig.gateway._served._directory,
         CONTRACTS,
         rig.authority.clock,
         rig.metrics,

@@ -178,7 +178,7 @@ async def test_an_answer_that_nobody_reads_is_cut_off() -> None:
         for _ in range(5):
             await loop.sock_sendall(raw, rig.request("GET", "/v1/projects?page_size=30"))
         async with asyncio.timeout(10):
-            while rig.gateway._doors.connections:  # noqa: ASYNC110  aiohttp has no event for it
+            while rig.gateway.doors.connections:  # noqa: ASYNC110  aiohttp has no event for it
                 await asyncio.sleep(0.01)
         raw.close()
 

@@ -94,7 +94,7 @@ async def test_a_body_that_is_not_chunked_as_it_says_is_no_upload(trial: Contrac
         connection.send(rig.request("PUT", "/v1/blobs/half", Transfer_Encoding="chunked") + chunked(b"x", end=False))
         await until(lambda: rig.projects.taken == 1)
         connection.send(b"nonsense\r\n")
-        assert (await connection.answer()).status in (400, 408)  # aiohttp's parser tells nobody who reads the body
+        (await connection.answer()).problem(400, "malformed_body")  # and not only when its time is up
         assert rig.projects.stored == {}
 
 
@@ -115,6 +115,34 @@ async def test_a_body_that_stops_coming_is_408(trial: Contracts) -> None:
     async with running(trial, body_timeout=0.1) as rig, rig.connection() as connection:
         connection.send(rig.request("PUT", "/v1/blobs/a", Content_Length="100") + b"x")
         (await connection.answer()).problem(408, "slow_body")
+
+
+@pytest.mark.parametrize(("rate", "status"), [(100_000, 408), (1, 201)])
+async def test_an_upload_comes_at_a_least_rate_once_it_has_had_its_time(
+    trial: Contracts, rate: int, status: int
+) -> None:
+    async with running(trial, body_timeout=0.2, body_rate=rate) as rig, rig.connection() as connection:
+        connection.send(rig.request("PUT", "/v1/blobs/a", Content_Length="40"))
+        for _ in range(40):  # never silent for as long as it may be, and for longer than that in all
+            connection.send(b"x")
+            await asyncio.sleep(0.01)
+        answer = await connection.answer()
+        assert answer.status == status
+        assert (rig.gateway.doors.peers.cut.bind("slow_body").value == 1) == (status == 408)
+        if status == 408:
+            answer.problem(408, "slow_body")
+            assert answer.headers["connection"] == "close"
+
+
+async def test_a_service_that_is_slow_does_not_make_the_upload_slow(trial: Contracts) -> None:
+    async with running(trial, body_timeout=0.1, body_rate=1_000_000) as rig, rig.connection() as connection:
+
+        async def rest(_piece: object) -> None:
+            await asyncio.sleep(0.3)  # longer than the client might take for so little
+
+        rig.projects.hook = rest
+        connection.send(rig.request("PUT", "/v1/blobs/a", b"x" * 1000))
+        assert (await connection.answer()).status == 201
 
 
 async def test_compression_is_refused_and_nothing_else_of_the_type(rig: Any) -> None:

@@ -19,6 +19,7 @@ from acme.runtime.databases import CannotStart
 from acme.runtime.report import Report
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
+from tests.unit.acme.dispatch.town import until
 
 LIMIT = 10.0
 REPORT = msgspec.json.encode(
@@ -232,3 +233,14 @@ async def test_a_line_without_an_end_is_cut_and_the_rest_still_read(several: Chi
 async def test_who_is_never_ready_has_no_report() -> None:
     with pytest.raises(RuntimeError, match="never ready"):
         _ = child("a", "").report
+
+
+async def test_who_wants_to_know_hears_of_every_end_and_every_return(tasks: Tasks, log: Log) -> None:
+    heard: list[tuple[str, str]] = []
+    watching = Children(tasks, log.write, changed=lambda child: heard.append((child.name, child.state)))
+    one = child("a", PATIENT)
+    await watching.start([one])
+    os.kill(one.pid, signal.SIGKILL)
+    await until(lambda: heard == [("a", "up"), ("a", "waiting"), ("a", "up")])
+    await watching.stop([one], LIMIT)
+    assert len(heard) == 3

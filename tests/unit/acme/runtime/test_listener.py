@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from acme.runtime.databases import CannotStart
-from acme.runtime.listener import adopt, listen, url
+from acme.runtime.listener import adopt, listen, shared, url
 
 
 def port_of(listener: socket.socket) -> int:
@@ -29,6 +29,32 @@ def test_a_port_can_be_taken_again_after_its_connections_were_closed() -> None:
             first.accept()[0].close()  # our end closes first, and lingers in TIME_WAIT
     with listen("127.0.0.1", port) as again:
         assert port_of(again) == port
+
+
+def test_several_share_a_port_that_nobody_else_has() -> None:
+    sockets = shared("127.0.0.1", 0, 3)
+    try:
+        assert len({port_of(one) for one in sockets}) == 1
+        for _ in range(40):
+            socket.create_connection(("127.0.0.1", port_of(sockets[0]))).close()
+        accepted = []
+        for one in sockets:
+            accepted.append(0)
+            while True:
+                try:
+                    one.accept()[0].close()
+                except BlockingIOError:
+                    break
+                accepted[-1] += 1
+        assert sum(accepted) == 40
+        assert min(accepted) > 0, "the kernel spreads them"
+        other = shared("127.0.0.1", port_of(sockets[0]), 2)
+        assert port_of(other[0]) > port_of(sockets[0]), "another platform takes another port, and no part of ours"
+        for one in other:
+            one.close()
+    finally:
+        for one in sockets:
+            one.close()
 
 
 def test_an_address_of_another_machine_is_refused() -> None:

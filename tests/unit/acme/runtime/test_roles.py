@@ -122,3 +122,28 @@ def test_a_disabled_plugin_is_told_as_such() -> None:
 )
 def test_a_process_is_called_after_what_it_does(role: Role, title: str) -> None:
     assert role.title == title
+
+
+@pytest.mark.parametrize(
+    ("role", "reads", "not_read"),
+    [
+        (
+            Role(),
+            {"gateway.timeout", "database.url", "plugins.users.x", "log.level"},
+            {"worker.grace", "split.workers"},
+        ),
+        (
+            Role(host=frozenset(), alone=False),
+            {"gateway.timeout", "limiter.url", "tokens.leeway"},
+            {"database.url", "worker.grace", "plugins.users.x"},
+        ),
+        (
+            Role(gateway=False, host=frozenset({"users"}), alone=False),
+            {"database.url", "worker.grace", "plugins.users.x"},
+            {"gateway.timeout", "limiter.url"},
+        ),
+    ],
+    ids=["whole", "gateway", "worker"],
+)
+def test_a_process_is_told_of_settings_that_matter_to_it(role: Role, reads: set[str], not_read: set[str]) -> None:
+    assert {setting for setting in reads | not_read if role.reads(setting)} == reads

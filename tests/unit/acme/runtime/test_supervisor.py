@@ -1,22 +1,20 @@
-"""What `acme up --split` starts, and what it tells each process; that it works is for tests/system/test_split.py."""
+"""What a supervisor tells of its processes; that it works is for tests/system/test_split.py and test_workers.py."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from socket import AF_UNIX, socket
 from typing import Any
 
-import msgspec
 import pytest
 
-from acme.runtime import control, listener, supervisor
-from acme.runtime.databases import CannotStart
-from acme.runtime.edge import further_of
+from acme.runtime import control, supervisor
 from acme.runtime.report import PluginReport, Report
 from acme.runtime.runfolder import RunFolder
 from acme.runtime.settings import Config, load
+from acme.runtime.shapes import Split, Workers
 from acme.runtime.supervisor import Plan
 
 NAMES = ("projects", "users")
@@ -38,102 +36,10 @@ def config(folder: RunFolder, **tables: Any) -> Config:
 def planned(folder: RunFolder) -> Iterator[Plan]:
     """Two gateways, and two workers of each plugin."""
     settings = config(folder, split={"gateways": 2, "workers": 2})
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(one) for one in supervisor._ports(settings)]
-        yield plan(settings, folder, sockets, {"PATH": "/bin", "acme_database__url": "theirs"}, Path("more.toml"))
-
-
-def plan(settings: Config, folder: RunFolder, sockets: list[socket], environ: dict[str, str], *files: Path) -> Plan:
-    return supervisor.plan(settings, NAMES, environ, files, folder, DATABASE, sockets)
-
-
-def test_every_process_has_a_name_and_an_address_of_its_own(planned: Plan, folder: RunFolder) -> None:
-    assert [child.name for child in planned.gateways] == ["gateway-1", "gateway-2"]
-    assert [child.name for child in planned.workers] == ["projects-1", "projects-2", "users-1", "users-2"]
-    assert len({child.address for child in (*planned.gateways, *planned.workers)}) == 6
-    assert planned.workers[0].address == folder.address("projects-1.grpc")
-
-
-def test_a_worker_finds_all_others_and_not_itself(planned: Plan, folder: RunFolder) -> None:
-    environ = planned.workers[0].environ
-    assert environ["ACME_SERVICES__PROJECTS"] == ""
-    assert environ["ACME_SERVICES__USERS"] == f"{folder.address('users-1.grpc')},{folder.address('users-2.grpc')}"
-    assert planned.gateways[0].environ["ACME_SERVICES__PROJECTS"].count("projects-") == 2
-
-
-def test_what_there_is_one_of_is_the_same_for_all(planned: Plan, folder: RunFolder) -> None:
-    for child in (*planned.gateways, *planned.workers):
-        environ = child.environ
-        assert environ["ACME_DATABASE__URL"] == DATABASE
-        assert "acme_database__url" not in environ  # names are read without regard to case
-        assert environ["ACME_PLATFORM__DATA"] == str(folder.path.parent)
-        assert environ["ACME_PLATFORM__PUBLIC_URL"] == planned.gateways[0].address
-        assert environ["ACME_WORKER__REPLICAS"] == "2"
-        assert environ["ACME_LIMITER__GATEWAYS"] == str(len(planned.gateways))
-        assert environ["PATH"] == "/bin"
-
-
-def test_the_command_says_what_a_process_is(planned: Plan) -> None:
-    gateway, worker = planned.gateways[1].command, planned.workers[3].command
-    assert gateway[gateway.index("serve") :][:4] == ("serve", "--json", "-c", "more.toml")
-    assert "--gateway" in gateway
-    assert gateway[gateway.index("--socket") + 1] == str(planned.gateways[1].descriptors[0])
-    assert worker[worker.index("--only") + 1] == "users"
-    assert worker[-2:] == ("--name", "users-2")
-
-
-def test_every_process_has_a_port_of_its_own_for_operators(folder: RunFolder) -> None:
-    settings = config(folder, monitor={"listen": "127.0.0.1:9090"})
-    with supervisor._ports(settings)[0] as one:
-        made = plan(settings, folder, [one], {"ACME_MONITOR__LISTEN": "127.0.0.1:9090"})
-    ports = [child.environ["ACME_MONITOR__LISTEN"] for child in (*made.gateways, *made.workers)]
-    assert ports == ["127.0.0.1:9090", "127.0.0.1:9091", "127.0.0.1:9092"]
-
-
-def test_a_public_url_that_is_set_is_kept(folder: RunFolder) -> None:
-    settings = config(folder)
-    public = msgspec.structs.replace(
-        settings, platform=msgspec.structs.replace(settings.platform, public_url="https://acme.example")
-    )
-    with supervisor._ports(settings)[0] as one:
-        made = plan(public, folder, [one], {})
-    assert made.workers[0].environ["ACME_PLATFORM__PUBLIC_URL"] == "https://acme.example"
-    assert [child.name for child in (*made.gateways, *made.workers)] == ["gateway", "projects", "users"]
-
-
-def test_further_listeners_are_handed_to_each_gateway(folder: RunFolder) -> None:
-    listeners = {"inside": {"port": 0, "tls": False}}
-    settings = config(folder, gateway={"port": 0, "listeners": listeners}, split={"gateways": 2})
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(one) for one in supervisor._ports(settings)]
-        further = [further_of(settings.gateway, number) for number in range(2)]
-        for each in further:
-            stack.enter_context(each["inside"])
-        made = supervisor.plan(settings, NAMES, {}, (), folder, DATABASE, sockets, further)
-        for gateway, main, others in zip(made.gateways, sockets, further, strict=True):
-            assert gateway.descriptors == (main.fileno(), others["inside"].fileno())
-            assert f"--listener inside={others['inside'].fileno()}" in " ".join(gateway.command)
-
-
-def test_over_tls_the_origin_is_https(folder: RunFolder) -> None:
-    settings = config(folder, gateway={"port": 0, "tls": {"local": True}})
-    with supervisor._ports(settings)[0] as one:
-        made = plan(settings, folder, [one], {})
-        assert made.gateways[0].address.startswith("https://127.0.0.1:")
-        assert made.workers[0].environ["ACME_PLATFORM__PUBLIC_URL"] == made.gateways[0].address
-
-
-def test_gateways_have_ports_one_after_the_other(folder: RunFolder) -> None:
-    with listener.listen("127.0.0.1", 0) as probe:
-        port = probe.getsockname()[1]
-    first, second = supervisor._ports(config(folder, gateway={"port": port}, split={"gateways": 2}))
-    with first, second:
-        assert second.getsockname()[1] > first.getsockname()[1] >= port
-
-
-def test_no_port_means_no_start(folder: RunFolder) -> None:
-    with pytest.raises(CannotStart, match="no address of this machine"):
-        supervisor._ports(config(folder, gateway={"host": "no such host.invalid"}, split={"gateways": 2}))
+    sockets = Split().sockets(settings)
+    yield Split().plan(settings, NAMES, {}, (), folder, DATABASE, sockets)
+    for one in (one for each in sockets for one in each.values()):
+        one.close()
 
 
 def test_plugins_are_those_installed_and_not_disabled() -> None:
@@ -169,6 +75,19 @@ def test_the_report_is_the_gateways_with_the_plugins_of_their_workers(planned: P
     )
     assert [process.name for process in report.processes][:3] == ["gateway-1", "gateway-2", "projects-1"]
     assert report.cpu_seconds > 3.0
+
+
+def test_the_report_of_workers_has_the_plugins_of_any(folder: RunFolder) -> None:
+    settings = config(folder, gateway={"port": 0, "workers": 2})
+    sockets = Workers().sockets(settings)
+    planned = Workers().plan(settings, NAMES, {}, (), folder, DATABASE, sockets)
+    for worker in planned.gateways:
+        worker.told = told(plugins=(PluginReport("users", "0.1.0", "local", "up", "1", ""),))
+    report = supervisor.report(settings, planned, embedded=True)
+    assert report.plugins == (PluginReport("users", "0.1.0", "workers", "up", "1", ""),)
+    assert [process.name for process in report.processes] == ["worker-1", "worker-2"]
+    for one in (one for each in sockets for one in each.values()):
+        one.close()
 
 
 def test_topology_names_the_children_and_how_they_stand(planned: Plan) -> None:

@@ -217,6 +217,9 @@ class Fragile:
     def alone(self, call: Any = None) -> Any:
         return self._pool.alone(call)
 
+    def queue(self) -> tuple[int, int]:
+        return self._pool.queue()
+
     async def close(self) -> None: ...
 
     async def cut(self, connection: Connection) -> None:

@@ -72,6 +72,9 @@ async def test_a_unit_without_statements_borrows_no_connection(stage: Stage) -> 
 
         alone = connection
 
+        def queue(self) -> tuple[int, int]:
+            return 0, 0
+
         async def close(self) -> None: ...
 
     unit = Scope(stage.factory(Nobody()).service, Work.MANUAL).open()

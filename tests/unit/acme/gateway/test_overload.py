@@ -1,0 +1,221 @@
+"""How much a gateway takes on, and who hears that it is too much."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from acme.gateway.lanes import Lane
+from acme.gateway.overload import CALM, LEAST, Store
+from acme.gateway.overload_settings import OverloadSettings
+from acme.telemetry import Metrics
+from tests.unit.acme.gateway.rig import ID, Answer, Rig, running
+from tests.waiting import sample, until
+
+ONE = f"/v1/projects/{ID}"
+PROJECTS = "acme.projects.v1.Projects"
+
+
+@asynccontextmanager
+async def held(count: int, **settings: int) -> AsyncIterator[tuple[Rig, list[asyncio.Future[Answer]], asyncio.Event]]:
+    """A gateway with so many requests under way, which end with the event."""
+    go = asyncio.Event()
+
+    async def wait(_: object) -> None:
+        await go.wait()
+
+    async with running(overload=OverloadSettings(**settings)) as rig, asyncio.TaskGroup() as group:
+        rig.gateway._overload._arm = lambda: None  # type: ignore[method-assign]  # nobody looks but the test
+        assert (await rig.ask("GET", ONE)).status == 200
+        rig.projects.before = wait
+        asked = [group.create_task(rig.ask("GET", ONE)) for _ in range(count)]
+
+        async def under_way() -> bool:
+            return rig.gateway.in_flight == count
+
+        await until(under_way)
+        try:
+            yield rig, list(asked), go
+        finally:
+            go.set()
+
+
+async def test_requests_under_way_are_bounded_and_health_is_told() -> None:
+    async with held(LEAST, requests=LEAST) as (rig, asked, go):
+        answer = await rig.ask("GET", ONE)
+        answer.problem(503, "overloaded")
+        assert answer.headers["retry-after"] == "1"
+        (await rig.ask("POST", "/v1/projects", {"name": "x"})).problem(503, "overloaded")
+        for path in ("/healthz", "/readyz", "/metrics", "/"):
+            assert (await rig.ask("GET", path, bearer=None)).status == 200
+        assert sample(rig.metrics, 'acme_gateway_shed_total{reason="requests"}') == 2
+        go.set()
+        assert {(await each).status for each in asked} == {200}
+        assert (await rig.ask("GET", ONE)).status == 200
+
+
+async def test_when_all_wait_fewer_are_let_in_and_more_again_when_they_do_not() -> None:
+    async with held(100) as (rig, asked, go):
+        overload = rig.gateway._overload
+        overload.judge(1.0)
+        assert overload.most == 87
+        overload.judge(1.0)
+        assert overload.most == 76
+        (await rig.ask("GET", ONE)).problem(503, "overloaded")
+        assert sample(rig.metrics, 'acme_gateway_shed_total{reason="queue"}') == 1
+        assert sample(rig.metrics, "acme_gateway_requests_limit") == 76
+        overload.judge(0.0)
+        assert overload.most == 76 + 7 + 4
+        go.set()
+        assert {(await each).status for each in asked} == {200}
+        for _ in range(CALM):
+            overload.judge(0.0)
+        assert not overload.shedding
+        assert overload.most == OverloadSettings().requests
+        assert (await rig.ask("GET", ONE)).status == 200
+
+
+async def test_in_the_connection_the_same_is_refused_without_a_line_in_the_log() -> None:
+    async with held(100) as (rig, _, go):
+        overload = rig.gateway._overload
+        overload.judge(1.0)
+        overload._sieve.close(overload.refuses)
+        before = len(rig.lines())
+        async with rig.connection() as connection:
+            for _ in range(5):
+                connection.send(rig.request("GET", f"{ONE}?x=1"))
+                (await connection.answer()).problem(503, "overloaded")
+            connection.send(rig.request("GET", "/healthz?x=1"))
+            assert (await connection.answer()).status == 200
+        assert len(rig.lines()) == before + 1
+        go.set()
+
+
+async def test_a_few_are_always_let_in() -> None:
+    async with held(LEAST) as (rig, _, go):
+        overload = rig.gateway._overload
+        for _ in range(50):
+            overload.judge(1.0)
+        assert not overload.shedding, "so few are no crowd"
+        go.set()
+    async with held(LEAST + 1) as (rig, _, go):
+        overload = rig.gateway._overload
+        for _ in range(50):
+            overload.judge(1.0)
+        assert overload.shedding
+        assert overload.most == LEAST
+        go.set()
+
+
+async def test_other_settings_hold_at_once() -> None:
+    async with running() as rig:
+        overload = rig.gateway._overload
+        overload.configure(OverloadSettings(requests=500))
+        assert overload.most == 500
+        overload.configure(OverloadSettings(requests=900))
+        assert overload.most == 900
+
+
+async def test_the_event_loop_is_watched_while_there_is_anything_to_do() -> None:
+    async with running() as rig:
+        overload = rig.gateway._overload
+        watching: list[bool] = []
+
+        async def look(_: object) -> None:
+            watching.append(overload._watching)
+
+        async def over() -> bool:
+            return not overload._watching
+
+        rig.projects.before = look
+        for number in range(30):
+            assert (await rig.ask("GET", ONE)).status == 200
+            if number % 10 == 0:
+                await until(over)
+        assert watching == [True] * 30
+
+
+# Queues in front of databases
+
+
+class Line:
+    """A queue."""
+
+    def __init__(self) -> None:
+        self.waiting = self.served = 0
+
+    def read(self) -> tuple[int, int]:
+        return self.waiting, self.served
+
+
+def crowd(rig: Rig) -> None:
+    """As if many calls were under way."""
+    for lane in rig.gateway._lanes.serving(PROJECTS):
+        lane.free -= 2 * LEAST
+
+
+def test_the_wait_is_how_many_wait_by_how_fast_they_have_their_turn() -> None:
+    line, lane = Line(), Lane("s", "full", Metrics().counter("x_total", "", ("a", "b")))
+    store = Store(line.read, [lane])
+    line.waiting = 50
+    assert store.look() == 0.0, "nobody knows yet"
+    line.served = 20
+    store.pass_window(0.1)
+    assert store.look() == lane.delay == pytest.approx(50 / 200)
+    line.served = 30
+    store.pass_window(0.1)
+    assert store.look() == pytest.approx(50 / 150), "half of what it was, and half of what it is"
+    store.pass_window(0.1)
+    assert store.look() == pytest.approx(50 / 75), "it stands still"
+    line.waiting = 0
+    assert store.look() == lane.delay == 0.0
+
+
+async def test_who_would_wait_for_too_much_of_its_time_is_refused_and_others_are_not() -> None:
+    line = Line()
+    async with running(queues={PROJECTS: line.read}) as rig:
+        assert (await rig.ask("GET", ONE)).status == 200
+        overload = rig.gateway._overload
+        (store,) = overload._stores
+        line.waiting, store._speed = 60, 100.0
+        store.look()
+        assert (await rig.ask("GET", ONE, X_Request_Timeout="2")).status == 200, "so few are no crowd"
+        crowd(rig)
+        (store,) = overload._stores
+        line.waiting, store._speed = 60, 100.0
+        store.look()
+        (await rig.ask("PATCH", ONE, {"name": "x"}, If_Match='"7"', X_Request_Timeout="2")).problem(503, "overloaded")
+        assert (await rig.ask("PATCH", ONE, {"name": "x"}, If_Match='"7"')).status == 200, "it has ten seconds"
+        assert (await rig.ask("POST", "/v1/sessions", {"email": "a@example.com", "password": "right"})).status == 201
+        line.waiting = 110
+        store.look()
+        (await rig.ask("PATCH", ONE, {"name": "x"}, If_Match='"7"')).problem(503, "overloaded")
+        assert sample(rig.metrics, 'acme_gateway_shed_total{reason="deadline"}') == 2
+
+
+async def test_in_the_connection_the_time_of_a_request_counts_too() -> None:
+    line = Line()
+    async with running(queues={PROJECTS: line.read}) as rig:
+        assert (await rig.ask("GET", ONE, X_Request_Timeout="5")).status == 200
+        overload = rig.gateway._overload
+        crowd(rig)
+        (store,) = overload._stores
+        line.waiting, store._speed = 60, 100.0
+        store.look()
+        overload._sieve.close(overload.refuses)
+        before = len(rig.lines())
+        async with rig.connection() as connection:
+            for timeout, status in (("2", 503), ("5", 200), ("nonsense", 400)):
+                connection.send(rig.request("GET", ONE, X_Request_Timeout=timeout))
+                assert (await connection.answer()).status == status
+        assert len(rig.lines()) == before + 2, "all but the one that was refused in the connection"
+
+
+async def test_services_of_one_database_share_its_queue() -> None:
+    line = Line()
+    async with running(queues={PROJECTS: line.read, "acme.projects.v1.ProjectSettings": line.read}) as rig:
+        (store,) = rig.gateway._overload._stores
+        assert {lane.service for lane in store._lanes} == {PROJECTS, "acme.projects.v1.ProjectSettings"}
