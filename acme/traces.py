@@ -141,6 +141,12 @@ class Trace(msgspec.Struct, gc=False):
         if number < LONGEST:
             self.spans.append((number, parent, kind, name, started, ended, outcome, detail))
 
+    def add(self, parent: int, kind: str, name: str, started: float, ended: float, outcome: str, detail: str) -> None:
+        """A span that nothing is in: begun, and ended; see `Span`."""
+        self.last = number = self.last + 1
+        if number < LONGEST:
+            self.spans.append((number, parent, kind, name, started, ended, outcome, detail))
+
     def identify(self) -> None:
         """Makes up its ids, and decides whether it is sampled, unless that was done."""
         if self.base:

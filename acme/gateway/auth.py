@@ -81,7 +81,7 @@ async def authenticate(token: str, verifier: Verifier, permission: str, trace: T
         began = time.monotonic()
         principal = await verifier.verify(token)
         if trace is not None:
-            trace.end(trace.begin(), 0, TOKEN, "", began, time.monotonic(), "", "")
+            trace.add(0, TOKEN, "", began, time.monotonic(), "", "")
     if not principal.covers(permission):
         raise Uncovered(permission, principal)
     return principal

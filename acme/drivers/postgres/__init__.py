@@ -124,20 +124,19 @@ class Pool:
             self._taken -= 1
         return None
 
-    async def _take(self) -> Raw:
-        """The next connection that comes to be free, where there is none, or a new one."""
+    async def _take(self, call: Call | None) -> Raw:
+        """The next connection that comes to be free, where there is none, or a new one: a step of what `call` records."""
         if self._closed is not None:
             raise _closing()
         raw: Raw | None = None
+        began = time.monotonic()
         if self._taken < self._size:
             self._taken += 1
         else:
             waiter: asyncio.Future[Raw | None] = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
-            began = time.monotonic()
             try:
                 raw = await waiter
-                self.measures.waited(time.monotonic() - began)
             except asyncio.CancelledError:
                 if waiter.cancelled():
                     with suppress(ValueError):  # a connection came back meanwhile and was not for it
@@ -145,11 +144,15 @@ class Pool:
                 elif waiter.exception() is None:
                     self._give(waiter.result())  # handed over at the moment of the cancellation
                 raise
-            if raw is not None:
-                if not raw.is_closed():
-                    return raw
+            self.measures.waited(time.monotonic() - began)
+            if raw is not None and raw.is_closed():
                 self._forget(raw)
-        return await self._open()
+                raw = None
+        if raw is None:
+            raw = await self._open()
+        if call is not None and (trace := call.trace) is not None:
+            trace.add(call.span, WAIT, "", began, time.monotonic(), "", self.measures.name)
+        return raw
 
     async def _open(self) -> Raw:
         """Fills an empty slot; gives the slot on when that fails."""
@@ -228,7 +231,7 @@ class Lent:
         """A statement was sent and did not end, neither with a result nor with an error of its own: so, cancelled."""
 
     async def __aenter__(self) -> Self:
-        self._raw = self._pool._warm() or await self._next()
+        self._raw = self._pool._warm() or await self._pool._take(self._call)
         return self
 
     async def __aexit__(
@@ -301,15 +304,6 @@ class Lent:
     async def rollback(self) -> None:
         await self.execute("ROLLBACK")
 
-    async def _next(self) -> Raw:
-        """A connection for which somebody had to wait: a step of what the call records."""
-        began = time.monotonic()
-        raw = await self._pool._take()
-        if self._call is not None and (trace := self._call.trace) is not None:
-            name = self._pool.measures.name
-            trace.end(trace.begin(), self._call.span, WAIT, "", began, time.monotonic(), "", name)
-        return raw
-
     def _back(self) -> None:
         """Gives the connection back."""
         raw, self._raw = self._raw, None
@@ -332,7 +326,7 @@ class Lent:
         else:
             measures.observer(sql)(now - since)
         if self._call is not None and (trace := self._call.trace) is not None:
-            trace.end(trace.begin(), self._call.span, SQL, sql, since, now, error, measures.name)
+            trace.add(self._call.span, SQL, sql, since, now, error, measures.name)
 
     def _failed(self, error: Exception) -> None:
         """Raises what the port promises in place of `error`, or returns to let it pass."""
@@ -371,7 +365,7 @@ class Lone(Lent):
         return self._run(_Raw.execute, sql, args)
 
     async def _run(self, statement: Callable[..., Awaitable[T]], sql: str, args: tuple[Any, ...]) -> T:
-        self._raw = raw = self._pool._warm() or await self._next()
+        self._raw = raw = self._pool._warm() or await self._pool._take(self._call)
         self._busy, self._sql, self._since = True, sql, time.monotonic()
         try:
             result = await statement(raw, sql, *args)

@@ -142,7 +142,7 @@ def test_other_settings_keep_what_there_is_room_for() -> None:
 def test_steps_beyond_the_limit_are_counted_and_not_kept() -> None:
     trace = Trace("r-1", tracer())
     for _ in range(LONGEST + 5):
-        trace.end(trace.begin(), 1, SQL, "SELECT 1", 1.0, 2.0, "", "things")
+        trace.add(1, SQL, "SELECT 1", 1.0, 2.0, "", "things")
     assert (len(trace.spans), trace.lost) == (LONGEST - 2, 7)
 
 
