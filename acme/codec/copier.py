@@ -9,7 +9,7 @@ For `Project` the function is
         ...
         c.labels = {string(k, ...): string(x, ...) for k, x in m.labels.items()}
         v = m.created_at
-        c.created_at = None if v is None else time(v, 'acme.projects.v1.Project.created_at')
+        c.created_at = None if v is None else v if type(v) is datetime and v.tzinfo is UTC else time(v, ...)
         v = m.version
         c.version = v if type(v) is int and -9223372036854775808 <= v <= 9223372036854775807 else integer(v, ...)
         c._unknown_fields = b''
@@ -21,7 +21,7 @@ The functions below see the values that are not plainly right. Their errors name
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from operator import index
 from typing import Any, SupportsIndex
 
@@ -47,6 +47,8 @@ class Copier(Compiler):
             time=time,
             span=span,
             ordered=values.ordered,
+            datetime=datetime,
+            UTC=UTC,
         )
 
     def lines(self, m: Message) -> Iterable[str]:
@@ -71,8 +73,10 @@ class Copier(Compiler):
 
     def _one(self, f: Field, v: str, where: str) -> str:
         """Source of a checked copy of one value; plain values are judged without a call."""
-        if f.message is not None and f.message.name in _TIMES:
-            return f"{_TIMES[f.message.name]}({v}, {where!r})"
+        if f.message is not None and f.message.name == _TIMESTAMP:
+            return f"{v} if type({v}) is datetime and {v}.tzinfo is UTC else time({v}, {where!r})"
+        if f.message is not None and f.message.name == _DURATION:
+            return f"span({v}, {where!r})"
         f = unwrapped(f)
         match f.kind:
             case Kind.STRING:
@@ -95,7 +99,8 @@ class Copier(Compiler):
         return f"{self.call(f.message)}({v})" if f.message is not None else v
 
 
-_TIMES = {"google.protobuf.Timestamp": "time", "google.protobuf.Duration": "span"}
+_TIMESTAMP = "google.protobuf.Timestamp"
+_DURATION = "google.protobuf.Duration"
 
 
 def members(choices: Choices) -> Members:

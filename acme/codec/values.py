@@ -57,8 +57,12 @@ def span(value: timedelta) -> timedelta:
 
 
 def ordered(entries: dict[K, V]) -> dict[K, V]:
-    """The entries of a map by key, text by code point. Every process has them in this order: see wire.py."""
-    return {key: entries[key] for key in sorted(entries)}
+    """The entries of a map by key, text by code point. Every process has them in this order: see wire.py.
+
+    The same map where they are in order.
+    """
+    keys = sorted(entries)
+    return entries if keys == [*entries] else {key: entries[key] for key in keys}
 
 
 def seconds_and_nanos(value: timedelta) -> tuple[int, int]:

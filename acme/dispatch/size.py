@@ -4,7 +4,13 @@ process, too, without being encoded to find out.
 For `Project` the function is
 
     def bound_Project(m):
-        return 196 + sum([30 + 4 * len(k) + 4 * len(x) for k, x in m.labels.items()]) + 4 * (len(m.id) + len(m.name) + ...)
+        return (
+            196
+            + (30 * len(v) + 4 * len(text([*v, *v.values()])) if (v := m.labels) else 0)
+            + 4 * (len(m.id) + len(m.name) + ...)
+        )
+
+where `text` joins strings, in half of the time in which their lengths are summed up.
 
 A character takes up to four bytes, a number ten, a tag with a length ten: the bound is rough, and costs half of a copy.
 Only a message whose bound is above the limit is encoded.
@@ -31,6 +37,9 @@ class Sizes(Compiler):
 
     verb = "bound"
 
+    def __init__(self) -> None:
+        super().__init__(text="".join)
+
     def exceeds(self, m: Message, limit: int, encode: Callable[[Any], bytes]) -> Callable[[Any], bool]:
         """Whether a message, one that `encode` takes, has more than `limit` bytes."""
         bound = self.function(m)
@@ -45,9 +54,14 @@ class Sizes(Compiler):
         for f in m.fields:
             v = f"m.{f.attr}"
             entry = f.value or f
-            if f.key is not None:
+            if f.key is not None and f.key.kind is entry.kind is Kind.STRING:
+                texts = f"{3 * _TAG} * len(v) + 4 * len(text([*v, *v.values()]))"
+                terms.append(f"({texts} if (v := {v}) else 0)")
+            elif f.key is not None:
                 one = self._sum(_TAG, [self._one(f.key, "k"), self._one(entry, "x")])
                 terms.append(f"(sum([{one} for k, x in {v}.items()]) if {v} else 0)")
+            elif f.repeated and entry.kind is Kind.STRING:
+                terms.append(f"({_TAG} * len(v) + 4 * len(text(v)) if (v := {v}) else 0)")
             elif f.repeated:
                 size = self._one(entry, "x")
                 one = self._sum(0, [size])

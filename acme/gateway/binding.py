@@ -21,6 +21,7 @@ import msgspec
 from multidict import istr
 
 from acme.codec.json import Json
+from acme.codec.text import string
 from acme.codec.wire import Wire
 from acme.contract import HTTP_BODY, Field, Kind, Message, Method, Route, raw_body
 from acme.errors import Fault, Invalid, Malformed, Refused, Stale, Unconditional
@@ -54,6 +55,8 @@ class _Text:
     place: str
     parse: Callable[[str], Any]
     repeated: bool = False
+    plain: bool = False
+    """Whether it holds whatever a segment of a path may be."""
 
 
 class Bound:
@@ -173,7 +176,8 @@ class Bound:
             message = self._make()
         if values:
             for text, raw in zip(self._path, values):  # noqa: B905  the route has as many, and strict costs a tenth
-                setattr(message, text.attr, _parsed(text, segment(raw)))
+                value = segment(raw)
+                setattr(message, text.attr, value if text.plain else _parsed(text, value))
         if raw_query:
             self._fill_from_query(message, raw_query)
         for name, read, text in self._headers:
@@ -334,7 +338,8 @@ def _nothing(body: bytes) -> Any:
 
 
 def _text(field: Field, place: str, json: Json) -> _Text:
-    return _Text(field.name, field.attr, place, json.text(field), field.repeated)
+    parse = json.text(field)
+    return _Text(field.name, field.attr, place, parse, field.repeated, parse is string)
 
 
 def _is_version(field: Field, header: str) -> bool:

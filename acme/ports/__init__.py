@@ -123,6 +123,10 @@ class Database(Protocol):
         after a cancelled statement, is cleaned or closed before anybody else gets it, without making the caller wait."""
         ...
 
+    def alone(self, call: Call | None = None) -> Statements:
+        """For one statement, on a connection that is lent for as long as it takes."""
+        ...
+
     def queue(self) -> tuple[int, int]:
         """How many wait for a connection, and how many have waited and got one, ever."""
         ...

@@ -67,6 +67,41 @@ async def test_rows_are_read_by_position_by_name_and_in_order(opened: Opener) ->
         assert await connection.execute("SELECT 1") == "SELECT 1"
 
 
+async def test_a_statement_alone_takes_a_connection_for_as_long_as_it_runs(opened: Opener) -> None:
+    database = await opened(size=1)
+    row = await database.alone().fetchrow("SELECT 1 AS one, $1::text AS two", "zwei")
+    assert row is not None
+    assert list(row) == [1, "zwei"]
+    assert [r[0] for r in await database.alone().fetch("SELECT generate_series(1, 3)")] == [1, 2, 3]
+    assert await database.alone().fetchval("SELECT $1::int", 4) == 4
+    assert await database.alone().execute("SELECT 1") == "SELECT 1"
+    async with database.connection():
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await database.alone().fetchval("SELECT 5")
+    assert await database.alone().fetchval("SELECT 5") == 5
+
+
+async def test_a_statement_alone_that_fails_gives_its_connection_back(opened: Opener) -> None:
+    database = await opened(size=1)
+    await database.alone().execute("CREATE TABLE only_once (id int CONSTRAINT only_one UNIQUE)")
+    await database.alone().execute("INSERT INTO only_once VALUES (1)")
+    with pytest.raises(UniqueViolation) as caught:
+        await database.alone().execute("INSERT INTO only_once VALUES (1)")
+    assert caught.value.constraint == "only_one"
+    assert await database.alone().fetchval("SELECT count(*) FROM only_once") == 1
+
+
+async def test_what_a_statement_alone_leaves_behind_is_cleaned_before_the_next(opened: Opener) -> None:
+    database = await opened(size=1)
+    await database.alone().execute("BEGIN")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await database.alone().fetchval("SELECT 1 FROM pg_sleep(60)")
+    times = [await database.alone().fetchval("SELECT now()") for _ in range(2)]
+    assert times[0] != times[1], "they are in one transaction"
+
+
 async def test_a_name_without_a_schema_means_public_whoever_the_user_is(opened: Opener) -> None:
     async with (await opened()).connection() as connection:
         await connection.execute("CREATE SCHEMA IF NOT EXISTS acme; CREATE TABLE nameless (id int)")

@@ -16,7 +16,7 @@ from acme import events, work
 from acme.context import Call
 from acme.contracts.projects.v1 import ProjectSettingsUpdated
 from acme.errors import Unavailable
-from acme.ports import Connection, Database, Row, SerializationFailure
+from acme.ports import Connection, Database, Row, SerializationFailure, Statements
 from acme.work import UnitFactory
 
 WRITERS: Final = 8
@@ -75,6 +75,9 @@ class LateCommits:
     async def _lent(self, call: Call | None) -> AsyncIterator[Connection]:
         async with self._pool.connection(call) as connection:
             yield _Late(connection)
+
+    def alone(self, call: Call | None = None) -> Statements:
+        return self._pool.alone(call)
 
     def queue(self) -> tuple[int, int]:
         return self._pool.queue()

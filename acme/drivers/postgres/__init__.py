@@ -20,11 +20,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
+from asyncpg import Connection as _Raw
 from asyncpg import exceptions as pg
 
 from acme.context import Call
@@ -46,6 +47,8 @@ from acme.telemetry import Metrics
 from acme.traces import SQL, WAIT
 
 __all__ = ["CONNECT_LIMIT", "DATABASE_EXISTS", "Address", "Lent", "Pool", "create_database", "ensure_database", "open"]
+
+T = TypeVar("T")
 
 _REPEATABLE: Final = (pg.TransactionRollbackError, pg.InvalidCachedStatementError, pg.OutdatedSchemaCacheError)
 """A whole transaction may succeed the next time: SQLSTATE class 40, and a migration that changed a cached plan's tables."""
@@ -82,6 +85,10 @@ class Pool:
         """Lends a connection; see `ports.Database`."""
         return Lent(self, call)
 
+    def alone(self, call: Call | None = None) -> Lone:
+        """For one statement; see `ports.Database`."""
+        return Lone(self, call)
+
     async def close(self, *, limit: float = 5.0) -> None:
         """Refuses new users, waits up to `limit` seconds for those there are, and closes every connection. Idempotent."""
         if self._closed is None:
@@ -107,17 +114,21 @@ class Pool:
     def _state(self) -> State:
         return State(self._taken - len(self._free), len(self._free), self._size, len(self._waiters))
 
-    async def _take(self) -> Raw:
-        if self._closed is not None:
-            raise _closing()
-        raw: Raw | None = None
+    def _warm(self) -> Raw | None:
+        """A connection that is free."""
         while self._free:
             raw = self._free.pop()
             if not raw.is_closed():
                 return raw
             self._forget(raw)
-            raw = None
             self._taken -= 1
+        return None
+
+    async def _take(self) -> Raw:
+        """The next connection that comes to be free, where there is none, or a new one."""
+        if self._closed is not None:
+            raise _closing()
+        raw: Raw | None = None
         if self._taken < self._size:
             self._taken += 1
         else:
@@ -217,28 +228,13 @@ class Lent:
         """A statement was sent and did not end, neither with a result nor with an error of its own: so, cancelled."""
 
     async def __aenter__(self) -> Self:
-        pool = self._pool
-        if pool._free:
-            self._raw = await pool._take()
-            return self
-        began = time.monotonic()
-        self._raw = await pool._take()
-        if self._call is not None and (trace := self._call.trace) is not None:
-            trace.end(trace.begin(), self._call.span, WAIT, "", began, time.monotonic(), "", pool.measures.name)
+        self._raw = self._pool._warm() or await self._next()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        raw, self._raw = self._raw, None
-        if raw is None:
-            raise _returned()
-        if self._busy and self._sql:
-            self._ended("cancelled")
-        if not raw.is_closed() and (self._busy or raw.is_in_transaction()):
-            self._pool._give_dirty(raw)
-        else:
-            self._pool._give(raw)
+        self._back()
 
     # The four statements are spelt out: a common wrapper would cost every one of them a coroutine more.
 
@@ -305,6 +301,27 @@ class Lent:
     async def rollback(self) -> None:
         await self.execute("ROLLBACK")
 
+    async def _next(self) -> Raw:
+        """A connection for which somebody had to wait: a step of what the call records."""
+        began = time.monotonic()
+        raw = await self._pool._take()
+        if self._call is not None and (trace := self._call.trace) is not None:
+            name = self._pool.measures.name
+            trace.end(trace.begin(), self._call.span, WAIT, "", began, time.monotonic(), "", name)
+        return raw
+
+    def _back(self) -> None:
+        """Gives the connection back."""
+        raw, self._raw = self._raw, None
+        if raw is None:
+            raise _returned()
+        if self._busy and self._sql:
+            self._ended("cancelled")
+        if (self._busy or raw.is_in_transaction()) and not raw.is_closed():
+            self._pool._give_dirty(raw)
+        else:
+            self._pool._give(raw)
+
     def _ended(self, error: str = "") -> None:
         """A statement has ended: its duration by what it does, and a step of what its call records."""
         sql, since, now = self._sql, self._since, time.monotonic()
@@ -330,6 +347,43 @@ class Lent:
             raise Unavailable("the connection to the database was lost") from error
         if isinstance(error, pg.PostgresError):
             self._busy = False  # the server has ended the statement
+
+
+class Lone(Lent):
+    """`ports.Statements`, for one statement, on whatever connection is free.
+
+    The same as to borrow one, in one coroutine in place of four: that saves 5,000 instructions of the 20,000 that reading a
+    row takes beside asyncpg's 70,000.
+    """
+
+    __slots__ = ()
+
+    def fetch(self, sql: str, *args: Any) -> Coroutine[Any, Any, Sequence[Any]]:
+        return self._run(_Raw.fetch, sql, args)
+
+    def fetchrow(self, sql: str, *args: Any) -> Coroutine[Any, Any, Any]:
+        return self._run(_Raw.fetchrow, sql, args)
+
+    def fetchval(self, sql: str, *args: Any) -> Coroutine[Any, Any, Any]:
+        return self._run(_Raw.fetchval, sql, args)
+
+    def execute(self, sql: str, *args: Any) -> Coroutine[Any, Any, str]:
+        return self._run(_Raw.execute, sql, args)
+
+    async def _run(self, statement: Callable[..., Awaitable[T]], sql: str, args: tuple[Any, ...]) -> T:
+        self._raw = raw = self._pool._warm() or await self._next()
+        self._busy, self._sql, self._since = True, sql, time.monotonic()
+        try:
+            result = await statement(raw, sql, *args)
+        except Exception as error:
+            self._failed(error)
+            raise
+        else:
+            self._busy = False
+            self._ended()
+            return result
+        finally:
+            self._back()
 
 
 def _returned() -> RuntimeError:

@@ -26,6 +26,7 @@ _SESSION: Final = {
 DATABASE_EXISTS: Final = "SELECT 1 FROM pg_database WHERE datname = $1"
 _SOCKET_PATH_LIMIT: Final = 107
 """Bytes of `sun_path` less the final NUL (unix(7))."""
+_DECODER: Final = msgspec.json.Decoder()
 LOST: Final = (  # whatever the statement was, there is no connection any more, or none to be had
     OSError,
     TimeoutError,
@@ -130,7 +131,7 @@ def _to_jsonb(value: Any) -> bytes:
 
 
 def _from_jsonb(value: bytes) -> Any:
-    return msgspec.json.decode(memoryview(value)[1:])
+    return _DECODER.decode(value[1:])  # a memoryview copies nothing, and takes twice as long up to some KB
 
 
 def unreachable() -> Unavailable:

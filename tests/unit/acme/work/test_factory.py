@@ -214,6 +214,9 @@ class Fragile:
         async with self._pool.connection(call) as connection:
             yield _Cut(connection, self)
 
+    def alone(self, call: Any = None) -> Any:
+        return self._pool.alone(call)
+
     def queue(self) -> tuple[int, int]:
         return self._pool.queue()
 

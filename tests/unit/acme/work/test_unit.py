@@ -70,6 +70,8 @@ async def test_a_unit_without_statements_borrows_no_connection(stage: Stage) -> 
         def connection(self, call: Any = None) -> Any:
             raise AssertionError("a connection was asked for")
 
+        alone = connection
+
         def queue(self) -> tuple[int, int]:
             return 0, 0
 
