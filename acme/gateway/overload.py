@@ -141,12 +141,14 @@ class Overload:
 
     def refusal(self) -> Unavailable:
         """What a request is told beyond `most`."""
-        return self._refusal("queue" if self.shedding else "requests")
+        self._count("queue" if self.shedding else "requests")
+        return refusal()
 
     def weigh(self, lane: Lane, seconds: float) -> None:
         """Raises Unavailable where a call that may take so long would wait for too much of it."""
         if self._too_long(lane, seconds):
-            raise self._refusal("deadline")
+            self._count("deadline")
+            raise refusal()
 
     def refuses(self, message: RawRequestMessage) -> bool:
         """Whether a plain request that has just come is refused, with nothing done for it."""
@@ -158,7 +160,7 @@ class Overload:
         if isinstance(target, Fixed):
             return False
         if self.shedding and len(self._active) + self.queued >= self.most:
-            self._refusal("queue")
+            self._count("queue")
             return True
         if target is not None and target.lane.delay:
             seconds = target.policy.timeout
@@ -168,7 +170,7 @@ class Overload:
                 except Refused:
                     return False
             if self._too_long(target.lane, seconds):
-                self._refusal("deadline")
+                self._count("deadline")
                 return True
         self.queued += 1
         return False
@@ -176,10 +178,9 @@ class Overload:
     def _too_long(self, lane: Lane, seconds: float) -> bool:
         return lane.delay > min(self._settings.wait, seconds / 4) and lane.active > LEAST
 
-    def _refusal(self, reason: str) -> Unavailable:
+    def _count(self, reason: str) -> None:
         self._refused += 1
         self._shed[reason].add()
-        return refusal()
 
     # ---- how long it takes --------------------------------------------------------------------------------------
 

@@ -74,7 +74,8 @@ async def test_an_assertion_is_worthless_after_its_time(town: Town) -> None:
     assert refused.value.reason == "token_expired"
 
 
-def forged() -> list[str]:
+def forged() -> dict[str, str]:
+    """By what is wrong with it."""
     town = Town()
     token = town.token("*")
     sealed = bytearray(base64.urlsafe_b64decode(token.removeprefix(PREFIX)))
@@ -82,20 +83,23 @@ def forged() -> list[str]:
     stranger = Assertions(Vault(b"another" * 5), town.authority.clock.time)
     other_purpose = Vault(bytes(32)).seal("page", b'["sva_1","crt_1",["*"],"local",9e9]')
     no_assertion = Vault(bytes(32)).seal("tokens/certificate", b"[]")
-    return [
-        PREFIX + base64.urlsafe_b64encode(bytes(sealed)).decode(),
-        stranger.make(SUBJECT, "crt_1", ("*",), 9e9),
-        PREFIX + base64.urlsafe_b64encode(other_purpose).decode(),
-        PREFIX + base64.urlsafe_b64encode(no_assertion).decode(),
-        PREFIX,
-        PREFIX + "x",
-        PREFIX + "ä",
-        PREFIX + "A" * 10_000,
-        token[:-8],
-    ]
+    return {
+        "a flipped bit": PREFIX + base64.urlsafe_b64encode(bytes(sealed)).decode(),
+        "another key": stranger.make(SUBJECT, "crt_1", ("*",), 9e9),
+        "another purpose": PREFIX + base64.urlsafe_b64encode(other_purpose).decode(),
+        "nothing in it": PREFIX + base64.urlsafe_b64encode(no_assertion).decode(),
+        "empty": PREFIX,
+        "no base64": PREFIX + "x",
+        "no ASCII": PREFIX + "ä",
+        "long": PREFIX + "A" * 10_000,
+        "cut": token[:-8],
+    }
 
 
-@pytest.mark.parametrize("token", forged(), ids=str)
+FORGED = forged()
+
+
+@pytest.mark.parametrize("token", FORGED.values(), ids=FORGED.keys())
 async def test_what_was_not_sealed_with_our_key_for_this_purpose_is_nothing(town: Town, token: str) -> None:
     with pytest.raises(Unauthenticated) as refused:
         await town.verifier.verify(token)
