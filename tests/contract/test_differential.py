@@ -193,7 +193,8 @@ class Side:
         lines, client = [], self._platform.client()
         for number, each in enumerate(batch, 1):
             sent = each.at(known)
-            headers = {"X-Request-Id": f"request-{number}", **dict(sent.headers)}
+            caused = f"00-{number:032x}-{number:016x}-00"  # or each platform makes a trace of its own
+            headers = {"X-Request-Id": f"request-{number}", "traceparent": caused, **dict(sent.headers)}
             if sent.by:
                 headers["Authorization"] = f"Bearer {self._tokens[sent.by]}"
             reply = await settled(partial(client.request, sent.verb, sent.path, body=sent.body, headers=headers))

@@ -27,7 +27,7 @@ def test_every_kind_of_request_is_measured(report: str, request_kind: str) -> No
 
 @pytest.mark.parametrize("request_kind", ["(b) no-op", "(c) GET", "(d) list 50", "(e) POST"])
 def test_another_process_is_told_as_times_the_cpu_time_of_one(report: str, request_kind: str) -> None:
-    section = report.partition("Through gateway + worker beside in one process")[2].partition("Floors:")[0]
+    section = report.partition("Through gateway + worker beside in one process")[2].partition("Traces:")[0]
     told = [line.split() for line in section.splitlines() if request_kind in line]
     assert [(float(words[0]) > 0, words[1]) for words in told] == [(True, "×")]
 
@@ -54,6 +54,6 @@ def test_every_floor_is_told_as_reached_or_missed(report: str, floor: str) -> No
 
 @pytest.mark.parametrize("where", ["in one process", "in two processes"])
 def test_the_way_of_an_event_is_measured(report: str, where: str) -> None:
-    section = report.partition("From a commit to another plugin's handler")[2].partition("Floors:")[0]
+    section = report.partition("From a commit to another plugin's handler")[2].partition("Traces:")[0]
     told = [line.split() for line in section.splitlines() if where in line and "p50" in line]
     assert [(float(words[0]) > 0, words[1], words[3]) for words in told] == [(True, "p50", "p99")]

@@ -18,6 +18,7 @@ OPENERS = {
     "bus": "open_bus",
     "objects": "open_objects",
     "fetcher": "open_fetcher",
+    "traces": "open_traces",
 }
 
 
@@ -30,7 +31,7 @@ def test_every_scheme_leads_to_a_module_that_opens(port: str, scheme: str) -> No
     ("port", "known"),
     [
         ("database", "postgres:, postgresql:"),
-        ("cache", "memory:, redis:, rediss:"),
+        ("cache", "memory:, none:, redis:, rediss:"),
         ("limiter", "memory:, redis:, rediss:"),
         ("broadcast", "memory:, redis:, rediss:"),
     ],
