@@ -70,6 +70,9 @@ class TraceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     recent: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 5000
     """Requests that each process remembers for `acme trace`, about 1 KB each; 0 records nothing, and exports nothing."""
+    rate: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 250
+    """Of those of one second, so many. Nobody asks for one of ten thousand by its id, and memory that is kept is not used
+    again while it is still in the processor's caches: 3 µs a request."""
     kept: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 1000
     """Of those that failed, were slow or were sampled, so many are remembered beyond that."""
     slow: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 1.0
@@ -183,6 +186,8 @@ class Tracer:
         self._recent: deque[Trace] = deque()
         self._refused: deque[Trace] = deque()
         self._kept: deque[Trace] = deque()
+        self._room, self._since = 0, 0.0
+        """How many more are remembered of the second that began then."""
         self.configure(settings or TraceSettings())
 
     def configure(self, settings: TraceSettings) -> None:
@@ -190,6 +195,7 @@ class Tracer:
         self.settings = settings
         self.on = settings.recent > 0
         self._ratio, self._slow, self._follow = settings.ratio, settings.slow, settings.parent
+        self._rate = self._room = settings.rate
         self._recent = deque(self._recent, settings.recent)
         self._remember = self._recent.append
         self._refused = deque(self._refused, settings.recent // 5)
@@ -203,7 +209,13 @@ class Tracer:
 
     def end(self, trace: Trace, seconds: float, failed: bool) -> None:
         """A trace has ended in this process. `failed`: by a fault of ours, not of whoever asked."""
-        (self._remember if trace.called else self._refused.append)(trace)
+        if not trace.called:
+            self._refused.append(trace)
+        elif self._room:
+            self._room -= 1
+            self._remember(trace)
+        elif (spans := trace.spans) and spans[-1][5] - self._since >= 1.0:
+            self._room, self._since = self._rate, spans[-1][5]
         sampled = trace.sampled
         if sampled is None:  # said again: a call of `decide` for every request is 0.1 µs
             sampled = self.decide(trace.caller) if trace.caller else random() < self._ratio

@@ -48,8 +48,9 @@ from acme.gateway.headers import (
 from acme.gateway.lanes import PATIENT, Lanes
 from acme.gateway.limits import Limits
 from acme.gateway.listening import Doors, Listening
-from acme.gateway.overload import Overload, Queue
+from acme.gateway.overload import Overload
 from acme.gateway.problems import Rejected, settled
+from acme.gateway.queues import Queue
 from acme.gateway.refusals import Refusals
 from acme.gateway.routing import Leaf
 from acme.gateway.served import Served, Target
@@ -129,6 +130,7 @@ class Gateway:
         self._overload = Overload(
             settings.overload, self._deadlines, self._lanes, self._routes, sieve, queues or {}, metrics
         )
+        self._coming = self._overload.coming
 
     def prepare(self, settings: GatewaySettings) -> Callable[[], None]:
         """What puts these settings in the place of the present ones, between two requests: connections stay, and a request
@@ -284,12 +286,12 @@ class Gateway:
         """Answers one request, and accounts for it."""
         exchange.begin(self._ids, self._addresses)
         self._active.add(exchange)
-        overload = self._overload
-        if overload.queued:
-            overload.queued -= 1
+        coming = self._coming
+        if coming.count:
+            coming.count -= 1
         if not self._deadlines.sweeping:
             self._deadlines.sweep()
-            overload.watch()
+            self._overload.watch()
         return settled(self._serve, exchange, self._answers.settle, self._answers.cancelled)
 
     def _find(self, exchange: Exchange, target: str) -> tuple[Leaf[Target], Sequence[str], str]:
@@ -336,6 +338,7 @@ class Gateway:
         self.readiness.draining = True
         if notice:
             await asyncio.sleep(notice)
+        self._overload.drain()
         self.doors.shut()
         self._streams.drain()
         self._answers.quiet.clear()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, cast
 
 from aiohttp import web
 from aiohttp.helpers import set_exception
@@ -21,11 +21,10 @@ from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 from acme.errors import Refused
 from acme.gateway.addresses import network
 from acme.gateway.clients import Client, Clients
+from acme.gateway.one_task import InOneTask
 from acme.gateway.peers import Peers
 from acme.gateway.problems import Rejected
 from acme.gateway.settings import LARGEST_HEAD, LONGEST_LINE
-
-T = TypeVar("T")
 
 PLAIN_END: Final = b"\r\n0\r\n\r\n"
 """How a chunked body without trailers ends, after some data: no line of trailers is a zero."""
@@ -34,29 +33,6 @@ UNSENT: Final = 65_536
 
 
 _feed: Final = RequestHandler.data_received
-
-
-class _InOneTask:
-    """The event loop as a connection sees it, except that a task is the coroutine itself.
-
-    aiohttp runs each request in a task of its own, within the connection's, and awaits it at once. Python 3.12 starts
-    such a task eagerly; on 3.11 it takes another turn of the loop, and 8 of 223 thousand instructions a request (perf
-    stat, a no-op through the whole pipeline). There requests are served in the connection's task: a cancellation of
-    either was passed on to the other anyway.
-    """
-
-    __slots__ = ("_loop", "call_at", "create_future", "time")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self.call_at, self.create_future, self.time = loop.call_at, loop.create_future, loop.time
-
-    @staticmethod
-    def create_task(request: T) -> T:
-        return request
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._loop, name)
 
 
 class Connection(RequestHandler):
@@ -72,9 +48,11 @@ class Connection(RequestHandler):
         "_turn_away",
         "_wire",
         "address",
+        "came",
         "client",
         "head_until_id",
         "network",
+        "put_off",
         "since",
     )
 
@@ -97,6 +75,10 @@ class Connection(RequestHandler):
         """IP address of the peer, and what counts as one address for limits. Forwarded headers are not looked at."""
         self.since = 0.0
         """When it began to wait for a head; 0 where the last one came whole."""
+        self.put_off = b""
+        """A request that waits in line (`queues.py`), as it came."""
+        self.came = 0.0
+        """When the next request came, where it has waited in line."""
         self._heard = self._held = 0
         self._last = b""  # what was read last, until it is answered
         self._wire: asyncio.Transport | None = None  # aiohttp forgets its own when it closes it
@@ -118,10 +100,11 @@ class Connection(RequestHandler):
             self.client = self._clients.of(transport)
         if sys.version_info < (3, 12):
             # The connection's own task has been made, and has not begun.
-            self._loop = cast(asyncio.AbstractEventLoop, _InOneTask(self._loop))
+            self._loop = cast(asyncio.AbstractEventLoop, InOneTask(self._loop))
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._wire = None
+        self.put_off = b""
         super().connection_lost(exc)
         self._let_go()
         self._peers.gone(self)
@@ -155,9 +138,26 @@ class Connection(RequestHandler):
             self._more(len(data))
 
     def _sifted(self, data: bytes) -> bool:
-        """Takes what has come while there is too much to do; whether it was a request that has been refused here. Nobody was
-        woken for that."""
-        waiter, self._waiter = self._waiter, None
+        """Takes what has come while there is too much to do; whether it was a request that has been refused here, or waits
+        in line. Nobody was woken for that."""
+        if self.put_off:  # something comes after it, and that is not looked through
+            self.take_up(0.0)
+            _feed(self, data)
+            return False
+        waiter, skim, wire = self._waiter, self._peers.skim, self.transport
+        if waiter is not None and not (
+            self._heard or self._paused or self._upgraded or self._close or self._force_close
+        ):
+            refusal = None if skim is None or wire is None else skim(self, data)
+            if refusal is not None and wire is not None:
+                if self.since:
+                    self._awaited()
+                if refusal:
+                    self._turned_down(wire, refusal)
+                else:
+                    self.put_off = data
+                return True
+        self._waiter = None
         try:
             _feed(self, data)
         finally:
@@ -166,18 +166,37 @@ class Connection(RequestHandler):
         if len(messages) == 1 and not (self._paused or self._upgraded):
             if self.since or len(data) > LARGEST_HEAD:
                 self._whole()
-            sift, wire, parser = self._peers.sift, self.transport, self._parser
+            sift, parser = self._peers.sift, self._parser
             if sift is not None and wire is not None and parser is not None:
                 refusal = sift(self, *messages[0])
                 if refusal is not None:
                     messages.clear()
                     parser.message_consumed()
-                    self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-                    wire.write(refusal)
+                    self._turned_down(wire, refusal)
                     return True
         if messages and waiter is not None and not waiter.done():
             waiter.set_result(None)
         return False
+
+    def take_up(self, came: float) -> None:
+        """What waits in line is served from now on; it came at `came`, by `time.monotonic()`."""
+        data, self.put_off, self.came = self.put_off, b"", came
+        _feed(self, data)
+        self._last = data
+
+    def turn_down(self) -> None:
+        """What waits in line is refused."""
+        data, self.put_off = self.put_off, b""
+        if self.transport is not None:
+            self._turned_down(self.transport, self._peers.refusal(self, data))
+
+    def _turned_down(self, wire: asyncio.Transport, refusal: bytes) -> None:
+        """A request is refused here, and the connection waits for the next."""
+        self._next_keepalive_close_time = close = self._loop.time() + self._keepalive_timeout
+        if self._keepalive_handle is None:
+            self._keepalive = True
+            self._keepalive_handle = self._loop.call_at(close, self._process_keepalive)
+        wire.write(refusal)
 
     @property
     def ended_plainly(self) -> bool:
@@ -231,7 +250,7 @@ class Connection(RequestHandler):
     @property
     def idle(self) -> bool:
         """Whether no request is being served or waits."""
-        return self._current_request is None and not self._messages
+        return self._current_request is None and not self._messages and not self.put_off
 
     @property
     def rested(self) -> float | None:
@@ -293,7 +312,7 @@ class Connection(RequestHandler):
             self._peers.leave(self)
 
     def _process_keepalive(self) -> None:
-        if self._heard:  # a request is coming, and has a limit of its own
+        if self._heard or self.put_off:  # a request is coming, and has a limit of its own
             self._keepalive_handle = None
             return
         super()._process_keepalive()

@@ -23,7 +23,7 @@ from acme.telemetry import Histogram
 from acme.traces import Trace
 
 _IN_TASKS: Final = sys.version_info >= (3, 12)
-"""Whether aiohttp runs each request in a task of its own, within the connection's; see `server._InOneTask`."""
+"""Whether aiohttp runs each request in a task of its own, within the connection's; see `one_task.py`."""
 
 
 class Exchange(Request):
@@ -61,7 +61,9 @@ class Exchange(Request):
         self.headers = message.headers
         self.has_body = payload is not EMPTY_PAYLOAD
         self._task = task
-        self.started = time.monotonic()
+        self.started = connection.came or time.monotonic()
+        if connection.came:
+            connection.came = 0.0
         self.request_id = ""
         self.address, self.network = connection.address, connection.network
         """Who asks, and what counts as one address for limits; the gateway knows better where it has proxies."""

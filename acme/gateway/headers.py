@@ -47,6 +47,10 @@ class RequestIds:
             return given
         return self.new()
 
+    def named(self, given: str) -> str:
+        """The same, by the value of the header, "" where there is none."""
+        return given if given and _REQUEST_ID.fullmatch(given) else self.new()
+
 
 def timeout(headers: Headers, most: float) -> float:
     """Seconds the client gives the request: X-Request-Timeout, which is there; `most` where it is more.
@@ -54,7 +58,11 @@ def timeout(headers: Headers, most: float) -> float:
     Raises:
         Malformed: not a positive decimal number.
     """
-    given = headers[X_REQUEST_TIMEOUT]
+    return asked_for(headers[X_REQUEST_TIMEOUT], most)
+
+
+def asked_for(given: str, most: float) -> float:
+    """The same, by the value of the header."""
     if _TIMEOUT.fullmatch(given) is None or float(given) <= 0:
         raise Malformed('X-Request-Timeout is a number of seconds, such as "2.5".', reason="malformed_timeout")
     return min(float(given), most)

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final, Protocol
 
 from acme.contract import Method, Service
 from acme.errors import Code, Refused, Unavailable
@@ -32,6 +32,20 @@ PATIENT: Final = 0.9
 _SHUT: Final = 1 << 40
 """What an open circuit takes of the places that are free: so a call looks at one number, whatever there is to know."""
 _NO_ANSWER: Final = frozenset({"unreachable", "outcome_unknown", "contract_mismatch"})
+
+
+class Standing(Protocol):
+    """What more calls wait for than have their turn: `queues.Store`."""
+
+    @property
+    def full(self) -> bool:
+        """Whether nobody is let in for now."""
+
+    def keep(self, comer: Any, data: bytes, patience: float) -> bool:
+        """Lets a request wait in line, as it came."""
+
+    def served(self) -> None:
+        """A call has ended."""
 
 
 class Lane:
@@ -53,6 +67,7 @@ class Lane:
         "eventful",
         "free",
         "service",
+        "store",
     )
 
     def __init__(self, service: str, full: str, refused: CounterFamily) -> None:
@@ -64,6 +79,8 @@ class Lane:
         """Whether an answer changes anything: somebody waits, or there were failures."""
         self.delay = 0.0
         """Seconds that a call is about to wait, as far as that is known here; see `overload.py`."""
+        self.store: Standing | None = None
+        """Where its calls wait, while too many do; see `stand`."""
         self._most = self._queue = 0
         self._wait = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -76,6 +93,11 @@ class Lane:
         self._breaker.most, self._breaker.pause = failures, pause
         if not failures and self._breaker.open:
             self.answered()
+        self._hand_out()
+
+    def stand(self, store: Standing | None) -> None:
+        """From now on more calls wait there than have their turn; or no more do."""
+        self.store = store
         self._hand_out()
 
     @property
@@ -146,7 +168,10 @@ class Lane:
             if not future.done():
                 self.free -= 1  # kept for it until it runs
                 future.set_result(None)
-        self.eventful = bool(waiting or self._breaker.failures)
+        store = self.store
+        self.eventful = bool(waiting or store is not None or self._breaker.failures)
+        if store is not None:
+            store.served()
 
     async def _place(self, seconds: float) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -10,7 +10,9 @@ client has gone. Requests wait in two places.
   are not counted.
 - **For a connection to the database** of their service, where that is hosted here. How long, is how many wait, by how many a
   second have got one. Who would wait for longer than `wait`, or than a quarter of the time it has (`X-Request-Timeout`, or
-  the route's own), is refused instead. What waits for a service that is elsewhere is bounded by its lane (`lanes.py`).
+  the route's own), is refused instead. When all wait for longer than `queue`, plain requests wait in line before they are
+  read, so that few are under way (`queues.py`). What waits for a service that is elsewhere is bounded by its lane
+  (`lanes.py`).
 
 Refused is 503 `overloaded` with Retry-After, where that costs least (`sieve.py`), and counted in `acme_gateway_shed_total`.
 `/healthz`, `/readyz`, `/metrics` and whatever else no contract describes is always answered.
@@ -21,17 +23,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from aiohttp.http import RawRequestMessage
 
-from acme.errors import Refused, Unavailable
+from acme.errors import Malformed, Unavailable
+from acme.gateway.connection import Connection
 from acme.gateway.deadlines import Deadlines
 from acme.gateway.endpoints import Fixed
-from acme.gateway.headers import X_REQUEST_TIMEOUT, timeout
+from acme.gateway.headers import X_REQUEST_TIMEOUT, asked_for, timeout
 from acme.gateway.lanes import Lane, Lanes
 from acme.gateway.overload_settings import OverloadSettings
+from acme.gateway.queues import Coming, Queue, Store
 from acme.gateway.routing import Routes
+from acme.gateway.served import Target
 from acme.gateway.sieve import Sieve, refusal
 from acme.telemetry import Metrics, logger
 
@@ -48,38 +53,6 @@ CALM: Final = 5
 NOTICED: Final = 0.05
 """Seconds of waiting for a store from which on requests are looked at in their connection."""
 
-Queue = Callable[[], tuple[int, int]]
-"""How many wait, and how many have waited and had their turn, ever."""
-
-
-class Store:
-    """A queue, and the lanes of the services whose calls wait in it."""
-
-    __slots__ = ("_lanes", "_read", "_served", "_speed")
-
-    def __init__(self, read: Queue, lanes: list[Lane]) -> None:
-        self._read, self._lanes = read, lanes
-        self._served = read()[1]
-        self._speed = 0.0
-        """How many have their turn in a second, as of the last window in which anybody waited."""
-
-    def look(self) -> float:
-        """Seconds that who comes now will wait; its lanes know it from now on."""
-        waiting = self._read()[0]
-        delay = waiting / self._speed if waiting and self._speed else 0.0
-        for lane in self._lanes:
-            lane.delay = delay
-        return delay
-
-    def pass_window(self, seconds: float) -> None:
-        """Measures how fast it is. When nobody has had a turn, it is half as fast as it was."""
-        waiting, served = self._read()
-        count, self._served = served - self._served, served
-        if count:
-            self._speed = (self._speed or count / seconds) / 2 + count / seconds / 2
-        elif waiting:
-            self._speed = max(self._speed / 2, 1.0)
-
 
 class Overload:
     """Of one gateway."""
@@ -89,7 +62,7 @@ class Overload:
         settings: OverloadSettings,
         deadlines: Deadlines,
         lanes: Lanes,
-        routes: Routes[Any],
+        routes: Routes[Target],
         sieve: Sieve,
         queues: Mapping[str, Queue],
         metrics: Metrics,
@@ -100,13 +73,17 @@ class Overload:
         self._lanes, self._routes, self._sieve = lanes, routes, sieve
         self.most = settings.requests
         """Requests under way at present, streams counted: a further one is refused."""
-        self.queued = 0
-        """Requests that were let in by their connection while others are refused, and are not under way yet."""
+        self.coming = Coming()
         self.shedding = False
         """Whether more comes than the event loop can serve."""
         self._settings, self._limit = settings, settings.requests
         self._stores = [
-            Store(read, [lane for name, of in queues.items() if of == read for lane in lanes.serving(name)])
+            Store(
+                read,
+                [lane for name, of in queues.items() if of == read for lane in lanes.serving(name)],
+                self.coming,
+                lambda: self._count("deadline"),
+            )
             for read in dict.fromkeys(queues.values())
         ]
         self._watching, self._due, self._late = False, 0.0, 0.0
@@ -150,33 +127,72 @@ class Overload:
             self._count("deadline")
             raise refusal()
 
-    def refuses(self, message: RawRequestMessage) -> bool:
-        """Whether a plain request that has just come is refused, with nothing done for it."""
-        path = message.path
-        leaf = self._routes.literal.get(path)
-        if leaf is None and (found := self._routes.find(path.partition("?")[0])) is not None:
-            leaf = found[0]
-        target = None if leaf is None else leaf.targets.get(message.method)
+    def skimmed(
+        self, connection: Connection, data: bytes, method: str, path: str, given: Callable[[], str]
+    ) -> bool | None:
+        """What becomes of a plain request that has just come, before it is parsed: it is refused, goes its way (False), or
+        waits in line (None). `given` reads its X-Request-Timeout, "" where it has none."""
+        target = self._target(method, path)
         if isinstance(target, Fixed):
             return False
-        if self.shedding and len(self._active) + self.queued >= self.most:
+        if self._crowded:
+            self._count("queue")
+            return True
+        store = None if target is None else target.lane.store
+        if target is None or store is None or not store.full:
+            return False
+        try:
+            asked = given()
+            seconds = asked_for(asked, target.policy.most) if asked else target.policy.timeout
+        except Malformed:
+            return False
+        if store.keep(connection, data, self._patience(seconds)):
+            return None
+        self._count("deadline")
+        return True
+
+    def sifted(self, message: RawRequestMessage) -> bool:
+        """Whether a plain request that has been parsed is refused, with nothing done for it."""
+        target = self._target(message.method, message.path)
+        if isinstance(target, Fixed):
+            return False
+        if self._crowded:
             self._count("queue")
             return True
         if target is not None and target.lane.delay:
-            seconds = target.policy.timeout
-            if X_REQUEST_TIMEOUT in message.headers:
-                try:
-                    seconds = timeout(message.headers, target.policy.most)
-                except Refused:
-                    return False
+            try:
+                headers, own = message.headers, target.policy
+                seconds = timeout(headers, own.most) if X_REQUEST_TIMEOUT in headers else own.timeout
+            except Malformed:
+                return False
             if self._too_long(target.lane, seconds):
                 self._count("deadline")
                 return True
-        self.queued += 1
+        self.coming.count += 1
         return False
 
+    def drain(self) -> None:
+        """Nobody waits in line any more."""
+        for store in self._stores:
+            store.clear()
+
+    def _target(self, method: str, path: str) -> Target | None:
+        """What answers a method of a path; `None` where nothing does."""
+        leaf = self._routes.literal.get(path)
+        if leaf is None and (found := self._routes.find(path.partition("?")[0])) is not None:
+            leaf = found[0]
+        return None if leaf is None else leaf.targets.get(method)
+
+    @property
+    def _crowded(self) -> bool:
+        return self.shedding and len(self._active) + self.coming.count >= self.most
+
+    def _patience(self, seconds: float) -> float:
+        """How long who has so many seconds may wait for a store."""
+        return min(self._settings.wait, seconds / 4)
+
     def _too_long(self, lane: Lane, seconds: float) -> bool:
-        return lane.delay > min(self._settings.wait, seconds / 4) and lane.active > LEAST
+        return lane.delay > self._patience(seconds) and lane.active > LEAST
 
     def _count(self, reason: str) -> None:
         self._refused += 1
@@ -201,12 +217,12 @@ class Overload:
         self._looks += 1
         if now - self._since >= WINDOW and self._looks > 1:
             for store in self._stores:
-                store.pass_window(now - self._since)
+                store.pass_window(now - self._since, self._settings.queue)
             self.judge(self._least)
             self._begin(now)
         waits = max([store.look() for store in self._stores], default=0.0)
-        if self.shedding or waits > NOTICED:
-            self._sieve.close(self.refuses)
+        if self.shedding or waits > NOTICED or any(store.standing for store in self._stores):
+            self._sieve.close(self.skimmed, self.sifted)
         else:
             self._sieve.open()
         self._watching = self._deadlines.sweeping or bool(self._active) or self.shedding
@@ -233,7 +249,7 @@ class Overload:
             if self._calm >= CALM:
                 self.shedding, limit = False, self._settings.requests
                 log.info("all requests are served again", after=round(time.monotonic() - self._began, 1))
-        self._refused = self.queued = 0  # of whoever went away meanwhile, nobody counts down
+        self._refused = self.coming.count = 0  # of whoever went away meanwhile, nobody counts down
         self._bound(limit)
 
     def _bound(self, limit: int) -> None:

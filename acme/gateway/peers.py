@@ -79,6 +79,10 @@ class Peers:
         self.sift: Callable[[Any, Any, Any], bytes | None] | None = None
         """While there is too much to do: (connection, message, payload) → the refusal of a request that has come, if it is
         one of those for which there is no time (`overload.py`)."""
+        self.skim: Callable[[Any, bytes], bytes | None] | None = None
+        """The same before it is parsed, with what has come; empty where it waits in line."""
+        self.refusal: Callable[[Any, bytes], bytes] = lambda connection, data: b""
+        """Of what has waited in line for too long."""
         self._looking = False
         self.held = self.unsent = 0
         """Bytes of request bodies that are being taken; and of answers that are being read."""

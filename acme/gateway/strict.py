@@ -32,6 +32,7 @@ _HOST: Final = istr("Host")
 _EXPECT: Final = istr("Expect")
 _LENGTH: Final = "content-length"
 _CODING: Final = "transfer-encoding"
+_TELLING: Final = frozenset({"connection", "proxy-connection", "origin"})
 _NAME: Final = re.compile(r"[A-Za-z0-9-]+")
 _HOSTED: Final = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
 _ABSOLUTE: Final = re.compile(r"https?://([^/?#]*)([/?].*)?", re.I)
@@ -47,6 +48,9 @@ class Strict:
         # A request without a body has no business with a length, so the names that need no second look are two sets.
         self._plain: set[str] = set()
         self._bodied: set[str] = set()
+        self.plain_names: set[bytes] = set()
+        """Names of headers, in lower case, that need no second look where there is no body, and that neither change what the
+        parser reads after them nor what an answer looks like."""
 
     def check(self, request: Request) -> None:
         """Raises Rejected for what is not to be answered otherwise; the connection ends then."""
@@ -91,6 +95,8 @@ class Strict:
                 raise _last(request, 400, "malformed_header", told)
             elif len(known) < _KNOWN:
                 known.add(name)
+                if not has_body and lower not in _TELLING:
+                    self.plain_names.add(lower.encode())
 
 
 def path(request: Request) -> str:

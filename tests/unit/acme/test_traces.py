@@ -117,6 +117,17 @@ def test_what_the_gateway_refuses_does_not_push_out_what_was_served() -> None:
     assert len(list(one.traces())) == 1 + 2
 
 
+def test_of_a_second_no_more_are_remembered_than_there_is_room_for_and_all_that_failed() -> None:
+    one = tracer(recent=100, rate=3)
+    for second in (0.0, 10.0, 20.0):
+        for number in range(8):
+            trace = Trace(f"r-{second}-{number}", one)
+            trace.add(0, SQL, "SELECT 1", second + number / 10, second + number / 10, "", "things")
+            one.end(trace, 0.1, failed=number == 7)
+    found = [len(one.find(f"r-{second}-{number}")) for second in (10.0, 20.0) for number in range(8)]
+    assert found == [0, 1, 1, 1, 0, 0, 0, 1] * 2, "the first that finds no room begins a second"
+
+
 def test_a_trace_is_found_by_its_id_by_what_caused_it_and_while_it_lasts() -> None:
     one = tracer()
     running = Trace("r-1", one, CALLER)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from acme.gateway.access import AccessLog
+from tests.waiting import until
 
 
 def add(log: AccessLog, path: str = "/v1/projects") -> None:
@@ -69,6 +70,25 @@ async def test_lines_are_written_together_and_soon() -> None:
         await written.wait()
     assert stream.writes == 1
     assert len(stream.getvalue().splitlines()) == 2
+
+
+async def test_many_lines_are_written_at_once_and_no_line_is_lost() -> None:
+    stream = io.StringIO()
+    log = AccessLog(stream)
+    for _ in range(250):
+        add(log)
+    assert len(stream.getvalue().splitlines()) == 200
+
+    async def all_there() -> bool:
+        return len(stream.getvalue().splitlines()) == 250
+
+    await until(all_there)
+    add(log)
+
+    async def the_next_too() -> bool:
+        return len(stream.getvalue().splitlines()) == 251
+
+    await until(the_next_too)
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import pytest
-
-from acme.gateway.lanes import Lane
-from acme.gateway.overload import CALM, LEAST, Store
+from acme.gateway.overload import CALM, LEAST
 from acme.gateway.overload_settings import OverloadSettings
-from acme.telemetry import Metrics
+from acme.gateway.queues import SHORT
 from tests.unit.acme.gateway.rig import ID, Answer, Rig, running
 from tests.waiting import sample, until
 
@@ -82,7 +79,7 @@ async def test_in_the_connection_the_same_is_refused_without_a_line_in_the_log()
     async with held(100) as (rig, _, go):
         overload = rig.gateway._overload
         overload.judge(1.0)
-        overload._sieve.close(overload.refuses)
+        overload._sieve.close(overload.skimmed, overload.sifted)
         before = len(rig.lines())
         async with rig.connection() as connection:
             for _ in range(5):
@@ -157,23 +154,6 @@ def crowd(rig: Rig) -> None:
         lane.free -= 2 * LEAST
 
 
-def test_the_wait_is_how_many_wait_by_how_fast_they_have_their_turn() -> None:
-    line, lane = Line(), Lane("s", "full", Metrics().counter("x_total", "", ("a", "b")))
-    store = Store(line.read, [lane])
-    line.waiting = 50
-    assert store.look() == 0.0, "nobody knows yet"
-    line.served = 20
-    store.pass_window(0.1)
-    assert store.look() == lane.delay == pytest.approx(50 / 200)
-    line.served = 30
-    store.pass_window(0.1)
-    assert store.look() == pytest.approx(50 / 150), "half of what it was, and half of what it is"
-    store.pass_window(0.1)
-    assert store.look() == pytest.approx(50 / 75), "it stands still"
-    line.waiting = 0
-    assert store.look() == lane.delay == 0.0
-
-
 async def test_who_would_wait_for_too_much_of_its_time_is_refused_and_others_are_not() -> None:
     line = Line()
     async with running(queues={PROJECTS: line.read}) as rig:
@@ -205,7 +185,7 @@ async def test_in_the_connection_the_time_of_a_request_counts_too() -> None:
         (store,) = overload._stores
         line.waiting, store._speed = 60, 100.0
         store.look()
-        overload._sieve.close(overload.refuses)
+        overload._sieve.close(overload.skimmed, overload.sifted)
         before = len(rig.lines())
         async with rig.connection() as connection:
             for timeout, status in (("2", 503), ("5", 200), ("nonsense", 400)):
@@ -219,3 +199,158 @@ async def test_services_of_one_database_share_its_queue() -> None:
     async with running(queues={PROJECTS: line.read, "acme.projects.v1.ProjectSettings": line.read}) as rig:
         (store,) = rig.gateway._overload._stores
         assert {lane.service for lane in store._lanes} == {PROJECTS, "acme.projects.v1.ProjectSettings"}
+
+
+@asynccontextmanager
+async def standing(speed: float = 1000.0) -> AsyncIterator[tuple[Rig, Line]]:
+    """A gateway before a service of which more is asked than its database has time for; nobody is let in."""
+    line = Line()
+    async with running(queues={PROJECTS: line.read}) as rig:
+        assert (await rig.ask("GET", ONE, X_Request_Timeout="5", X_Request_Id="known")).status == 200
+        overload = rig.gateway._overload
+        overload._arm = lambda: None  # type: ignore[method-assign]  # nobody looks but the test
+        (store,) = overload._stores
+        line.waiting, store._speed, store._least = SHORT + 1, speed, 1.0
+        store.pass_window(0.1, 0.03)
+        assert store.standing
+        store._speed = speed
+        overload._sieve.close(overload.skimmed, overload.sifted)
+        yield rig, line
+
+
+def kept(rig: Rig) -> int:
+    """How many wait in line."""
+    (store,) = rig.gateway._overload._stores
+    return len(store._line)
+
+
+async def in_line(rig: Rig, count: int) -> None:
+    """Waits until so many wait."""
+
+    async def so_many() -> bool:
+        return kept(rig) == count
+
+    await until(so_many)
+
+
+async def served(rig: Rig, line: Line) -> None:
+    """One has had its turn, so that there is room for another."""
+    line.waiting = SHORT - 1
+    (lane, _) = rig.gateway._lanes.serving(PROJECTS)
+    assert lane.eventful
+    lane.answered()
+    line.waiting = SHORT
+
+
+async def test_plain_requests_wait_in_line_and_have_their_turn_in_the_order_in_which_they_came() -> None:
+    async with standing() as (rig, line), rig.connection() as one, rig.connection() as two:
+        one.send(rig.request("GET", ONE, X_Request_Id="one"))
+        await in_line(rig, 1)
+        two.send(rig.request("GET", ONE, X_Request_Id="two"))
+        await in_line(rig, 2)
+        assert rig.gateway.in_flight == 0
+        for connection, name in ((one, "one"), (two, "two")):
+            await served(rig, line)
+            answer = await connection.answer()
+            assert (answer.status, answer.headers["x-request-id"]) == (200, name)
+            line.waiting = SHORT
+        assert rig.gateway._overload.coming.count == 0
+
+
+async def test_the_time_in_line_is_part_of_the_request() -> None:
+    async with standing() as (rig, line), rig.connection() as connection:
+        connection.send(rig.request("GET", ONE))
+        await in_line(rig, 1)
+        (store,) = rig.gateway._overload._stores
+        place = store._line.popleft()
+        store._line.append(place._replace(came=place.came - 5.0))
+        await served(rig, line)
+        assert (await connection.answer()).status == 200
+        connection.send(rig.request("GET", "/healthz"))
+        assert (await connection.answer()).status == 200
+        waited, not_waited = (entry["duration_ms"] for entry in rig.lines()[-2:])
+        assert waited >= 5000 > 2000 > not_waited
+
+
+async def test_who_would_wait_in_line_for_too_long_is_refused() -> None:
+    async with standing(speed=100.0) as (rig, line), rig.connection() as connection:
+        connection.send(rig.request("GET", ONE, X_Request_Timeout="2", X_Request_Id="mine"))
+        answer = await connection.answer()
+        assert answer.problem(503, "overloaded")["request_id"] == "mine"
+        assert answer.headers["retry-after"] == "1"
+        assert sample(rig.metrics, 'acme_gateway_shed_total{reason="deadline"}') == 1
+        connection.send(rig.request("GET", ONE, X_Request_Timeout="5"))
+        await in_line(rig, 1)
+        await served(rig, line)
+        assert (await connection.answer()).status == 200
+
+
+async def test_who_has_waited_in_line_for_too_long_hears_so() -> None:
+    async with standing() as (rig, _), rig.connection() as connection:
+        (store,) = rig.gateway._overload._stores
+        connection.send(rig.request("GET", ONE, X_Request_Id="mine"))
+        await in_line(rig, 1)
+        store._line.append(store._line.popleft()._replace(until=0.0))
+        store.look()
+        assert (await connection.answer()).problem(503, "overloaded")["request_id"] == "mine"
+        assert sample(rig.metrics, 'acme_gateway_shed_total{reason="deadline"}') == 1
+        connection.send(rig.request("GET", "/healthz"))
+        assert (await connection.answer()).status == 200, "the connection goes on"
+
+
+async def test_what_comes_behind_a_request_in_line_brings_it_in_and_is_answered_after_it() -> None:
+    async with standing() as (rig, _), rig.connection() as connection:
+        connection.send(rig.request("GET", ONE, X_Request_Id="first"))
+        await in_line(rig, 1)
+        connection.send(rig.request("GET", ONE, X_Request_Id="second"))
+        assert [(await connection.answer()).headers["x-request-id"] for _ in range(2)] == ["first", "second"]
+
+
+async def test_who_goes_away_leaves_the_line() -> None:
+    async with standing() as (rig, line), rig.connection() as other:
+        async with rig.connection() as connection:
+            connection.send(rig.request("GET", ONE))
+            await in_line(rig, 1)
+
+        async def gone() -> bool:
+            (store,) = rig.gateway._overload._stores
+            return not store._line[0].comer.put_off
+
+        await until(gone)
+        other.send(rig.request("GET", ONE, X_Request_Id="other"))
+        await in_line(rig, 2)
+        await served(rig, line)
+        assert (await other.answer()).headers["x-request-id"] == "other"
+        assert kept(rig) == 0
+
+
+async def test_health_and_what_changes_something_do_not_wait_in_line() -> None:
+    async with standing() as (rig, _):
+        assert (await rig.ask("GET", "/healthz")).status == 200
+        assert (await rig.ask("GET", "/v1/nowhere")).status == 404
+        assert (await rig.ask("PATCH", ONE, {"name": "x"}, If_Match='"7"')).status == 200
+        assert (await rig.ask("POST", "/v1/sessions", {"email": "a@example.com", "password": "right"})).status == 201
+
+
+async def test_a_drain_lets_all_in() -> None:
+    async with standing() as (rig, _), rig.connection() as connection:
+        connection.send(rig.request("GET", ONE))
+        await in_line(rig, 1)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(rig.gateway.drain(5.0))
+            assert (await connection.answer()).status == 200
+
+
+async def test_the_gateway_looks_for_as_long_as_anybody_waits_in_line() -> None:
+    async with standing() as (rig, line), rig.connection() as connection:
+        overload = rig.gateway._overload
+        connection.send(rig.request("GET", ONE))
+        await in_line(rig, 1)
+        overload._tick()
+        assert overload._watching
+        assert overload._sieve._peers.sift is not None
+        line.waiting = 0
+        overload._since = 0.0
+        overload._tick()
+        assert kept(rig) == 0, "there is room"
+        assert (await connection.answer()).status == 200

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
+from acme.gateway.settings import LARGEST_HEAD
 from tests.unit.acme.gateway.rig import ID, Rig, running
 from tests.waiting import until
 
@@ -28,8 +30,9 @@ def close(rig: Rig) -> None:
     overload = rig.gateway._overload
     overload.shedding = True
     overload.judge = lambda waited: None  # type: ignore[method-assign]  # nobody else decides
-    overload.refuses = lambda message: True  # type: ignore[method-assign]  # nobody else decides
-    overload._sieve.close(overload.refuses)
+    overload.skimmed = lambda *given: True  # type: ignore[method-assign]  # nobody else decides
+    overload.sifted = lambda message: True  # type: ignore[method-assign]  # nobody else decides
+    overload._sieve.close(overload.skimmed, overload.sifted)
 
 
 async def test_what_is_refused_in_the_connection_is_as_if_the_pipeline_had_refused_it(closed: Rig) -> None:
@@ -120,3 +123,77 @@ async def test_what_is_behind_a_request_that_is_served_waits_for_it(rig: Rig) ->
         connection.send(rig.request("GET", ONE, X_Request_Id="behind"))
         go.set()
         assert [(await connection.answer()).headers["x-request-id"] for _ in range(2)] == ["served", "behind"]
+
+
+ORDINARY = b"GET /v1/projects HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("what", "data"),
+    [
+        ("a piece", ORDINARY[:-2]),
+        ("more than one", ORDINARY + ORDINARY),
+        ("something behind it", ORDINARY + b"x"),
+        ("a body", ORDINARY.replace(b"Accept: */*", b"Content-Length: 3") + b"abc"),
+        ("a length", ORDINARY.replace(b"Accept: */*", b"Content-Length: 0")),
+        ("a body in chunks", ORDINARY.replace(b"Accept: */*", b"Transfer-Encoding: chunked")),
+        ("a length behind a bare LF", ORDINARY.replace(b"*/*", b"*/*\nContent-Length: 3")),
+        ("a length behind a bare CR", ORDINARY.replace(b"*/*", b"*/*\rContent-Length: 3")),
+        ("a folded header", ORDINARY.replace(b"*/*", b"*/*\r\n Content-Length: 3")),
+        ("a blank before the colon", ORDINARY.replace(b"Accept:", b"Accept :")),
+        ("a NUL", ORDINARY.replace(b"*/*", b"*\0*")),
+        ("more than ASCII", ORDINARY.replace(b"*/*", b"\xff")),
+        ("no host", ORDINARY.replace(b"Host: a\r\n", b"")),
+        ("two hosts", ORDINARY.replace(b"Host: a", b"Host: a\r\nhost: b")),
+        ("a header that nobody has seen", ORDINARY.replace(b"Accept", b"X-New")),
+        ("a connection that is to end", ORDINARY.replace(b"Accept: */*", b"Connection: close")),
+        ("another protocol", ORDINARY.replace(b"Accept: */*", b"Upgrade: h2c")),
+        ("a page", ORDINARY.replace(b"Accept: */*", b"Origin: https://app.example")),
+        ("an older version", ORDINARY.replace(b"HTTP/1.1", b"HTTP/1.0")),
+        ("a newer version", ORDINARY.replace(b"HTTP/1.1", b"HTTP/2.0")),
+        ("an absolute target", ORDINARY.replace(b"/v1", b"http://a/v1")),
+        ("HEAD", ORDINARY.replace(b"GET", b"HEAD")),
+        ("OPTIONS", ORDINARY.replace(b"GET", b"OPTIONS")),
+        ("too much", ORDINARY.replace(b"*/*", b"x" * LARGEST_HEAD)),
+    ],
+)
+async def test_only_one_whole_plain_head_is_looked_through_without_the_parser(
+    closed: Rig, what: str, data: bytes
+) -> None:
+    """Whoever finds another end of a request than the parser does would take a client's bytes for the next client's."""
+    for headers in ({"Connection": "keep-alive"}, {"Origin": "https://app.example"}, {"Accept": "*/*"}):
+        await closed.ask("GET", ONE, **headers)
+    seen: list[tuple[str, str]] = []
+
+    def skimmed(connection: object, data: bytes, method: str, path: str, given: object) -> bool:
+        seen.append((method, path))
+        return False
+
+    sieve = closed.gateway._overload._sieve
+    sieve.close(skimmed, lambda message: False)
+    connection: Any = None
+    assert sieve.skim(connection, ORDINARY) is None
+    assert seen == [("GET", "/v1/projects")]
+    assert sieve.skim(connection, data) is None, what
+    assert len(seen) == 1, what
+
+
+async def test_what_a_header_says_is_read_from_the_line_it_is_on(closed: Rig) -> None:
+    told: list[str] = []
+    sieve = closed.gateway._overload._sieve
+    for headers in ({"X-Request-Timeout": "3"}, {"Referer": "x"}):
+        await closed.ask("GET", ONE, **headers)
+
+    def skimmed(connection: object, data: bytes, method: str, path: str, given: Callable[[], str]) -> bool:
+        told.append(given())
+        return False
+
+    sieve.close(skimmed, lambda message: False)
+    connection: Any = None
+    for lines in (
+        b"x-request-timeout:  2.5 \r\n",
+        b"Referer: x-request-timeout: 9\r\n",
+        b"Referer: a\r\nX-Request-Timeout: 7\r\n",
+    ):
+        assert sieve.skim(connection, ORDINARY.replace(b"Accept: */*\r\n", lines)) is None
+    assert told == ["2.5", "", "7"]
