@@ -14,17 +14,16 @@ from typing import Any, Final, cast
 from aiohttp import web
 from aiohttp.helpers import set_exception
 from aiohttp.http import RawRequestMessage
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 
 from acme.errors import Refused
 from acme.gateway.addresses import network
 from acme.gateway.clients import Client, Clients
-from acme.gateway.one_task import InOneTask
+from acme.gateway.one_task import InOneTask, OneTask
 from acme.gateway.peers import Peers
-from acme.gateway.problems import Rejected
-from acme.gateway.settings import LARGEST_HEAD, LONGEST_LINE
+from acme.gateway.problems import Rejected, unread
+from acme.gateway.settings import LARGEST_HEAD
 
 PLAIN_END: Final = b"\r\n0\r\n\r\n"
 """How a chunked body without trailers ends, after some data: no line of trailers is a zero."""
@@ -35,7 +34,7 @@ UNSENT: Final = 65_536
 _feed: Final = RequestHandler.data_received
 
 
-class Connection(RequestHandler):
+class Connection(OneTask):
     """One client connection."""
 
     __slots__ = (
@@ -297,7 +296,8 @@ class Connection(RequestHandler):
 
     async def start(self) -> None:
         try:
-            await super().start()
+            if await self.serve_plain():
+                await super().start()
         finally:
             self._left()
 
@@ -355,19 +355,24 @@ class Connection(RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         """Sends an answer; aiohttp's way, by two more coroutines, where a client wanted another protocol (Upgrade) and
         what it sent after that is still to be read."""
-        self._last = b""
         if self._held:
             self._let_go()
         if self._upgraded:
+            self._last = b""
             return await super().finish_response(request, resp, start_time)
-        answer: Any = resp  # a Reply, or a Download, of which all has been sent
+        answer: Any = resp  # a Reply, or a Download
+        self.send(answer)
+        if self._paused:
+            await self.drained(answer.write_timeout, answer.body_length)
+        return resp, False
+
+    def send(self, answer: Any) -> None:
+        """Writes an answer; of a download, all has been sent."""
+        self._last = b""
         transport = self.transport
         if transport is not None and answer.data:
             data, answer.data = answer.data, b""  # aiohttp keeps the answer until the connection's next one
             transport.write(data)
-            if self._paused:
-                await self.drained(answer.write_timeout, len(data))
-        return resp, False
 
     def handle_error(
         self,
@@ -378,17 +383,8 @@ class Connection(RequestHandler):
     ) -> web.StreamResponse:
         """What aiohttp refuses itself, such as a broken request line. Its message quotes the client's bytes, and an
         unexpected error's is for nobody: neither is sent."""
-        if isinstance(exc, Refused):
-            refusal = exc
-        elif isinstance(exc, LineTooLong):
-            line = exc.args[0]
-            if bytes(line).startswith((b"/", b"http:")):
-                refusal = Rejected(414, "uri_too_long", f"The request line may have at most {LONGEST_LINE} bytes.")
-            else:
-                refusal = Rejected(431, "header_too_large", f"A header may have at most {LONGEST_LINE} bytes.")
-        elif isinstance(exc, HttpProcessingError):
-            refusal = Rejected(400, "malformed_request", "This is not a well-formed HTTP/1.1 request.")
-        else:
+        refusal = exc if isinstance(exc, Refused) else unread(exc)
+        if refusal is None:
             self.logger.error("unexpected error in the HTTP server", exc_info=exc)
             refusal = Rejected(500, "internal", "Something went wrong on our side.")
         return cast(web.StreamResponse, self._answer(request, refusal))

@@ -9,9 +9,11 @@ from http import HTTPStatus
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from acme.authorise import STEP_UP
 from acme.errors import Code, Refused
+from acme.gateway.settings import LONGEST_LINE
 from acme.telemetry import logger
 
 log: Final = logger(__name__)
@@ -91,6 +93,18 @@ def problem(refusal: Refused, request_id: str, *, permission: str = "") -> Probl
     if status == 401 or refusal.reason == "insufficient_scope":
         headers["WWW-Authenticate"] = _challenge(refusal, permission)
     return Problem(status, msgspec.json.encode(body), headers)
+
+
+def unread(error: BaseException | None) -> Rejected | None:
+    """What a client is told of which aiohttp's parser makes no request; `None` for another error."""
+    if isinstance(error, LineTooLong):
+        line = error.args[0]
+        if bytes(line).startswith((b"/", b"http:")):
+            return Rejected(414, "uri_too_long", f"The request line may have at most {LONGEST_LINE} bytes.")
+        return Rejected(431, "header_too_large", f"A header may have at most {LONGEST_LINE} bytes.")
+    if isinstance(error, HttpProcessingError):
+        return Rejected(400, "malformed_request", "This is not a well-formed HTTP/1.1 request.")
+    return None
 
 
 def _challenge(refusal: Refused, permission: str) -> str:

@@ -229,7 +229,13 @@ async def test_an_idle_connection_keeps_nothing_of_its_last_answer(hasty: Rig) -
         await hasty.until(lambda: served._waiter)
         assert served._task_handler is not None
         own: Any = served._task_handler.get_coro()
-        kept = own.cr_await.cr_frame.f_locals["resp"]  # of aiohttp's loop over the connection's requests
+        loop = own.cr_await.cr_frame
+        assert loop.f_code.co_name == "serve_plain"
+        assert not {"message", "request", "answer"} & loop.f_locals.keys()
+        connection.send(hasty.request("POST", "/v1/projects", {"name": "x"}))
+        assert (await connection.answer()).status == 201
+        await hasty.until(lambda: served._waiter)
+        kept = own.cr_await.cr_frame.f_locals["resp"]  # of aiohttp's loop, once there was a body
         assert (type(kept), kept.data) == (Reply, b"")
 
 

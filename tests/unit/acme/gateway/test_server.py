@@ -183,14 +183,19 @@ async def test_an_answer_that_nobody_reads_is_cut_off() -> None:
         raw.close()
 
 
-async def test_what_aiohttp_fails_at_itself_says_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def broken(*_given: object) -> None:
+@pytest.mark.parametrize("body", [None, {"name": "x"}], ids=["plain", "with a body"])
+async def test_where_an_answer_cannot_be_sent_nothing_is(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, body: object
+) -> None:
+    def broken(*_given: object) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(Connection, "finish_response", broken)
+    monkeypatch.setattr(Connection, "send", broken)
     async with rig.connection() as connection:
-        connection.send(GOOD + b"\r\n")
+        connection.send(rig.request("POST" if body else "GET", "/v1/projects", body))
         assert await connection.closed()
+    (told,) = (record for record in caplog.records if record.exc_info)
+    assert isinstance(told.exc_info and told.exc_info[1], RuntimeError), "whoever reads the log knows"
 
 
 async def test_no_answer_shows_the_inside(rig: Rig) -> None:
