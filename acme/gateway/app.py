@@ -118,7 +118,10 @@ class Gateway:
         self._streams = Streams(settings, self.readiness, verifier, self._answers.lines, metrics)
         self._lanes = Lanes(self._services, settings.services, metrics)
         metrics.gauge(
-            "http_server_active_requests", "HTTP requests in flight.", (), lambda: {(): float(self.in_flight)}
+            "http_server_active_requests",
+            "HTTP requests in flight.",
+            ("http_request_method", "url_scheme"),
+            lambda: accounts.active(cast(Iterable[Exchange], self._active)),
         )
         own = partial(endpoints, info.title, info.version, self.readiness, metrics, verifier)
         self._served = Served(

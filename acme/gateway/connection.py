@@ -75,6 +75,7 @@ class Connection(RequestHandler):
         "client",
         "head_until_id",
         "network",
+        "secure",
         "since",
     )
 
@@ -95,6 +96,8 @@ class Connection(RequestHandler):
         """The peer's certificate, where it showed one, and whom that stands for."""
         self.address = self.network = ""
         """IP address of the peer, and what counts as one address for limits. Forwarded headers are not looked at."""
+        self.secure = False
+        """Whether it is HTTPS."""
         self.since = 0.0
         """When it began to wait for a head; 0 where the last one came whole."""
         self._heard = self._held = 0
@@ -106,6 +109,7 @@ class Connection(RequestHandler):
         self.address = address = peer[0].removeprefix("::ffff:") if peer else ""
         self.network = network(address)
         self._wire = wire = cast(asyncio.Transport, transport)
+        self.secure = wire.get_extra_info("sslcontext") is not None
         if not self._peers.admit(self, address):
             self._force_close = True  # what still comes is not read
             wire.write(self._turn_away("per_address", "Too many connections from your address: close some."))
