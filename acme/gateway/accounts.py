@@ -68,8 +68,9 @@ class Accounts:
         try:
             durations = series[secure][status]
         except KeyError:
-            durations = self._durations.bind(verb(method), scheme(exchange), route, str(status))
-            series[secure][status] = durations
+            durations = series[secure][status] = self._durations.bind(
+                verb(method), scheme(exchange), route, str(status)
+            )
         durations.observe(seconds)
         path = exchange.path
         if bound is None:
@@ -85,6 +86,12 @@ class Accounts:
             trace.tracer.end(trace, took, status >= 500 or (broken != "" and broken not in _THEIRS))
         name, principal, address = exchange.request_id, exchange.principal.id, exchange.address
         self._access.add(now, method, route, path, status, seconds, size, name, principal, address, broken)
+
+    def unread(self, exchange: Exchange, status: int, size: int, now: float, why: str) -> None:
+        """What never became a request has been answered; nothing of what came is told. Otherwise as `add`."""
+        seconds = time.monotonic() - exchange.started
+        self._durations.bind("_OTHER", scheme(exchange), "", str(status)).observe(seconds)
+        self._access.unread(now, status, seconds, size, exchange.request_id, exchange.address, why)
 
     def active(self, exchanges: Iterable[Exchange]) -> dict[tuple[str, ...], float]:
         """How many of these there are by verb and scheme, and of which there have been some."""

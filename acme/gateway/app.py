@@ -128,7 +128,8 @@ class Gateway:
             self._services, directory, json, wire, self._lanes, accounts, own, info, settings, self._limits
         )
         self._routes = self._served.routes
-        sieve = Sieve(self.doors.peers, self._strict, self._ids)
+        self.doors.peers.refused = self._access.shed
+        sieve = Sieve(self.doors.peers, self._strict, self._ids, self._access.shed)
         self._overload = Overload(
             settings.overload, self._deadlines, self._lanes, self._routes, sieve, queues or {}, metrics
         )
@@ -150,7 +151,7 @@ class Gateway:
             self._settings, self._limits, self._addresses = settings, limits, addresses
             self._cors = self._answers.cors = cors
             self._answers.wait = settings.write_timeout
-            self._access.flush()
+            self._access.close()
             self._access.stream = self._log_to if settings.access_log else None
             self.doors.configure(settings)
             self._streams.configure(settings)
@@ -314,8 +315,7 @@ class Gateway:
     def _unreadable(self, exchange: Exchange, refusal: Refused) -> Reply:
         """The answer to what the HTTP parser refuses, when there is no request to speak of."""
         exchange.begin(self._ids, self._addresses)
-        exchange.path = exchange.message.path
-        return self._answers.refusal(exchange, refusal)
+        return self._answers.unread(exchange, refusal)
 
     # ---- life ---------------------------------------------------------------------------------------------------
 
@@ -354,4 +354,4 @@ class Gateway:
         """Ends at once; requests in flight are cancelled."""
         self.readiness.draining = True
         await self.doors.close()
-        self._access.flush()
+        self._access.close()

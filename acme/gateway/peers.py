@@ -79,6 +79,8 @@ class Peers:
         self.sift: Callable[[Any, Any, Any], bytes | None] | None = None
         """While there is too much to do: (connection, message, payload) → the refusal of a request that has come, if it is
         one of those for which there is no time (`overload.py`)."""
+        self.refused: Callable[[str], None] = lambda limit: None
+        """Hears of each that finds no room, and which limit it was."""
         self._looking = False
         self.held = self.unsent = 0
         """Bytes of request bodies that are being taken; and of answers that are being read."""
@@ -121,7 +123,7 @@ class Peers:
         """Whether there is no room for anybody. Counts who was turned away for it."""
         if len(self._connected) < self._room:
             return False
-        self._refused.bind("most").add()
+        self._turned_away("most")
         self._look_soon()
         return True
 
@@ -130,12 +132,16 @@ class Peers:
         name = peer.network
         known = self._by_network.get(name, 0)
         if known >= self._settings.per_address and not self._exempted(address):
-            self._refused.bind("per_address").add()
+            self._turned_away("per_address")
             return False
         self._by_network[name] = known + 1
         self._connected.add(peer)
         self.begin(peer)
         return True
+
+    def _turned_away(self, limit: str) -> None:
+        self._refused.bind(limit).add()
+        self.refused(limit)
 
     def begin(self, peer: Peer) -> None:
         """It waits for a head."""

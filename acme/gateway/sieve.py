@@ -1,7 +1,7 @@
 """Refuses requests in their connection, as soon as their heads have been read, while there is too much to do.
 
-There is no task then, no route that is served, no log line, and the connection goes on. So it is with plain requests:
-without a body, an Origin, or any header that needs a second look. Others are refused in the pipeline.
+There is no task then, no route that is served, no log line but one for all of a second, and the connection goes on. So it
+is with plain requests: without a body, an Origin, or any header that needs a second look. Others are refused in the pipeline.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ def refusal() -> Unavailable:
 class Sieve:
     """In front of all connections of a gateway; `open` lets everything through."""
 
-    def __init__(self, peers: Peers, strict: Strict, ids: RequestIds) -> None:
-        self._peers, self._strict, self._ids = peers, strict, ids
+    def __init__(self, peers: Peers, strict: Strict, ids: RequestIds, refused: Callable[[str], None]) -> None:
+        """`refused` hears of each that is, and why."""
+        self._peers, self._strict, self._ids, self._refused = peers, strict, ids, refused
         self._refuses: Callable[[RawRequestMessage], bool] = lambda message: False
         self._before, _, self._after = problem(refusal(), _ID).body.partition(b"\\u0000")
         length = len(self._before) + len(self._after)
@@ -67,6 +68,7 @@ class Sieve:
             or not self._refuses(message)
         ):
             return None
+        self._refused("overloaded")
         request_id = self._ids.of(message.headers)
         head, told = connection.head_until_id(503, PROBLEM, time.time()), request_id.encode()
         return b"".join((head, told, self._lines[len(request_id)], self._before, told, self._after))

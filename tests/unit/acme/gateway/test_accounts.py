@@ -91,6 +91,12 @@ async def test_requests_in_flight_are_told_by_verb_and_at_nought_once_they_have_
     assert f"{shown}0.0" in alone.metrics.render().decode()
 
 
+async def test_what_never_became_a_request_is_counted_under_no_verb_and_no_route(alone: Rig) -> None:
+    await alone.raw(b"nonsense\r\n\r\n")
+    assert counted(alone, "_OTHER", "", 400)
+    assert [line["refused"] for line in alone.lines()] == ["malformed_request"]
+
+
 async def test_a_line_is_logged_for_each_with_the_path_and_without_the_query(alone: Rig) -> None:
     await alone.ask("GET", "/v1/projects?page_size=1")
     await alone.ask("GET", "/nowhere?secret=1")

@@ -47,6 +47,30 @@ async def test_a_head_that_does_not_end_is_408(hasty: Rig, sent: bytes) -> None:
     assert cut(hasty, "slow_head") == before + 1
 
 
+@pytest.mark.parametrize(
+    ("sent", "status", "why"),
+    [
+        (b"GET /secret HTTP/1.1\r\nX-Request-Id: secret\r\n", 408, "slow_head"),
+        (b"secret nonsense\r\n\r\n", 400, "malformed_request"),
+        (b"GET / HTTP/1.1\r\nHost: secret\r\nse cret: 1\r\n\r\n", 400, "malformed_request"),
+        (b"GET /secret" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n", 414, "uri_too_long"),
+        (GOOD + b"X: secret" + b"a" * 20_000 + b"\r\n\r\n", 431, "header_too_large"),
+        (GOOD + b"".join(b"X-%d: secret%s\r\n" % (n, b"a" * 4000) for n in range(20)), 431, "header_too_large"),
+    ],
+)
+async def test_what_never_becomes_a_request_leaves_a_line_without_a_byte_of_the_client(
+    hasty: Rig, sent: bytes, status: int, why: str
+) -> None:
+    async with hasty.connection() as connection:
+        connection.send(sent)
+        answer = await connection.answer()
+    line = hasty.lines()[-1]
+    assert (line["status"], line["refused"], line["request_id"]) == (status, why, answer.json["request_id"])
+    assert (line["method"], line["path"], line["route"], line["bytes"]) == ("", "", "", len(answer.body))
+    assert line["address"] == "127.0.0.1"
+    assert "secret" not in json.dumps(line)
+
+
 async def test_a_head_that_dribbles_has_no_more_time(hasty: Rig) -> None:
     async with hasty.connection() as connection:
 
@@ -148,6 +172,8 @@ async def test_an_address_has_so_many_connections() -> None:
         beyond = await stack.enter_async_context(rig.connection())
         answer = await beyond.answer()
         answer.problem(503, "per_address")
+        rig.gateway._access.close()
+        assert [(line["reason"], line["shed"]) for line in rig.lines() if "shed" in line] == [("per_address", 1)]
         assert (answer.headers["connection"], answer.headers["retry-after"]) == ("close", "1")
         assert await beyond.closed()
         connection.writer.close()
