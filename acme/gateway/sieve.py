@@ -1,7 +1,7 @@
 """Refuses requests in their connection, as soon as their heads have been read, while there is too much to do.
 
 There is no task then, no route that is served, no log line but one for all of a second, and the connection goes on. So it
-is with plain requests: without a body, an Origin, or any header that needs a second look. Others are refused in the pipeline.
+is with plain requests: without a body, an Origin, or any header that needs a second look. The pipeline refuses others.
 """
 
 from __future__ import annotations
