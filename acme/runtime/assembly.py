@@ -221,7 +221,7 @@ async def assemble(
                 running.append(started)
 
         busy = await stack.enter_async_context(Tasks("work", metrics))
-        deliveries = {each.plugin.name: each.work(busy, metrics) for each in running}
+        deliveries = {each.plugin.name: each.work(busy, metrics, tracer) for each in running}
         if eventing is not None:
             await eventing.begin(running, busy)
             stack.push_async_callback(eventing.close)

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from acme import deliver, events, mail, work
+from acme.context import ANONYMOUS, Call, current
 from acme.contracts.projects.v1 import ProjectCreated
 from acme.drivers.mailbox import Mailbox, mails
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
+from acme.traces import DELIVERY, EVENT, SQL, Span, Trace, Tracer
 from acme.work import Attempt, Deliveries, Handler, UnitFactory, send_mail
 from acme.work.deliveries import LONGEST_PAUSE, POLL, pause
 from tests.services import CONTRACTS, Stage
@@ -43,10 +45,17 @@ async def breaks(attempt: Attempt) -> None:
 
 
 def worker(
-    stage: Stage, handled: Handled, *, attempts: int = 3, lease: float = 30.0, tasks: Tasks | None = None
+    stage: Stage,
+    handled: Handled,
+    *,
+    attempts: int = 3,
+    lease: float = 30.0,
+    tasks: Tasks | None = None,
+    tracer: Tracer | None = None,
 ) -> Deliveries:
     handlers = {"ping": Handler(handled, attempts)}
-    return Deliveries(stage.units, handlers, tasks=tasks or stage.tasks, metrics=stage.metrics, lease=lease)
+    tasks = tasks or stage.tasks
+    return Deliveries(stage.units, handlers, tasks=tasks, metrics=stage.metrics, lease=lease, tracer=tracer)
 
 
 async def ask(stage: Stage, *payloads: bytes) -> None:
@@ -295,6 +304,90 @@ async def test_mail_leaves_through_the_mailer_with_the_id_of_its_delivery(
     assert (await row(stage))["done_at"] is not None
     (kept,) = mails(folder)
     assert (kept.id, kept.to, kept.links) == ((await row(stage))["id"], "ann@example.com", ("https://a.example/x",))
+
+
+# ---- what asked for it ----------------------------------------------------------------------------------------------
+
+
+def asked(tracer: Tracer) -> Call:
+    """A call that is being served, and recorded."""
+    call = Call("things.Things/Make", ANONYMOUS, "req_1", time.monotonic() + 10)
+    call.trace = Trace("req_1", tracer)
+    return call
+
+
+async def ask_for(stage: Stage, call: Call) -> None:
+    """As a handler does while it serves a call."""
+    with stage.units.outside(call):
+        async with work():
+            deliver("ping", b"ada@example.com")
+
+
+async def test_a_delivery_is_a_step_of_the_trace_of_the_request_that_asked_for_it(stage: Stage) -> None:
+    tracer = Tracer()
+    call = asked(tracer)
+    await ask_for(stage, call)
+    seen: list[tuple[str, str]] = []
+
+    async def note(attempt: Attempt) -> None:
+        seen.append((current().request_id, current().principal.id))
+        async with work():
+            events.add(ProjectCreated(project_id="prj_1"))
+            deliver("ping", b"another")
+        await stage.units.database.fetchval("SELECT 1")
+
+    deliveries = worker(stage, Handled(note), tracer=tracer)
+    await deliveries.pass_once()
+    (trace,) = tracer.find("req_1")
+    assert seen == [("req_1", stage.units.service.plugin)]
+    assert trace.caller == call.caused
+    *inside, whole = [Span(*each) for each in trace.spans]
+    assert (whole.number, whole.kind, whole.name, whole.outcome) == (0, DELIVERY, "ping", "")
+    assert whole.detail == f"{stage.units.service.plugin} 1"
+    assert {EVENT, SQL} <= {span.kind for span in inside}
+    assert {span.parent for span in inside} == {0}
+    assert "ada" not in repr(trace.spans)
+    (event,) = await stage.sql("SELECT headers->>'request_id' AS of FROM acme.outbox")
+    assert event["of"] == "req_1"
+    (next_one,) = await stage.sql("SELECT request_id, traceparent FROM acme.deliveries WHERE done_at IS NULL")
+    assert next_one["request_id"] == "req_1"
+    assert next_one["traceparent"] == trace.traceparent(0)
+
+
+async def test_an_attempt_that_fails_is_kept_with_its_error_and_its_number(stage: Stage) -> None:
+    tracer = Tracer()
+    await ask_for(stage, asked(tracer))
+    await worker(stage, Handled(breaks), tracer=tracer).pass_once()
+    (trace,) = tracer.find("req_1")
+    (whole,) = [Span(*each) for each in trace.spans]
+    assert (whole.outcome, whole.detail) == ("Broken", f"{stage.units.service.plugin} 1")
+    assert list(tracer._kept) == [trace]
+
+
+async def test_what_no_request_asked_for_is_in_no_trace_and_served_by_no_call(stage: Stage) -> None:
+    tracer, outside = Tracer(), list[bool]()
+    await ask(stage, b"hello")
+
+    async def note(attempt: Attempt) -> None:
+        with pytest.raises(LookupError):
+            current()
+        outside.append(True)
+
+    await worker(stage, Handled(note), tracer=tracer).pass_once()
+    assert outside == [True]
+    assert list(tracer.traces()) == []
+
+
+async def test_without_a_tracer_a_delivery_still_knows_its_request(stage: Stage) -> None:
+    await ask_for(stage, asked(Tracer()))
+    seen: list[str] = []
+
+    async def note(attempt: Attempt) -> None:
+        seen.append(current().request_id)
+        assert current().trace is None
+
+    await worker(stage, Handled(note)).pass_once()
+    assert seen == ["req_1"]
 
 
 async def test_housekeeping_deletes_what_is_older_than_a_day(stage: Stage) -> None:
