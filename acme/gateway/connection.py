@@ -26,12 +26,10 @@ from acme.gateway.problems import Rejected
 from acme.gateway.settings import LARGEST_HEAD, LONGEST_LINE
 
 T = TypeVar("T")
-
 PLAIN_END: Final = b"\r\n0\r\n\r\n"
 """How a chunked body without trailers ends, after some data: no line of trailers is a zero."""
 UNSENT: Final = 65_536
 """Bytes that may wait for the client to read on before anything waits for that."""
-
 
 _feed: Final = RequestHandler.data_received
 
@@ -96,8 +94,7 @@ class Connection(RequestHandler):
         """The peer's certificate, where it showed one, and whom that stands for."""
         self.address = self.network = ""
         """IP address of the peer, and what counts as one address for limits. Forwarded headers are not looked at."""
-        self.secure = False
-        """Whether it is HTTPS."""
+        self.secure = False  # whether it is HTTPS
         self.since = 0.0
         """When it began to wait for a head; 0 where the last one came whole."""
         self._heard = self._held = 0
@@ -304,7 +301,7 @@ class Connection(RequestHandler):
 
     # ---- what goes ----------------------------------------------------------------------------------------------
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Sends bytes; to a client that has gone, nothing."""
         transport = self.transport
         if transport is not None:
@@ -349,10 +346,30 @@ class Connection(RequestHandler):
         transport = self.transport
         if transport is not None and answer.data:
             data, answer.data = answer.data, b""  # aiohttp keeps the answer until the connection's next one
+            if len(data) > UNSENT and self.secure:
+                await self._send(request, data, answer.write_timeout)
+                return resp, False
             transport.write(data)
             if self._paused:
                 await self.drained(answer.write_timeout, len(data))
         return resp, False
+
+    async def _send(self, request: web.BaseRequest, data: bytes, timeout: float) -> None:
+        """Sends a large answer over TLS, as fast as its client takes it. Written whole, it would be encrypted at once, and
+        copied to a transport whose buffer nobody counts: there three times, for as long as its client likes."""
+        self._current_request = request  # it is not idle, and what comes next has to wait
+        self._peers.unread(self, len(data))
+        try:
+            async with asyncio.timeout(timeout):
+                for start in range(0, len(data), UNSENT):
+                    self.write(memoryview(data)[start : start + UNSENT])
+                    if self._paused:
+                        await self._drain_helper()
+        except TimeoutError:
+            self.drop("slow_read")
+        finally:
+            self._peers.read(self)
+            self._current_request = None
 
     def handle_error(
         self,
