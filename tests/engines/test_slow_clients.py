@@ -151,7 +151,7 @@ async def shaken(port: int) -> None:
     loop, sent, until = asyncio.get_running_loop(), hello(), time.monotonic() + SECONDS
 
     async def one(wait: float) -> None:
-        await asyncio.sleep(wait)
+        await asyncio.sleep(wait)  # so many a second begin
         while time.monotonic() < until:
             with suppress(OSError):
                 async with connected(port) as wire:
