@@ -39,6 +39,8 @@ RELAY: Final = "relay"
 """An event went from the outbox to the bus."""
 PROCESS: Final = "process"
 """A consumer heard events: their topic, the error, and the consumer."""
+DELIVERY: Final = "delivery"
+"""What a commit asked for was carried out, such as a mail: its kind, the error, and plugin and number of the attempt."""
 
 TRACEPARENT: Final = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 """The header's value: trace id, id of the caller's span, flags."""

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from acme.runtime.tracing import Found, Step, Told
-from acme.traces import CALL, EVENT, HTTP, PROCESS, RELAY, SENT, SQL, TOKEN, WAIT
+from acme.traces import CALL, DELIVERY, EVENT, HTTP, PROCESS, RELAY, SENT, SQL, TOKEN, WAIT
 
 _WIDTH: Final = 400
 """Columns: a terminal breaks lines where it ends, and rich would cut statements there."""
@@ -127,4 +127,8 @@ def _told(step: Step) -> str:
         return f"event of {step.detail} sent to {step.name}{end}"
     if step.kind == PROCESS:
         return f"{step.detail} heard {step.name}{end}"
+    if step.kind == DELIVERY:
+        plugin, _, number = step.detail.partition(" ")
+        again = f", attempt {number}" if number != "1" else ""
+        return f"{step.name} of {plugin} {'failed' if end else 'carried out'}{again}{end}"
     return f"{step.kind} {step.name}{end}"

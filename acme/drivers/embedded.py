@@ -55,6 +55,7 @@ _SETTINGS: Final = {
     "max_wal_size": "256MB",  # bounds disk and the time to replay after a kill
     "jit": "off",  # compiling costs more than our short statements take
     "max_parallel_workers_per_gather": "0",  # a laptop's cores belong to the requests; containers have a tiny /dev/shm
+    "dynamic_shared_memory_type": "mmap",  # in its folder, where a start clears away what a kill has left
     "fsync": "on",
     "synchronous_commit": "on",
     "idle_in_transaction_session_timeout": "60s",

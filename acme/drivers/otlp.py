@@ -29,7 +29,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as Sent
 from acme.drivers.postgres.measures import SYSTEM, operation, summary
 from acme.tasks import Tasks
 from acme.telemetry import Metrics, logger
-from acme.traces import CALL, EVENT, HTTP, PROCESS, RELAY, SENT, SQL, TRACEPARENT, WAIT, Span, Trace
+from acme.traces import CALL, DELIVERY, EVENT, HTTP, PROCESS, RELAY, SENT, SQL, TRACEPARENT, WAIT, Span, Trace
 
 log: Final = logger(__name__)
 
@@ -269,6 +269,19 @@ def _messaging(to: Sent, trace: Trace, span: Span) -> str:
     return span.outcome
 
 
+def _delivery(to: Sent, trace: Trace, span: Span) -> str:
+    to.kind, to.name = Sent.SPAN_KIND_INTERNAL, f"deliver {span.name}"
+    plugin, _, number = span.detail.partition(" ")
+    to.attributes.extend(
+        (
+            _text("acme.delivery.kind", span.name),
+            _text("acme.plugin", plugin),
+            KeyValue(key="acme.delivery.attempt", value=AnyValue(int_value=int(number))),
+        )
+    )
+    return span.outcome
+
+
 def _plain(to: Sent, trace: Trace, span: Span) -> str:
     to.kind, to.name = Sent.SPAN_KIND_INTERNAL, span.kind
     return span.outcome
@@ -283,6 +296,7 @@ _KINDS: Final = {
     EVENT: _messaging,
     RELAY: _messaging,
     PROCESS: _messaging,
+    DELIVERY: _delivery,
 }
 
 

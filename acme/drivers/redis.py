@@ -21,12 +21,13 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import parse_qs, urlsplit
 
 from redis.asyncio.connection import AbstractConnection, Connection, parse_url
 from redis.exceptions import AuthenticationError, AuthorizationError, BusyLoadingError, RedisError, ResponseError
 
+from acme.drivers.operations import Operations
 from acme.drivers.spaces import Spaces, no_counter
 from acme.drivers.subscriptions import Subscription, Topics, checked_message, checked_topic
 from acme.errors import Unavailable
@@ -101,6 +102,7 @@ class Link:
         self._wait = FIRST_LOOK
         self._refused = ""
         self._losses = metrics.counter(f"acme_{name}_losses_total", "Times that Redis was found to be gone.").bind()
+        self._durations = Operations(metrics, "redis", str(address.database))
         self._task = tasks.loop(f"{name}.link", self._look, pause=0.0)
 
     @property
@@ -121,7 +123,7 @@ class Link:
         return await self._attempt(commands)
 
     async def _attempt(self, commands: tuple[tuple[bytes | int, ...], ...]) -> list[Any]:
-        waiting, sent = True, False
+        waiting, sent, started = True, False, time.monotonic()
         try:
             async with asyncio.timeout(self._timeout), self._slots:
                 waiting = False
@@ -135,16 +137,28 @@ class Link:
                     await connection.disconnect(nowait=True)
                     raise
                 self._idle.append(connection)
-                return replies
+            self._measure(commands, started)
+            return replies
         except (AuthenticationError, AuthorizationError) as error:
+            self._measure(commands, started, error)
             self._gone("it refuses the log-in", error)
             raise self._unavailable() from error
         except ResponseError as error:
+            self._measure(commands, started, error)
             raise self._refusal(error) from error
         except (RedisError, OSError, TimeoutError) as error:
+            self._measure(commands, started, error)
             if not waiting:  # else the pool is too small for what we ask of it, and Redis is not to blame
                 self._gone("it is starting" if isinstance(error, BusyLoadingError) else "it does not answer", error)
             raise self._unavailable(sent) from error
+
+    def _measure(
+        self, commands: tuple[tuple[bytes | int, ...], ...], started: float, error: Exception | None = None
+    ) -> None:
+        """Commands that are sent in one piece are one operation, by the name of the first: all names are ours."""
+        name = cast(bytes, commands[0][0]).decode()
+        ended = type(error).__name__ if error is not None else ""
+        self._durations.bind(name, ended).observe(time.monotonic() - started)
 
     async def close(self) -> None:
         """Ends the look-out and closes what is idle."""

@@ -82,17 +82,27 @@ class Answers:
         answer = problem(refusal, exchange.request_id, permission=bound.permission if bound is not None else "")
         return self._answer(exchange, answer.status, PROBLEM, answer.body, header_lines(answer.headers))
 
+    def unread(self, exchange: Exchange, refusal: Refused) -> Reply:
+        """The answer to what never became a request."""
+        answer, now = problem(refusal, exchange.request_id), time.time()
+        made = self._made(exchange, answer.status, PROBLEM, answer.body, header_lines(answer.headers), now)
+        self._accounts.unread(exchange, answer.status, made.body_length, now, refusal.reason)
+        return made
+
     def _ended(self, exchange: Exchange) -> None:
         self._active.discard(exchange)
         if self._readiness.draining and not self._active:
             self.quiet.set()
 
     def _answer(self, exchange: Exchange, status: int, kind: str, body: bytes, lines: bytes) -> Reply:
-        now, keep = time.time(), not self._readiness.draining
-        lines = self.lines(exchange, lines)
-        made = reply(exchange, exchange.request_id, status, kind, body, lines, now, keep, self.wait)
+        now = time.time()
+        made = self._made(exchange, status, kind, body, lines, now)
         self._accounts.add(exchange, status, made.body_length, now)
         return made
+
+    def _made(self, exchange: Exchange, status: int, kind: str, body: bytes, lines: bytes, now: float) -> Reply:
+        lines, keep = self.lines(exchange, lines), not self._readiness.draining
+        return reply(exchange, exchange.request_id, status, kind, body, lines, now, keep, self.wait)
 
     def _broken(self, exchange: Exchange, download: Download, refusal: Refused) -> Download:
         """An answer that had begun ends in the middle, and its connection has been reset."""

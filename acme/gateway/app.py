@@ -119,14 +119,18 @@ class Gateway:
         self._streams = Streams(settings, self.readiness, verifier, self._answers.lines, metrics)
         self._lanes = Lanes(self._services, settings.services, metrics)
         metrics.gauge(
-            "http_server_active_requests", "HTTP requests in flight.", (), lambda: {(): float(self.in_flight)}
+            "http_server_active_requests",
+            "HTTP requests in flight.",
+            ("http_request_method", "url_scheme"),
+            lambda: accounts.active(cast(Iterable[Exchange], self._active)),
         )
         own = partial(endpoints, info.title, info.version, self.readiness, metrics, verifier)
         self._served = Served(
             self._services, directory, json, wire, self._lanes, accounts, own, info, settings, self._limits
         )
         self._routes = self._served.routes
-        sieve = Sieve(self.doors.peers, self._strict, self._ids)
+        self.doors.peers.refused = self._access.shed
+        sieve = Sieve(self.doors.peers, self._strict, self._ids, self._access.shed)
         self._overload = Overload(
             settings.overload, self._deadlines, self._lanes, self._routes, sieve, queues or {}, metrics
         )
@@ -149,7 +153,7 @@ class Gateway:
             self._settings, self._limits, self._addresses = settings, limits, addresses
             self._cors = self._answers.cors = cors
             self._answers.wait = settings.write_timeout
-            self._access.flush()
+            self._access.close()
             self._access.stream = self._log_to if settings.access_log else None
             self.doors.configure(settings)
             self._streams.configure(settings)
@@ -313,8 +317,7 @@ class Gateway:
     def _unreadable(self, exchange: Exchange, refusal: Refused) -> Reply:
         """The answer to what the HTTP parser refuses, when there is no request to speak of."""
         exchange.begin(self._ids, self._addresses)
-        exchange.path = exchange.message.path
-        return self._answers.refusal(exchange, refusal)
+        return self._answers.unread(exchange, refusal)
 
     # ---- life ---------------------------------------------------------------------------------------------------
 
@@ -354,4 +357,4 @@ class Gateway:
         """Ends at once; requests in flight are cancelled."""
         self.readiness.draining = True
         await self.doors.close()
-        self._access.flush()
+        self._access.close()

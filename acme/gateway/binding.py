@@ -307,8 +307,8 @@ class Lazy:
     def __init__(self, method: Method, bind: Callable[[], Bound], policy: Policy, lane: Lane) -> None:
         self.method, self._bind, self.policy, self.lane = method, bind, policy, lane
         self.bound: Bound | None = None
-        self.series: dict[int, Histogram] = {}
-        """Durations by status; the gateway fills it."""
+        self.series: tuple[dict[int, Histogram], dict[int, Histogram]] = {}, {}
+        """Durations by status, over HTTP and over HTTPS; the gateway fills it."""
 
     def bind(self) -> Bound:
         self.bound = self._bind()

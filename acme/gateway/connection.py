@@ -20,30 +20,26 @@ from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 from acme.errors import Refused
 from acme.gateway.addresses import network
 from acme.gateway.clients import Client, Clients
-from acme.gateway.one_task import InOneTask, OneTask
+from acme.gateway.one_task import InOneTask
 from acme.gateway.peers import Peers
 from acme.gateway.problems import Rejected, unread
+from acme.gateway.sending import UNSENT, Sending
 from acme.gateway.settings import LARGEST_HEAD
 
 PLAIN_END: Final = b"\r\n0\r\n\r\n"
 """How a chunked body without trailers ends, after some data: no line of trailers is a zero."""
-UNSENT: Final = 65_536
-"""Bytes that may wait for the client to read on before anything waits for that."""
 
 
 _feed: Final = RequestHandler.data_received
 
 
-class Connection(OneTask):
+class Connection(Sending):
     """One client connection."""
 
     __slots__ = (
         "_answer",
         "_clients",
         "_heard",
-        "_held",
-        "_last",
-        "_peers",
         "_turn_away",
         "_wire",
         "address",
@@ -72,6 +68,7 @@ class Connection(OneTask):
         """The peer's certificate, where it showed one, and whom that stands for."""
         self.address = self.network = ""
         """IP address of the peer, and what counts as one address for limits. Forwarded headers are not looked at."""
+        self.secure = False  # whether it is HTTPS
         self.since = 0.0
         """When it began to wait for a head; 0 where the last one came whole."""
         self.put_off = b""
@@ -87,6 +84,7 @@ class Connection(OneTask):
         self.address = address = peer[0].removeprefix("::ffff:") if peer else ""
         self.network = network(address)
         self._wire = wire = cast(asyncio.Transport, transport)
+        self.secure = wire.get_extra_info("sslcontext") is not None
         if not self._peers.admit(self, address):
             self._force_close = True  # what still comes is not read
             wire.write(self._turn_away("per_address", "Too many connections from your address: close some."))
@@ -290,10 +288,6 @@ class Connection(OneTask):
         self._peers.hold(size)
         self._held += size
 
-    def _let_go(self) -> None:
-        self._peers.held -= self._held
-        self._held = 0
-
     async def start(self) -> None:
         try:
             if await self.serve_plain():
@@ -317,62 +311,7 @@ class Connection(OneTask):
             return
         super()._process_keepalive()
 
-    # ---- what goes ----------------------------------------------------------------------------------------------
-
-    def write(self, data: bytes) -> None:
-        """Sends bytes; to a client that has gone, nothing."""
-        transport = self.transport
-        if transport is not None:
-            transport.write(data)
-
-    async def drained(self, timeout: float, size: int) -> None:
-        """Returns when all that was written has left, so that nobody fills the memory by not reading: `size` bytes of it are
-        kept until then. A client that takes longer than `timeout` seconds is cut off."""
-        if not self.writing_paused:
-            return
-        try:
-            await self.drain(timeout, size)
-        except TimeoutError:
-            self.drop("slow_read")
-
-    async def drain(self, timeout: float, size: int) -> None:
-        """Returns when all that was written has left, or the client has; `size` bytes are kept until then.
-
-        Raises:
-            TimeoutError: it took longer than `timeout` seconds.
-            ConnectionError: it has gone.
-        """
-        peers = self._peers
-        peers.unread(self, size)
-        try:
-            async with asyncio.timeout(timeout):
-                await self._drain_helper()  # aiohttp offers it to its own writers only
-        finally:
-            peers.read(self)
-
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        """Sends an answer; aiohttp's way, by two more coroutines, where a client wanted another protocol (Upgrade) and
-        what it sent after that is still to be read."""
-        if self._held:
-            self._let_go()
-        if self._upgraded:
-            self._last = b""
-            return await super().finish_response(request, resp, start_time)
-        answer: Any = resp  # a Reply, or a Download
-        self.send(answer)
-        if self._paused:
-            await self.drained(answer.write_timeout, answer.body_length)
-        return resp, False
-
-    def send(self, answer: Any) -> None:
-        """Writes an answer; of a download, all has been sent."""
-        self._last = b""
-        transport = self.transport
-        if transport is not None and answer.data:
-            data, answer.data = answer.data, b""  # aiohttp keeps the answer until the connection's next one
-            transport.write(data)
+    # ---- what goes wrong ---------------------------------------------------------------------------------------------
 
     def handle_error(
         self,

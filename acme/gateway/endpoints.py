@@ -40,8 +40,8 @@ class Fixed:
     def __init__(self, answer: Callable[[], Answer], lines: bytes = b"") -> None:
         """`lines` are headers beyond the constant ones."""
         self.answer, self.lines = answer, lines
-        self.series: dict[int, Histogram] = {}
-        """Durations by status; the gateway fills it."""
+        self.series: tuple[dict[int, Histogram], dict[int, Histogram]] = {}, {}
+        """Durations by status, over HTTP and over HTTPS; the gateway fills it."""
 
 
 def alive(version: str) -> Callable[[], Answer]:

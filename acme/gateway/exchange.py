@@ -75,8 +75,8 @@ class Exchange(Request):
         self.download: Download | None = None
         """The answer in pieces, once that has begun."""
         self.bound: Bound | None = None
-        self.series: dict[int, Histogram] | None = None
-        """Durations of its route and verb, by status."""
+        self.series: tuple[dict[int, Histogram], dict[int, Histogram]] | None = None
+        """Durations of its route and verb, by status, over HTTP and over HTTPS."""
         self.called = False
         """Whether the method was called: what is refused before, is refused by the gateway."""
         self.principal: Principal = ANONYMOUS

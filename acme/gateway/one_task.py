@@ -44,8 +44,12 @@ class OneTask(RequestHandler):
 
     __slots__ = ()
 
-    def send(self, answer: Any) -> None:
-        """Writes an answer, unless it has been written in pieces."""
+    def send(self, answer: Any) -> bytes:
+        """Writes an answer, unless it has been written in pieces; what is too large for that is given back."""
+        raise NotImplementedError
+
+    async def send_large(self, request: Any, data: bytes, timeout: float) -> None:
+        """Sends it as fast as the client takes it."""
         raise NotImplementedError
 
     async def drained(self, timeout: float, size: int) -> None:
@@ -80,8 +84,10 @@ class OneTask(RequestHandler):
                 self._current_request = request
                 answer = await serve(request)
                 self._current_request = None
-                self.send(answer)
-                if self._paused:
+                large = self.send(answer)
+                if large:
+                    await self.send_large(request, large, answer.write_timeout)
+                elif self._paused:
                     await self.drained(answer.write_timeout, answer.body_length)
                 whole = True
             except ConnectionError:
@@ -101,7 +107,7 @@ class OneTask(RequestHandler):
             self._next_keepalive_close_time = close = loop.time() + self._keepalive_timeout
             if self._keepalive_handle is None:
                 self._keepalive_handle = loop.call_at(close, self._process_keepalive)
-            del message, request, answer  # nothing is kept while it waits for the next
+            del message, request, answer, large  # nothing is kept while it waits for the next
         if not self._force_close:
             self._task_handler = None
             if self.transport is not None:

@@ -83,6 +83,8 @@ class Peers:
         """The same before it is parsed, with what has come; empty where it waits in line."""
         self.refusal: Callable[[Any, bytes], bytes] = lambda connection, data: b""
         """Of what has waited in line for too long."""
+        self.refused: Callable[[str], None] = lambda limit: None
+        """Hears of each that finds no room, and which limit it was."""
         self._looking = False
         self.held = self.unsent = 0
         """Bytes of request bodies that are being taken; and of answers that are being read."""
@@ -125,7 +127,7 @@ class Peers:
         """Whether there is no room for anybody. Counts who was turned away for it."""
         if len(self._connected) < self._room:
             return False
-        self._refused.bind("most").add()
+        self._turned_away("most")
         self._look_soon()
         return True
 
@@ -134,12 +136,16 @@ class Peers:
         name = peer.network
         known = self._by_network.get(name, 0)
         if known >= self._settings.per_address and not self._exempted(address):
-            self._refused.bind("per_address").add()
+            self._turned_away("per_address")
             return False
         self._by_network[name] = known + 1
         self._connected.add(peer)
         self.begin(peer)
         return True
+
+    def _turned_away(self, limit: str) -> None:
+        self._refused.bind(limit).add()
+        self.refused(limit)
 
     def begin(self, peer: Peer) -> None:
         """It waits for a head."""

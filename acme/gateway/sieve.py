@@ -1,8 +1,8 @@
 """Refuses requests in their connection, as soon as their heads have come, or lets them wait there, while there is too much
 to do.
 
-There is no task then, no route that is served, no log line, and the connection goes on. So it is with plain requests:
-without a body, an Origin, or any header that needs a second look. Others are refused in the pipeline.
+There is no task then, no route that is served, no log line but one for all of a second, and the connection goes on. So it
+is with plain requests: without a body, an Origin, or any header that needs a second look. The pipeline refuses others.
 
 Most of these are not even parsed: a regular expression says that what came is one whole head and nothing else, and that its
 lines are lines. With the names being among those that were seen and are plain, no body follows, and whatever the parser
@@ -62,8 +62,9 @@ def _given(name: bytes, names: list[bytes], data: bytes) -> str:
 class Sieve:
     """In front of all connections of a gateway; `open` lets everything through."""
 
-    def __init__(self, peers: Peers, strict: Strict, ids: RequestIds) -> None:
-        self._peers, self._strict, self._ids = peers, strict, ids
+    def __init__(self, peers: Peers, strict: Strict, ids: RequestIds, refused: Callable[[str], None]) -> None:
+        """`refused` hears of each that is, and why."""
+        self._peers, self._strict, self._ids, self._refused = peers, strict, ids, refused
         self._skimmed: Skimmed = lambda connection, data, method, path, given: False
         self._sifted: Callable[[RawRequestMessage], bool] = lambda message: False
         self._names = strict.plain_names
@@ -120,5 +121,6 @@ class Sieve:
         return self._refusal(connection, self._ids.of(message.headers))
 
     def _refusal(self, connection: Connection, request_id: str) -> bytes:
+        self._refused("overloaded")
         head, told = connection.head_until_id(503, PROBLEM, time.time()), request_id.encode()
         return b"".join((head, told, self._lines[len(request_id)], self._before, told, self._after))

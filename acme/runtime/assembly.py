@@ -52,7 +52,7 @@ from acme.runtime.reloading import plugins as plugins_of
 from acme.runtime.roles import WHOLE, Role
 from acme.runtime.runfolder import RunFolder
 from acme.runtime.settings import Config
-from acme.runtime.standins import standing_in
+from acme.runtime.standins import leaving, standing_in
 from acme.runtime.stores import Stores, open_archive, open_clock, open_limiter, open_stores, shared_by_processes
 from acme.runtime.tls import LOOK_EVERY, Certificates
 from acme.runtime.vitals import Vitals
@@ -221,7 +221,7 @@ async def assemble(
                 running.append(started)
 
         busy = await stack.enter_async_context(Tasks("work", metrics))
-        deliveries = {each.plugin.name: each.work(busy, metrics) for each in running}
+        deliveries = {each.plugin.name: each.work(busy, metrics, tracer) for each in running}
         if eventing is not None:
             await eventing.begin(running, busy)
             stack.push_async_callback(eventing.close)
@@ -285,6 +285,8 @@ async def assemble(
             )
             reloading.follow(partial(prepare_gateway, gateway, edge))
             stack.push_async_callback(reloading.drain, gateway)
+            if edge.others:
+                stack.push_async_callback(leaving, folder, role.title)
             stack.callback(edge.close_others)
             await gateway.start(*edge.places)
         node = Node(

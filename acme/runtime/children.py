@@ -49,7 +49,7 @@ class Child:
     """Open files that it inherits."""
     address: str = ""
     state: str = "starting"
-    """"starting", "up", "waiting" to be started again, "stopping" or "ended"."""
+    """"starting", "up", "leaving" (by itself, and has said so), "waiting" to be started again, "stopping" or "ended"."""
     restarts: int = 0
     told: Report | None = None
     process: Process | None = None

@@ -23,6 +23,7 @@ from acme.runtime.nudges import Following, Nudges, deliveries_of
 from acme.runtime.settings import Config
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
+from acme.traces import Tracer
 from acme.work import Attempt, Deliveries, Handler, UnitFactory, send_mail
 
 __all__ = ["Parts", "Placement", "Running"]
@@ -44,9 +45,9 @@ class Running:
     listeners: list[Callable[[], None]]
     """Called after every commit that left events."""
 
-    def work(self, tasks: Tasks, metrics: Metrics) -> Deliveries:
+    def work(self, tasks: Tasks, metrics: Metrics, tracer: Tracer) -> Deliveries:
         """Begins what the plugin does unasked: deliveries and jobs."""
-        deliveries = Deliveries(self.units, self.handlers, tasks=tasks, metrics=metrics)
+        deliveries = Deliveries(self.units, self.handlers, tasks=tasks, metrics=metrics, tracer=tracer)
         deliveries.start()
         for job in self.plugin.jobs:
             name = f"{self.plugin.name}.{job.name}"

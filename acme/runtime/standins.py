@@ -1,7 +1,9 @@
 """Who accepts connections while a worker is not there.
 
 Workers share a port, and a connection that the kernel has given to one waits in the queue of its socket, whether or not the
-process lives. So as soon as one has ended, another accepts from its sockets as well, until it is back.
+process lives. So as soon as one has ended, another accepts from its sockets as well, until it is back. One that is told to
+end by itself (SIGTERM) accepts no more while it answers what it has begun, which may take its whole grace: it says so before
+(`leaving`), and is stood in for from then on.
 """
 
 from __future__ import annotations
@@ -39,6 +41,14 @@ class StandIns:
         if not self._stopped and len(self._children) > 1 and child in self._children:
             self._tasks.spawn("stand-ins", self._settle())
 
+    async def left(self, name: str) -> bool:
+        """One will accept no more: returns when another does, or nobody is there."""
+        child = next((each for each in self._children if each.name == name and each.state == "up"), None)
+        if child is not None and not self._stopped:
+            child.state = "leaving"
+            await self._settle()
+        return child is not None
+
     def stop(self) -> None:
         """All are about to end, in order."""
         self._stopped = True
@@ -54,8 +64,8 @@ class StandIns:
     async def _settled(self, number: int, child: Child) -> bool:
         """Whether somebody accepts for this one, itself or another."""
         now = self._for.get(number)
-        if now is not None and now[1] != now[0].pid:
-            del self._for[number]  # who stood in has ended as well
+        if now is not None and (now[1] != now[0].pid or now[0].state != "up"):
+            del self._for[number]  # who stood in has ended as well, or is about to
             now = None
         if child.state == "up":
             if now is not None and await self._asked(now[0], "step_back", number):
@@ -80,6 +90,14 @@ class StandIns:
             log.warning("a process does not answer", process=child.name, error=str(error))
             return False
         return True
+
+
+async def leaving(folder: RunFolder, name: str) -> None:
+    """A process says that it will accept no more. Where nobody looks after it, or no longer, nobody has to know."""
+    try:
+        await control.ask(folder, "control.sock", "leaving", {"name": name})
+    except control.Silent as error:
+        log.info("nobody stands in", why=str(error))
 
 
 def standing_in(doors: Doors, edge: Edge) -> dict[str, Callable[[int], Any]]:

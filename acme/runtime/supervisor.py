@@ -145,7 +145,11 @@ async def _supervise(
                 tasks.spawn("reload", reloaded(config.data))
 
             stopping.reload = reload
-            state: dict[str, Callable[..., Any]] = {"topology": lambda: topology(planned), "trace": lambda name: []}
+            state: dict[str, Callable[..., Any]] = {
+                "topology": lambda: topology(planned),
+                "trace": lambda name: [],
+                "leaving": stand_ins.left,
+            }
             await stack.enter_async_context(control.serve(folder, "control", state))
             announce(report(config, planned, embedded=where.embedded))
             await stopping.wait()

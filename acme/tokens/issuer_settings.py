@@ -108,7 +108,8 @@ class IssuerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     refresh: Annotated[float, Meta(ge=1, le=86_400)] = 300.0
     """Seconds between two looks at its keys."""
     refetch: Annotated[float, Meta(ge=0.1, le=3600)] = 5.0
-    """Seconds between two looks that tokens with unknown keys cause, in a process."""
+    """Seconds between two looks that tokens with unknown keys cause, in a process: what was not there at the last is unknown
+    until the next (401)."""
     stale: Seconds = 21_600.0
     """Seconds for which its keys are believed while it does not answer."""
     timeout: Annotated[float, Meta(gt=0, le=10)] = 3.0

@@ -5,8 +5,11 @@ that was withdrawn is not believed for long. A token that names a key that is no
 who wait, one every `refetch` seconds at most, and none for a name that was looked for in vain a moment ago. While the issuer
 does not answer, what it said last is believed for `stale` seconds.
 
-Nobody is told that a token is bad before its issuer was asked about its key: who cannot be judged gets 503, not 401, for a
-client would throw its token away.
+Nobody is told that a token is bad while its issuer does not answer: who cannot be judged gets 503, not 401, for a client
+would throw its token away. An issuer that has answered in the last `refetch` seconds is taken at its word: who makes up one
+name after the other gets 401, as for any other token that proves nothing, and cannot turn our answers into faults of ours.
+Nothing is remembered of such a name. So an honest token whose key was published in these very seconds, after somebody else's
+look, is taken `refetch` seconds after that at the latest, with the look that its next use causes.
 """
 
 from __future__ import annotations
@@ -103,24 +106,24 @@ class RemoteKeys:
             self._keys, self._jwks_url, self._unknown, self.fetched = {}, "", {}, float("-inf")
 
     async def find(self, kid: str) -> Trusted | None:
-        """The key of this name; `None` when the issuer was asked and has none.
+        """The key of this name; `None` when the issuer was asked, now or less than `refetch` seconds ago, and has none.
 
         Raises:
-            Unavailable: it does not answer, or was asked too often (`tokens_unavailable`).
+            Unavailable: it does not answer, or too many wait for it to (`tokens_unavailable`).
         """
         if self.patience >= 0:
             known = self._keys.get(kid)
             if known is not None or self._unknown.get(kid, 0.0) > self._elapsed() or len(kid) > LONGEST_KID:
                 return known
         begun = self._begun
-        await self._look_for(kid, begun)
+        lately = await self._look_for(kid, begun)
         if self.patience < 0:
             raise _unavailable()
         known = self._keys.get(kid)
-        if known is None:
-            if self._succeeded <= begun:
-                raise _unavailable()
+        if known is None and self._succeeded > begun:
             self._remember(kid)
+        elif known is None and not lately:
+            raise _unavailable()
         return known
 
     def holds(self, key: Trusted) -> bool:
@@ -135,18 +138,21 @@ class RemoteKeys:
             if self._begun == begun:
                 await self._look(self.settings.jwks_url)
 
-    async def _look_for(self, kid: str, begun: int) -> None:
-        """A look for the sake of a token that came when so many had begun: of all who come before the next, one looks."""
+    async def _look_for(self, kid: str, begun: int) -> bool:
+        """A look for the sake of a token that came when so many had begun: of all who come before the next, one looks.
+        True: there is none to be had so soon, and the last one has succeeded."""
         if self._waiting >= WAITING:
             raise _unavailable()
         self._waiting += 1
         try:
             async with self._looking:
                 if self._begun > begun or (kid in self._keys and self.patience >= 0):
-                    return  # somebody else looked meanwhile: for this one too, or with success
+                    return False  # somebody else looked meanwhile: for this one too, or with success
                 left = self._refetched + self.settings.refetch - self._elapsed()
                 if left > 0:
-                    raise _unavailable(left)
+                    if self._failures or self.fetched < self._refetched:
+                        raise _unavailable(left)
+                    return True
                 before, self._refetched, blind = self._refetched, self._elapsed(), self.patience < 0
                 try:
                     await self._look(self.settings.jwks_url or self._jwks_url)
@@ -155,6 +161,7 @@ class RemoteKeys:
                     raise
                 if blind and self.patience >= 0:
                     self._refetched = before  # that look was for everybody, and is not the turn of an unknown key
+                return False
         finally:
             self._waiting -= 1
 

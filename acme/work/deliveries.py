@@ -6,6 +6,9 @@ tried again after a growing pause, and given up after its kind's number of attem
 `acme_deliveries_total{outcome="given_up"}` is the alarm. When a worker is killed the lease runs out, and the next one
 claims it: the number of the attempt tells them apart, so the slower one decides nothing any more.
 
+A delivery that a request asked for knows it: what is done for it, and logged, and announced, names that request, and the
+attempt is a step of its trace, wherever it is made.
+
 The loop is woken by a commit in its own process, by `wake` when another process says so, and looks once a second
 otherwise.
 """
@@ -13,7 +16,9 @@ otherwise.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,9 +26,11 @@ from typing import Final
 
 import msgspec
 
+from acme.context import CALL, Call, Kind, Principal
 from acme.ports import Mail, Mailer, Row
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
+from acme.traces import DELIVERY, TRACEPARENT, UNTRACED, Trace, Tracer
 from acme.work import store
 from acme.work.factory import UnitFactory
 from acme.work.idempotency import LIFE
@@ -84,8 +91,11 @@ class Deliveries:
         tasks: Tasks,
         metrics: Metrics,
         lease: float = LEASE,
+        tracer: Tracer | None = None,
     ) -> None:
         """`handlers` by kind; a kind without one is left to processes that have one."""
+        self._tracer = tracer or Tracer(UNTRACED)
+        self._principal = Principal(Kind.SERVICE, units.service.plugin)
         self._units = units
         self._tasks = tasks
         self._service = units.service
@@ -149,13 +159,14 @@ class Deliveries:
         return await store.due(self._units.database, now, until, self._kinds, room)
 
     async def _carry_out(self, row: Row) -> None:
-        delivery, kind, sealed, number = row
+        delivery, kind, sealed, number, request_id, traceparent = row
         handler = self._handlers[kind]
         if number > handler.attempts:
             # No attempt ended in an error: each time the process did.
             error = "ProcessLost"
         else:
-            error = await self._attempt(handler, delivery, sealed, number)
+            call = self._call(kind, request_id, traceparent) if request_id else None
+            error = await self._attempt(handler, delivery, kind, sealed, number, call)
         now = self._service.clock.now()
         statements = self._units.database
         if not error:
@@ -167,21 +178,42 @@ class Deliveries:
             outcome, kept = "given_up", await store.failed(statements, delivery, number, now, error)
         self._counts.bind(self._service.plugin, kind, outcome if kept else "lease_lost").add()
 
-    async def _attempt(self, handler: Handler, delivery: str, sealed: bytes, number: int) -> str:
+    def _call(self, kind: str, request_id: str, traceparent: str) -> Call:
+        """What stands for the request in an attempt. Calls that follow have times of their own, as in a job."""
+        plugin = self._service.plugin
+        call = Call(f"{plugin}.{kind}", self._principal, request_id, math.inf, plugin, traceparent=traceparent)
+        if self._tracer.on:
+            caller = traceparent if TRACEPARENT.fullmatch(traceparent) else ""
+            call.trace, call.span, call.parent = Trace(request_id, self._tracer, caller), 0, -1
+        return call
+
+    async def _attempt(
+        self, handler: Handler, delivery: str, kind: str, sealed: bytes, number: int, call: Call | None
+    ) -> str:
         """Name of the error's class, "" when there was none."""
+        started = time.monotonic()
+        token = CALL.set(call) if call is not None else None
         try:
             error = await self._tasks.outcome(
-                f"{self._service.plugin}.delivery", self._run(handler, delivery, sealed, number)
+                f"{self._service.plugin}.delivery", self._run(handler, delivery, sealed, number, call)
             )
         except asyncio.CancelledError:
             # We are being stopped: the next worker need not wait for the lease to run out.
             await store.again(self._units.database, delivery, number, self._service.clock.now(), "CancelledError")
             raise
-        return "" if error is None else type(error).__name__
+        finally:
+            if token is not None:
+                CALL.reset(token)
+        failed = "" if error is None else type(error).__name__
+        if call is not None and (trace := call.trace) is not None:
+            now = time.monotonic()
+            trace.end(0, -1, DELIVERY, kind, started, now, failed, f"{self._service.plugin} {number}")
+            self._tracer.end(trace, now - started, failed != "")
+        return failed
 
-    async def _run(self, handler: Handler, delivery: str, sealed: bytes, number: int) -> None:
+    async def _run(self, handler: Handler, delivery: str, sealed: bytes, number: int, call: Call | None) -> None:
         payload = self._service.cipher.open("deliveries", sealed, delivery.encode())
-        with self._units.outside():
+        with self._units.outside(call):
             async with asyncio.timeout(self._lease):
                 await handler.run(Attempt(delivery, payload, number))
 

@@ -112,9 +112,10 @@ class UnitFactory:
         self._replays = replays.bind(plugin)
 
     @contextmanager
-    def outside(self) -> Iterator[None]:
-        """Around a job, a delivery or a start: there `work()` and its kin mean this service's database."""
-        token = HERE.set(Scope(self.service, Work.MANUAL))
+    def outside(self, cause: Call | None = None) -> Iterator[None]:
+        """Around a job, a delivery or a start: there `work()` and its kin mean this service's database. `cause`: what it
+        does is done for."""
+        token = HERE.set(Scope(self.service, Work.MANUAL, cause=cause))
         try:
             yield
         finally:

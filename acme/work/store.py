@@ -17,8 +17,9 @@ WITH event AS (
         WITH ORDINALITY AS added (event_id, topic, key, type, payload, number)
     ORDER BY number
 ), delivery AS (
-    INSERT INTO acme.deliveries (id, kind, payload, created_at, run_at)
-    SELECT id, kind, payload, $6, $6 FROM unnest($7::text[], $8::text[], $9::bytea[]) AS added (id, kind, payload)
+    INSERT INTO acme.deliveries (id, kind, payload, created_at, run_at, request_id, traceparent)
+    SELECT id, kind, payload, $6, $6, $17::text, $18::text
+    FROM unnest($7::text[], $8::text[], $9::bytea[]) AS added (id, kind, payload)
 )
 INSERT INTO acme.idempotency AS kept (principal, method, key, fingerprint, outcome, created_at)
 SELECT $10, $11, $12, $13, $14, $6 WHERE $10::text IS NOT NULL
@@ -48,7 +49,7 @@ FROM (
     FOR UPDATE SKIP LOCKED
 ) AS due
 WHERE delivery.id = due.id
-RETURNING delivery.id, kind, payload, attempts
+RETURNING delivery.id, kind, payload, attempts, request_id, traceparent
 """
 
 # The number of the attempt fences: a worker whose lease ran out no longer decides on what another has claimed since.
@@ -105,6 +106,13 @@ class Wanted(NamedTuple):
     payload: bytes
 
 
+class Cause(NamedTuple):
+    """The request that asks for deliveries; "" where none does."""
+
+    request_id: str = ""
+    traceparent: str = ""
+
+
 class Record(NamedTuple):
     """What is kept for an Idempotency-Key. Replaces one that was written at or before `expired`."""
 
@@ -116,6 +124,9 @@ class Record(NamedTuple):
     expired: datetime
 
 
+NOBODY: Final = Cause()
+
+
 async def write(
     statements: Statements,
     events: Sequence[Event],
@@ -123,12 +134,14 @@ async def write(
     deliveries: Sequence[Wanted],
     record: Record | None,
     now: datetime,
+    cause: Cause = NOBODY,
 ) -> bool:
-    """Writes all of it, `headers` (JSON) beside each event. False: there is a record for that key already."""
+    """Writes all of it, `headers` (JSON) beside each event and `cause` beside each delivery. False: there is a record for
+    that key already."""
     names, topics, keys, types, payloads, _ = zip(*events, strict=True) if events else ((), (), (), (), (), ())
     ids, kinds, sealed = zip(*deliveries, strict=True) if deliveries else ((), (), ())
     kept = record or (None, None, None, None, None, None)
-    args = (topics, keys, types, payloads, headers, now, ids, kinds, sealed, *kept, names)
+    args = (topics, keys, types, payloads, headers, now, ids, kinds, sealed, *kept, names, *cause)
     written = await statements.fetchval(_WRITE, *args)
     return written is True or record is None
 
@@ -149,7 +162,8 @@ async def claim(statements: Statements, principal: str, method: str, key: str, s
 async def due(
     statements: Statements, now: datetime, lease_until: datetime, kinds: Sequence[str], limit: int
 ) -> Sequence[Row]:
-    """Claims up to `limit` deliveries until `lease_until`: rows of (id, kind, payload, attempts)."""
+    """Claims up to `limit` deliveries until `lease_until`: rows of (id, kind, payload, attempts, request id,
+    traceparent)."""
     return await statements.fetch(_DUE, now, lease_until, kinds, limit)
 
 

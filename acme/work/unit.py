@@ -73,7 +73,7 @@ class Unit:
     def __init__(self, service: Service, call: Call | None, nested: str, entry: Entry | None = None) -> None:
         self.service: Final = service
         self.call: Final = call
-        """The call it serves; None in a job or a delivery."""
+        """The call it serves, or the delivery that a request asked for; None in a job."""
         self.nested: Final = nested
         """Why no other unit can be opened inside."""
         self.entry: Final = entry
@@ -242,17 +242,23 @@ class Unit:
 
     async def _write(self, statements: Statements, record: store.Record | None) -> bool:
         if not self.events:
-            return await store.write(statements, (), "{}", self.deliveries, record, self.service.clock.now())
+            now = self.service.clock.now()
+            return await store.write(statements, (), "{}", self.deliveries, record, now, self._cause())
         call, plugin = self.call, self.service.plugin
         trace = call.trace if call is not None else None
         number = trace.begin() if trace is not None else 0
         started = time.monotonic()
         said = headers(call, plugin, trace.traceparent(number) if trace is not None else "")
-        written = await store.write(statements, self.events, said, self.deliveries, record, self.service.clock.now())
+        now = self.service.clock.now()
+        written = await store.write(statements, self.events, said, self.deliveries, record, now, self._cause())
         if call is not None and trace is not None:
             topics = " ".join(dict.fromkeys(event.topic for event in self.events))
             trace.end(number, call.span, EVENT, topics, started, time.monotonic(), "", f"{plugin} {len(self.events)}")
         return written
+
+    def _cause(self) -> store.Cause:
+        call = self.call
+        return store.NOBODY if call is None or not self.deliveries else store.Cause(call.request_id, call.caused)
 
     async def _give_back(self) -> None:
         lent, self._lent, self._connection = self._lent, None, None
@@ -277,12 +283,21 @@ _ENDED: Final = "this unit of work has ended"
 class Scope:
     """Where statements stand alone: around the units of a MANUAL call, a job or a delivery; all of a NONE call."""
 
-    __slots__ = ("call", "claim", "entry", "opened", "pending", "service", "work")
+    __slots__ = ("call", "cause", "claim", "entry", "opened", "pending", "service", "work")
 
-    def __init__(self, service: Service, work: Work, call: Call | None = None, entry: Entry | None = None) -> None:
+    def __init__(
+        self,
+        service: Service,
+        work: Work,
+        call: Call | None = None,
+        entry: Entry | None = None,
+        cause: Call | None = None,
+    ) -> None:
+        """`cause` stands for `call` where there is none that could be answered: in a delivery."""
         self.service: Final = service
         self.work: Final = work
         self.call: Final = call
+        self.cause: Final = cause or call
         self.entry: Final = entry
         self.claim: Callable[[Unit], Awaitable[None]] | None = None
         """What the last unit of a call with an Idempotency-Key begins with: nobody else may be about to do the same."""
@@ -296,7 +311,7 @@ class Scope:
         if self.work is Work.NONE:
             raise RuntimeError(READING)
         self.opened = True
-        return Unit(self.service, self.call, "a unit of work cannot be opened inside another", self.entry)
+        return Unit(self.service, self.cause, "a unit of work cannot be opened inside another", self.entry)
 
 
 READING: Final = "a method that is declared WORK_NONE writes nothing"

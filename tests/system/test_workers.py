@@ -6,11 +6,12 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import ssl
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
-from http.client import HTTPSConnection
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -200,6 +201,39 @@ async def until_back(one: Platform, name: str) -> None:
         while (child.state, child.restarts) != ("up", 1):
             await asyncio.sleep(0.05)
             child = await child_of(one, name)
+
+
+def ask_one(one: Platform, limit: float) -> int:
+    """What a connection of its own is answered, within so many seconds."""
+    url = urlsplit(one.api)
+    with closing(HTTPConnection(url.netloc, timeout=limit)) as client:
+        client.request("GET", "/healthz")
+        return client.getresponse().status
+
+
+def test_nobody_waits_for_a_worker_that_ends_by_itself_and_still_answers(own: Platform) -> None:
+    own.start()
+    url, before = urlsplit(own.api), topology(own)
+    with closing(socket.create_connection((url.hostname, url.port), 60)) as slow:
+        slow.sendall(b"POST /v1/users HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
+        slow.sendall(b"Content-Length: 100\r\n\r\n{")
+
+        def busy() -> list[str]:
+            seen = topology(own)
+            return [name for name in ("worker-1", "worker-2") if seen[name]["in_flight"]]
+
+        wait_for("a request under way", busy)
+        (name,) = busy()
+        pid = before[name]["pid"]
+        os.kill(pid, signal.SIGTERM)
+        wait_for("somebody stands in", lambda: "a process stands in" in own.log())
+        statuses = Counter(ask_one(own, 3.0) for _ in range(60))
+        assert living(pid), "it was still busy with the slow one"
+        assert statuses == {200: 60}
+        slow.sendall(b'"email": "x"}'.ljust(99))
+        assert slow.recv(100).startswith(b"HTTP/1.1 4"), "what it had begun is answered"
+    wait_for("it is back", lambda: restarts(own, name) == 1, AGAIN)
+    assert {ask_one(own, 10.0) for _ in range(20)} == {200}
 
 
 async def test_a_stop_under_load_lets_every_request_end(own: Platform) -> None:

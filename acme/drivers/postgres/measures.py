@@ -10,12 +10,12 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from acme.drivers.operations import Operations
 from acme.telemetry import Histogram, Metrics
 
 SYSTEM: Final = "postgresql"
 _KNOWN: Final = 2000
 """Statements whose operation is remembered. Ours are constants; filters of lists make a few more."""
-_LABELS: Final = ("db_system_name", "db_namespace", "db_operation_name", "error_type")
 _OPERATIONS: Final = re.compile(
     "SELECT|INSERT|UPDATE|DELETE|MERGE|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|SET|SHOW|CREATE|ALTER|DROP|LOCK|COPY|NOTIFY|"
     "LISTEN|UNLISTEN|ANALYZE|VACUUM|TRUNCATE|CALL|DO|EXPLAIN|GRANT|REVOKE"
@@ -67,9 +67,7 @@ class Pooled:
     def __init__(self, metrics: Metrics, name: str, read: Callable[[], State]) -> None:
         """`name` is the pool's in metrics: that of its database."""
         self.name: Final = name
-        self._durations = metrics.histogram(
-            "db_client_operation_duration_seconds", "Duration of statements, as whoever sent them sees it.", _LABELS
-        )
+        self._durations = Operations(metrics, SYSTEM, name)
         pool = ("db_client_connection_pool_name",)
         self.waited: Final = (
             metrics.histogram(
@@ -116,7 +114,7 @@ class Pooled:
         self._bind(sql, error).observe(seconds)
 
     def _bind(self, sql: str, error: str) -> Histogram:
-        return self._durations.bind(SYSTEM, self.name, operation(sql), error)
+        return self._durations.bind(operation(sql), error)
 
     def end(self) -> None:
         """The pool is closed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -86,10 +87,13 @@ class Wire(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def connected(port: int, source: str = "127.0.0.1") -> AsyncIterator[Wire]:
-    """A connection to a port of this machine, from one of its addresses."""
+async def connected(port: int, source: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> AsyncIterator[Wire]:
+    """A connection to a port of this machine, from one of its addresses; over TLS with a context."""
     loop = asyncio.get_running_loop()
-    _, wire = await loop.create_connection(Wire, "127.0.0.1", port, local_addr=(source, 0))
+    name = "localhost" if tls is not None else None
+    _, wire = await loop.create_connection(
+        Wire, "127.0.0.1", port, local_addr=(source, 0), ssl=tls, server_hostname=name
+    )
     try:
         yield wire
     finally:

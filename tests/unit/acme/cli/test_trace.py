@@ -72,6 +72,16 @@ def test_each_step_stands_below_the_one_that_caused_it_with_its_times_and_proces
     assert indents[0] < indents[1] < indents[2]
 
 
+def test_a_mail_that_left_and_one_that_did_not_say_so() -> None:
+    steps = (
+        Step("delivery", "mail", 1.0, 0.001, "", "users 1", "a0"),
+        Step("delivery", "mail", 2.0, 0.001, "Refused", "users 2", "b0"),
+    )
+    lines = shown(Found((Told("a0", "r-1", T, False, True, steps, "users"),)))
+    assert lines[2].endswith("mail of users carried out")
+    assert lines[3].endswith("mail of users failed, attempt 2 → Refused")
+
+
 def test_a_request_that_was_refused_or_goes_on_says_so() -> None:
     told = Told(
         "a0", "r-1", T, False, False, (Step("sql", "SELECT a", 1.0, 0.1, "", "b", "a2", "a1"),), "gateway", "stale"

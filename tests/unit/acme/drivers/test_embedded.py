@@ -145,6 +145,8 @@ async def test_a_killed_launcher_leaves_no_orphan_and_loses_nothing(
 ) -> None:
     data = tmp_path / "data"
     process, pid = launch(data)
+    segments = {*(data / "postgres/pg_dynshmem").iterdir()}
+    assert segments, "and none in /dev/shm, where nobody clears up after it"
     (os.kill if whom == "process" else os.killpg)(process.pid, signal.SIGKILL)
     server = EmbeddedPostgres(data)
     await server.start()  # at once: waits for the predecessor by itself
@@ -152,6 +154,7 @@ async def test_a_killed_launcher_leaves_no_orphan_and_loses_nothing(
         assert server.pid != pid
         assert pid not in set(living_in(data / "postgres", "postgres"))
         assert await ask(server, "SELECT count(*) FROM kept", "kept") == 1
+        assert not segments & {*(data / "postgres/pg_dynshmem").iterdir()}
     finally:
         await server.stop()
     assert list(living_in(data / "postgres", "postgres")) == []

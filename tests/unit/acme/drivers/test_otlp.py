@@ -11,7 +11,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from acme.drivers.otlp import BATCH, Exporter
 from acme.telemetry import Metrics
-from acme.traces import CALL, EVENT, HTTP, PROCESS, RELAY, SENT, SQL, TOKEN, WAIT, Trace, Tracer
+from acme.traces import CALL, DELIVERY, EVENT, HTTP, PROCESS, RELAY, SENT, SQL, TOKEN, WAIT, Trace, Tracer
 from tests.collector import Collector, Got, collecting
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -119,6 +119,20 @@ async def test_events_on_their_way_and_those_who_hear_them_are_linked_to_what_ca
     assert heard.attributes["messaging.consumer.group.name"] == "search.index"
     assert heard.attributes["error.type"] == "ValueError"
     assert got["send users.events"].span.parent_span_id.hex() == "b7ad6b7169203331"
+
+
+async def test_a_delivery_says_of_what_kind_it_is_and_how_often_it_was_tried(collector: Collector) -> None:
+    trace = Trace("r-1", Tracer(), CALLER)
+    trace.end(0, -1, DELIVERY, "mail", 10.0, 10.1, "Refused", "users 2")
+    mail = (await sent(collector, trace))["deliver mail"]
+    assert mail.attributes == {
+        "acme.request.id": "r-1",
+        "acme.delivery.kind": "mail",
+        "acme.plugin": "users",
+        "acme.delivery.attempt": 2,
+        "error.type": "Refused",
+    }
+    assert mail.span.parent_span_id.hex() == "b7ad6b7169203331"
 
 
 async def test_the_collector_gets_its_headers(collector: Collector) -> None:

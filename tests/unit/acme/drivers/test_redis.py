@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -43,6 +44,44 @@ async def cache(url: str) -> AsyncIterator[Spaces]:
         store = open_cache(url, clock=SystemClock(), tasks=tasks, metrics=Metrics(), timeout=PATIENT)
         yield store
         await store.close()
+
+
+def measured(metrics: Metrics) -> dict[tuple[str, str, str], float]:
+    """How many operations there were, by database, operation and error."""
+    found = re.findall(
+        r'^db_client_operation_duration_seconds_count{db_namespace="(.*?)",db_operation_name="(.*?)",'
+        r'db_system_name="redis",error_type="(.*?)"} (.*)$',
+        metrics.render().decode(),
+        re.MULTILINE,
+    )
+    return {(database, operation, error): float(count) for database, operation, error, count in found}
+
+
+async def test_each_operation_is_measured_by_its_name_and_nothing_that_was_sent(server: RedisServer) -> None:
+    metrics = Metrics()
+    async with Tasks("test", metrics) as tasks:
+        url = f"redis://:hush@127.0.0.1:{server.port}/2"
+        store = open_cache(url, clock=SystemClock(), tasks=tasks, metrics=metrics, timeout=PATIENT)
+        things = store.space("things")
+        await things.set("ada@example.com", b"1", ttl=LONG)
+        for _ in range(2):
+            await things.get("ada@example.com")
+        await things.increment("count", ttl=LONG)
+        await store.close()
+    seen = measured(metrics)
+    assert (seen["2", "SET", ""], seen["2", "GET", ""], seen["2", "MULTI", ""]) == (1, 2, 1)
+    assert {operation for _, operation, _ in seen} <= {"SET", "GET", "MULTI", "PING"}
+    assert b"ada" not in metrics.render()
+
+
+async def test_an_operation_that_failed_is_measured_by_the_kind_of_its_error(server: RedisServer) -> None:
+    metrics = Metrics()
+    async with Tasks("test", metrics) as tasks:
+        url = f"redis://:wrong@127.0.0.1:{server.port}/0"
+        store = open_cache(url, clock=SystemClock(), tasks=tasks, metrics=metrics, timeout=PATIENT)
+        assert await store.space("things").get("a") is None
+        await store.close()
+    assert measured(metrics)["0", "GET", "AuthenticationError"] == 1
 
 
 def test_the_database_is_the_one_the_url_names() -> None:

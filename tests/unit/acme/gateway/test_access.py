@@ -7,10 +7,11 @@ import io
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from acme.gateway.access import AccessLog
+from acme.gateway.access import UNREAD, AccessLog
 from tests.waiting import until
 
 
@@ -117,3 +118,94 @@ async def test_without_a_stream_nothing_is_kept() -> None:
     log = AccessLog(None)
     add(log)
     log.flush()
+
+
+# ---- what never became a request ------------------------------------------------------------------------------------
+
+
+class Stream(io.StringIO):
+    """Says when a line has been written that counts others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told = asyncio.Event()
+
+    def write(self, text: str) -> int:
+        if '"reason":' in text:
+            self.told.set()
+        return super().write(text)
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.getvalue().splitlines()]
+
+
+def nonsense(log: AccessLog, why: str = "malformed_request") -> None:
+    log.unread(time.time(), 400, 0.001, 174, "r-1", "127.0.0.1", why)
+
+
+async def test_what_never_became_a_request_has_a_line_with_all_fields_and_says_why() -> None:
+    stream = Stream()
+    log = AccessLog(stream)
+    nonsense(log)
+    log.flush()
+    (line,) = stream.lines()
+    assert line.pop("time").endswith("Z")
+    assert line == {
+        "status": 400,
+        "duration_ms": 1.0,
+        "bytes": 174,
+        "request_id": "r-1",
+        "address": "127.0.0.1",
+        "refused": "malformed_request",
+        **dict.fromkeys(("method", "route", "path", "principal"), ""),
+    }
+
+
+async def test_beyond_so_many_such_lines_the_others_are_counted_within_a_second() -> None:
+    stream, more = Stream(), 5
+    log = AccessLog(stream)
+    for _ in range(UNREAD.burst):
+        nonsense(log)
+    for why in ["malformed_request"] * more + ["slow_head"]:
+        nonsense(log, why)
+    async with asyncio.timeout(10):
+        await stream.told.wait()
+    lines = stream.lines()
+    told = sum(line.get("suppressed", 0) for line in lines)
+    assert told > 0
+    assert told + sum("refused" in line for line in lines) == UNREAD.burst + more + 1
+    assert {"reason", "suppressed", "time"} == set(lines[-1])
+
+
+async def test_what_is_shed_is_told_once_a_second_by_its_reason() -> None:
+    stream = Stream()
+    log = AccessLog(stream)
+    for reason in ["overloaded"] * 3 + ["per_address"]:
+        log.shed(reason)
+    log.flush()
+    assert stream.lines() == [], "a second has not passed"
+    async with asyncio.timeout(10):
+        await stream.told.wait()
+    assert [(line["reason"], line["shed"]) for line in stream.lines()] == [("overloaded", 3), ("per_address", 1)]
+    log.shed("overloaded")
+    stream.told.clear()
+    async with asyncio.timeout(10):
+        await stream.told.wait()
+    assert stream.lines()[-1]["shed"] == 1, "it begins anew each second"
+
+
+async def test_the_end_tells_what_was_counted() -> None:
+    stream = Stream()
+    log = AccessLog(stream)
+    log.shed("most")
+    log.close()
+    assert [(line["reason"], line["shed"]) for line in stream.lines()] == [("most", 1)]
+
+
+async def test_without_a_stream_nothing_is_counted() -> None:
+    log = AccessLog(None)
+    nonsense(log)
+    log.shed("most")
+    log.stream = stream = Stream()
+    log.close()
+    assert stream.getvalue() == ""

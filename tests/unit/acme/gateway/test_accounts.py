@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from acme.contract import Method, Route
+from acme.gateway.listening import Listening
 from acme.traces import CALL, HTTP, TOKEN, Span, Trace, Tracer, TraceSettings
+from tests.certificates import Authority
+from tests.handshakes import believer
 from tests.unit.acme.gateway.rig import CONTRACTS, ID, Rig, running
 
 NAME = "http_server_request_duration_seconds_count"
@@ -24,8 +30,9 @@ async def alone() -> AsyncIterator[Rig]:
         yield rig
 
 
-def counted(rig: Rig, method: str, route: str, status: int) -> bool:
-    labels = f'http_request_method="{method}",http_response_status_code="{status}",http_route="{route}"'
+def counted(rig: Rig, method: str, route: str, status: int, scheme: str = "http") -> bool:
+    labels = f'http_request_method="{method}",http_response_status_code="{status}"'
+    labels += f',http_route="{route}",url_scheme="{scheme}"'
     return f"{NAME}{{{labels}}} 1.0" in rig.metrics.render().decode()
 
 
@@ -48,6 +55,46 @@ async def test_what_has_no_route_and_verbs_that_nobody_knows_are_counted_togethe
     await alone.ask("PROPFIND", f"/v1/projects/{ID}")
     assert counted(alone, "GET", "", 404)
     assert counted(alone, "_OTHER", ROUTE, 405)
+
+
+async def test_what_came_over_https_is_counted_apart(tmp_path: Path) -> None:
+    own, plain = Authority().issue(tmp_path, "localhost"), socket.create_server(("127.0.0.1", 0))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own["certificate"], own["key"])
+    port = plain.getsockname()[1]
+    async with running(context=context, further=[Listening(plain)]) as rig:
+        for to, tls in ((rig.port, believer(own["authority"].read_bytes())), (port, None), (port, None)):
+            reader, writer = await asyncio.open_connection("127.0.0.1", to, ssl=tls)
+            writer.write(rig.request("GET", "/healthz", bearer=None))
+            async with asyncio.timeout(10):
+                await reader.readuntil(b"\r\n\r\n")
+            writer.transport.abort()
+        assert counted(rig, "GET", "/healthz", 200, "https")
+        assert not counted(rig, "GET", "/healthz", 200, "http")  # there were two
+
+
+async def test_requests_in_flight_are_told_by_verb_and_at_nought_once_they_have_ended(alone: Rig) -> None:
+    inside, go = asyncio.Event(), asyncio.Event()
+
+    async def wait(_message: Any) -> None:
+        inside.set()
+        await go.wait()
+
+    shown = 'http_server_active_requests{http_request_method="GET",url_scheme="http"} '
+    alone.projects.before = wait
+    async with asyncio.TaskGroup() as group:
+        group.create_task(alone.ask("GET", f"/v1/projects/{ID}"))
+        await inside.wait()
+        during = alone.metrics.render().decode()
+        go.set()
+    assert f"{shown}1.0" in during
+    assert f"{shown}0.0" in alone.metrics.render().decode()
+
+
+async def test_what_never_became_a_request_is_counted_under_no_verb_and_no_route(alone: Rig) -> None:
+    await alone.raw(b"nonsense\r\n\r\n")
+    assert counted(alone, "_OTHER", "", 400)
+    assert [line["refused"] for line in alone.lines()] == ["malformed_request"]
 
 
 async def test_a_line_is_logged_for_each_with_the_path_and_without_the_query(alone: Rig) -> None:

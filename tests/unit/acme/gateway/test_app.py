@@ -219,10 +219,10 @@ async def test_requests_are_measured_by_method_route_and_status() -> None:
         text = (await rig.ask("GET", "/metrics")).body.decode()
         name = "http_server_request_duration_seconds_count"
         label = 'http_request_method="GET",http_response_status_code='
-        assert f'{name}{{{label}"200",http_route="/v1/projects/{{id}}"}} 2.0' in text
-        assert f'{name}{{{label}"422",http_route="/v1/projects/{{id}}"}} 1.0' in text
-        assert f'{name}{{{label}"404",http_route=""}} 1.0' in text
-        assert "http_server_active_requests 1.0" in text
+        assert f'{name}{{{label}"200",http_route="/v1/projects/{{id}}",url_scheme="http"}} 2.0' in text
+        assert f'{name}{{{label}"422",http_route="/v1/projects/{{id}}",url_scheme="http"}} 1.0' in text
+        assert f'{name}{{{label}"404",http_route="",url_scheme="http"}} 1.0' in text
+        assert 'http_server_active_requests{http_request_method="GET",url_scheme="http"} 1.0' in text
         assert "acme_token_cache_tokens 3.0" in text
 
 

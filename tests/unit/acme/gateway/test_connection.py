@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from acme.gateway import peers
 from acme.gateway.peers import ConnectionSettings
+from acme.gateway.sending import UNSENT
 from acme.gateway.server import Reply
+from tests.certificates import Authority
+from tests.handshakes import believer
 from tests.unit.acme.gateway.rig import ID, Rig, running
 
 GOOD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
@@ -45,6 +50,30 @@ async def test_a_head_that_does_not_end_is_408(hasty: Rig, sent: bytes) -> None:
         assert answer.headers["connection"] == "close"
         assert await connection.closed()
     assert cut(hasty, "slow_head") == before + 1
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "why"),
+    [
+        (b"GET /secret HTTP/1.1\r\nX-Request-Id: secret\r\n", 408, "slow_head"),
+        (b"secret nonsense\r\n\r\n", 400, "malformed_request"),
+        (b"GET / HTTP/1.1\r\nHost: secret\r\nse cret: 1\r\n\r\n", 400, "malformed_request"),
+        (b"GET /secret" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n", 414, "uri_too_long"),
+        (GOOD + b"X: secret" + b"a" * 20_000 + b"\r\n\r\n", 431, "header_too_large"),
+        (GOOD + b"".join(b"X-%d: secret%s\r\n" % (n, b"a" * 4000) for n in range(20)), 431, "header_too_large"),
+    ],
+)
+async def test_what_never_becomes_a_request_leaves_a_line_without_a_byte_of_the_client(
+    hasty: Rig, sent: bytes, status: int, why: str
+) -> None:
+    async with hasty.connection() as connection:
+        connection.send(sent)
+        answer = await connection.answer()
+    line = hasty.lines()[-1]
+    assert (line["status"], line["refused"], line["request_id"]) == (status, why, answer.json["request_id"])
+    assert (line["method"], line["path"], line["route"], line["bytes"]) == ("", "", "", len(answer.body))
+    assert line["address"] == "127.0.0.1"
+    assert "secret" not in json.dumps(line)
 
 
 async def test_a_head_that_dribbles_has_no_more_time(hasty: Rig) -> None:
@@ -148,6 +177,8 @@ async def test_an_address_has_so_many_connections() -> None:
         beyond = await stack.enter_async_context(rig.connection())
         answer = await beyond.answer()
         answer.problem(503, "per_address")
+        rig.gateway._access.close()
+        assert [(line["reason"], line["shed"]) for line in rig.lines() if "shed" in line] == [("per_address", 1)]
         assert (answer.headers["connection"], answer.headers["retry-after"]) == ("close", "1")
         assert await beyond.closed()
         connection.writer.close()
@@ -219,6 +250,57 @@ async def test_answers_that_nobody_reads_fill_the_memory_up_to_a_bound_only() ->
         await rig.until(lambda: cut(rig, "slow_read"))
         assert rig.gateway.doors.peers.unsent < 4_000_000  # one answer may be larger than all may be together
         assert (await rig.ask("GET", "/v1/projects?page_size=60")).status == 200
+
+
+@asynccontextmanager
+async def reading_over_tls(folder: Path, **settings: Any) -> AsyncIterator[tuple[Rig, asyncio.StreamReader]]:
+    """A client that has asked for 3.6 MB over TLS, and takes little at a time; the gateway knows that it is behind."""
+    own = Authority().issue(folder, "localhost")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own["certificate"], own["key"])
+    async with running(context=context, **settings) as rig:
+        rig.projects.project.description = "x" * 60_000
+        raw = socket.socket()
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.connect(("127.0.0.1", rig.port))
+        reader, writer = await asyncio.open_connection(
+            sock=raw, ssl=believer(own["authority"]), server_hostname="localhost", limit=1000
+        )
+        await rig.until(lambda: len(rig.gateway.doors._servers[0].connections) == 1)
+        (served,) = rig.gateway.doors._servers[0].connections
+        assert served.transport is not None
+        served.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+        writer.write(rig.request("GET", "/v1/projects?page_size=60"))
+        try:
+            await rig.until(lambda: served.writing_paused or cut(rig, "slow_read"))
+            yield rig, reader
+        finally:
+            writer.transport.abort()
+
+
+async def test_a_large_answer_over_tls_is_copied_no_faster_than_it_is_read_and_arrives_whole(tmp_path: Path) -> None:
+    async with reading_over_tls(tmp_path, write_timeout=60) as (rig, reader):
+        served: Any
+        (served,) = rig.gateway.doors._servers[0].connections
+        secured = served.transport
+        assert rig.gateway.doors.peers.unsent > 3_000_000, "all of it counts"
+        assert not served.idle
+        assert secured.get_write_buffer_size() <= 2 * UNSENT
+        assert secured._ssl_protocol._transport.get_write_buffer_size() <= 2 * UNSENT
+        async with asyncio.timeout(30):
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                head += await reader.readexactly(1)
+            length = int(head.lower().partition(b"content-length: ")[2].split()[0])
+            body = await reader.readexactly(length)
+    assert [len(each["description"]) for each in json.loads(body)["projects"]] == [60_000] * 60
+
+
+async def test_who_does_not_read_an_answer_over_tls_is_cut_off_in_time(tmp_path: Path) -> None:
+    async with reading_over_tls(tmp_path, write_timeout=0.2) as (rig, _):
+        await rig.until(lambda: cut(rig, "slow_read") == 1)
+        await rig.until(lambda: not rig.gateway.doors._servers[0].connections)
+        assert rig.gateway.doors.peers.unsent == 0
 
 
 async def test_an_idle_connection_keeps_nothing_of_its_last_answer(hasty: Rig) -> None:

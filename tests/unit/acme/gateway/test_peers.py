@@ -47,6 +47,17 @@ async def until(condition: object) -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_somebody_hears_of_whoever_finds_no_room_and_why() -> None:
+    peers, heard = limited(per_address=1, most=10), list[str]()
+    peers.refused = heard.append
+    assert peers.admit(Peer(peers), "203.0.113.1")
+    assert not peers.admit(Peer(peers), "203.0.113.1")
+    for number in range(9):
+        assert peers.admit(Peer(peers, f"203.0.114.{number}"), f"203.0.114.{number}")
+    assert peers.full
+    assert heard == ["per_address", "most"]
+
+
 async def test_one_address_has_so_many_and_no_more() -> None:
     peers = limited(per_address=2)
     mine = [Peer(peers) for _ in range(3)]

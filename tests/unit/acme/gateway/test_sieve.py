@@ -53,6 +53,18 @@ async def test_what_is_refused_in_the_connection_is_as_if_the_pipeline_had_refus
     assert len(closed.projects.requests) == 1, "nothing of them has reached the service"
 
 
+async def test_what_is_refused_in_the_connection_is_one_line_of_the_access_log_in_all(closed: Rig) -> None:
+    before = len(closed.lines())
+    async with closed.connection() as connection:
+        for _ in range(3):
+            connection.send(closed.request("GET", ONE))
+            await connection.answer()
+    assert len(closed.lines()) == before
+    closed.gateway._access.close()
+    (line,) = closed.lines()[before:]
+    assert (line["reason"], line["shed"]) == ("overloaded", 3)
+
+
 async def test_the_connection_goes_on_with_what_is_let_through(closed: Rig) -> None:
     async with closed.connection() as connection:
         connection.send(closed.request("GET", ONE))

@@ -16,7 +16,7 @@ from acme.runtime import control
 from acme.runtime.children import Child
 from acme.runtime.report import Report
 from acme.runtime.runfolder import RunFolder
-from acme.runtime.standins import StandIns
+from acme.runtime.standins import StandIns, leaving
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
 from tests.unit.acme.dispatch.town import until
@@ -93,6 +93,45 @@ async def test_one_that_was_started_again_meanwhile_does_not_stand_in_any_more(w
     await until(lambda: len(workers.asked) == 1)
     workers.change(3, "up", 33)  # it ended and came back, and nobody was told in between
     await until(lambda: workers.asked[1:] == [("worker-3", "stand_in", 2)])
+
+
+async def test_who_says_that_it_leaves_is_stood_in_for_before_it_hears_the_answer(workers: Workers) -> None:
+    assert await workers.stand_ins.left("worker-2")
+    assert workers.asked == [("worker-3", "stand_in", 2)]
+    assert workers.all[1].state == "leaving"
+    workers.change(2, "waiting")
+    workers.change(2, "up", 22)
+    await until(lambda: workers.asked[1:] == [("worker-3", "step_back", 2)])
+
+
+async def test_who_leaves_stands_in_for_nobody_any_more(workers: Workers) -> None:
+    await workers.stand_ins.left("worker-2")
+    await workers.stand_ins.left("worker-3")
+    assert sorted(workers.asked[1:]) == [("worker-1", "stand_in", 2), ("worker-1", "stand_in", 3)]
+
+
+async def test_the_last_to_leave_is_not_kept(workers: Workers) -> None:
+    for number in (1, 2, 3):
+        async with asyncio.timeout(10):
+            assert await workers.stand_ins.left(f"worker-{number}")
+
+
+async def test_in_the_end_of_all_nobody_is_asked_by_who_leaves(workers: Workers) -> None:
+    workers.stand_ins.stop()
+    await workers.stand_ins.left("worker-2")
+    assert not await workers.stand_ins.left("somebody else")
+    assert workers.asked == []
+
+
+async def test_a_process_tells_whoever_looks_after_it_and_does_without(tmp_path: Path) -> None:
+    folder, told = RunFolder(tmp_path), list[str]()
+    try:
+        await leaving(folder, "worker-1")  # nobody is there
+        async with control.serve(folder, "control", {"leaving": lambda name: told.append(name)}):
+            await leaving(folder, "worker-2")
+    finally:
+        folder.close()
+    assert told == ["worker-2"]
 
 
 async def test_where_nobody_is_left_it_waits_for_the_first(workers: Workers) -> None:

@@ -175,7 +175,7 @@ async def test_a_key_that_is_withdrawn_ends_what_was_believed_by_it(
     issuer.withdraw("k1")
     assert await verifier.verify(good(authority, issuer, kid="k2"))
     assert verifier.cached(token) is None
-    assert (await refusal(verifier, token)).code is Code.UNAVAILABLE, "its issuer was asked a moment ago"
+    assert (await refusal(verifier, token)).code is Code.UNAUTHENTICATED, "its issuer was asked a moment ago"
 
 
 async def test_an_issuer_that_is_not_trusted_any_more_is_not_believed_from_then_on(

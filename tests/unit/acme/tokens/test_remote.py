@@ -110,15 +110,11 @@ async def _opened(rig: Rig, path: str) -> None:
     rig.issuer.open.set()
 
 
-async def test_unknown_keys_cause_a_look_only_so_often(rig: Rig) -> None:
+async def test_unknown_keys_cause_a_look_only_so_often_and_none_of_them_is_anybodys(rig: Rig) -> None:
     await rig.keys.refresh()
     looks = rig.looks()
-    assert await rig.keys.find("made up 1") is None
-    for number in range(2, 30):
-        with pytest.raises(Unavailable) as caught:
-            await rig.keys.find(f"made up {number}")
-        assert caught.value.reason == "tokens_unavailable"
-        assert caught.value.retry_after == pytest.approx(5.0)
+    for number in range(1, 30):
+        assert await rig.keys.find(f"made up {number}") is None
     assert rig.looks() == looks + 1
     rig.seconds += rig.keys.settings.refetch
     assert await rig.keys.find("made up 30") is None
@@ -127,10 +123,52 @@ async def test_unknown_keys_cause_a_look_only_so_often(rig: Rig) -> None:
 
 async def test_keys_that_are_known_go_on_working_while_unknown_ones_come_in(rig: Rig) -> None:
     await rig.keys.refresh()
-    await rig.keys.find("made up")
-    with pytest.raises(Unavailable):
-        await rig.keys.find("made up too")
+    for name in ("made up", "made up too"):
+        assert await rig.keys.find(name) is None
     assert await rig.keys.find("k1") is not None
+
+
+async def test_a_key_published_behind_a_flood_of_made_up_ones_is_found_with_the_next_look(rig: Rig) -> None:
+    await rig.keys.refresh()
+    assert await rig.keys.find("made up") is None
+    rig.issuer.publish("k2")
+    rig.seconds += rig.keys.settings.refetch * 0.99
+    assert await rig.keys.find("k2") is None, "there has been a look since it was asked for, by none"
+    for number in range(100):
+        assert await rig.keys.find(f"made up {number}") is None
+    rig.seconds += rig.keys.settings.refetch * 0.02
+    assert await rig.keys.find("k2") is not None
+    assert "k2" not in rig.keys._unknown
+
+
+async def test_a_key_published_behind_a_flood_is_found_whoever_causes_the_next_look(rig: Rig) -> None:
+    await rig.keys.refresh()
+    assert await rig.keys.find("made up 1") is None
+    rig.issuer.publish("k2")
+    assert await rig.keys.find("k2") is None
+    rig.seconds += rig.keys.settings.refetch
+    assert await rig.keys.find("made up 2") is None
+    assert await rig.keys.find("k2") is not None
+
+
+async def test_made_up_names_are_not_judged_once_a_look_has_failed(rig: Rig) -> None:
+    await rig.keys.refresh()
+    assert await rig.keys.find("made up 1") is None
+    rig.issuer.pages[KEYS] = Page(b"", 503)
+    assert await rig.keys.find("made up 2") is None, "it answered a moment ago"
+    rig.seconds += 1
+    await rig.keys.refresh()
+    with pytest.raises(Unavailable) as caught:
+        await rig.keys.find("made up 3")
+    assert caught.value.retry_after == pytest.approx(rig.keys.settings.refetch - 1)
+    rig.seconds += rig.keys.settings.refetch
+    for number in range(4, 10):
+        with pytest.raises(Unavailable):
+            await rig.keys.find(f"made up {number}")
+    rig.issuer.show("k1")
+    rig.seconds += 1
+    await rig.keys.refresh()
+    assert await rig.keys.find("made up 10") is None, "it answers again"
 
 
 async def test_a_name_that_was_looked_for_in_vain_uses_up_nobodys_turn(rig: Rig) -> None:

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from acme import deliver, events, mail, work
+from acme.context import ANONYMOUS, Call, current
 from acme.contracts.projects.v1 import ProjectCreated
 from acme.drivers.mailbox import Mailbox, mails
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
+from acme.traces import DELIVERY, EVENT, SQL, Span, Trace, Tracer
 from acme.work import Attempt, Deliveries, Handler, UnitFactory, send_mail
 from acme.work.deliveries import LONGEST_PAUSE, POLL, pause
 from tests.services import CONTRACTS, Stage
@@ -43,10 +45,17 @@ async def breaks(attempt: Attempt) -> None:
 
 
 def worker(
-    stage: Stage, handled: Handled, *, attempts: int = 3, lease: float = 30.0, tasks: Tasks | None = None
+    stage: Stage,
+    handled: Handled,
+    *,
+    attempts: int = 3,
+    lease: float = 30.0,
+    tasks: Tasks | None = None,
+    tracer: Tracer | None = None,
 ) -> Deliveries:
     handlers = {"ping": Handler(handled, attempts)}
-    return Deliveries(stage.units, handlers, tasks=tasks or stage.tasks, metrics=stage.metrics, lease=lease)
+    tasks = tasks or stage.tasks
+    return Deliveries(stage.units, handlers, tasks=tasks, metrics=stage.metrics, lease=lease, tracer=tracer)
 
 
 async def ask(stage: Stage, *payloads: bytes) -> None:
@@ -295,6 +304,80 @@ async def test_mail_leaves_through_the_mailer_with_the_id_of_its_delivery(
     assert (await row(stage))["done_at"] is not None
     (kept,) = mails(folder)
     assert (kept.id, kept.to, kept.links) == ((await row(stage))["id"], "ann@example.com", ("https://a.example/x",))
+
+
+# ---- what asked for it ----------------------------------------------------------------------------------------------
+
+
+def asked(tracer: Tracer) -> Call:
+    """A call that is being served, and recorded."""
+    return Call("things.Things/Make", ANONYMOUS, "req_1", time.monotonic() + 10, trace=Trace("req_1", tracer))
+
+
+async def ask_for(stage: Stage, call: Call) -> None:
+    with stage.units.outside(call):
+        async with work():
+            deliver("ping", b"ada@example.com")
+
+
+async def test_a_delivery_is_a_step_of_the_trace_of_the_request_that_asked_for_it(stage: Stage) -> None:
+    tracer = Tracer()
+    call = asked(tracer)
+    await ask_for(stage, call)
+    seen: list[tuple[str, str]] = []
+
+    async def note(attempt: Attempt) -> None:
+        seen.append((current().request_id, current().principal.id))
+        async with work():
+            events.add(ProjectCreated(project_id="prj_1"))
+            deliver("ping", b"another")
+        await stage.units.database.fetchval("SELECT 1")
+
+    deliveries = worker(stage, Handled(note), tracer=tracer)
+    await deliveries.pass_once()
+    (trace,) = tracer.find("req_1")
+    assert seen == [("req_1", "things")]
+    assert trace.caller == call.caused
+    *inside, whole = [Span(*each) for each in trace.spans]
+    assert (whole.number, whole.kind, whole.name, whole.outcome, whole.detail) == (0, DELIVERY, "ping", "", "things 1")
+    assert {EVENT, SQL} <= {span.kind for span in inside}
+    assert {span.parent for span in inside} == {0}
+    assert "ada" not in repr(trace.spans)
+    assert await stage.value("SELECT headers->>'request_id' FROM acme.outbox") == "req_1"
+    (next_one,) = await stage.sql("SELECT request_id, traceparent FROM acme.deliveries WHERE done_at IS NULL")
+    assert tuple(next_one) == ("req_1", trace.traceparent(0))
+
+
+async def test_an_attempt_that_fails_is_kept_with_its_error_and_its_number(stage: Stage) -> None:
+    tracer = Tracer()
+    await ask_for(stage, asked(tracer))
+    await worker(stage, Handled(breaks), tracer=tracer).pass_once()
+    (trace,) = tracer.find("req_1")
+    assert [Span(*each).outcome for each in trace.spans] == ["Broken"]
+    assert list(tracer._kept) == [trace]
+
+
+async def test_what_no_request_asked_for_is_in_no_trace_and_served_by_no_call(stage: Stage) -> None:
+    tracer = Tracer()
+    await ask(stage, b"hello")
+
+    async def note(attempt: Attempt) -> None:
+        with pytest.raises(LookupError):
+            current()
+
+    await worker(stage, Handled(note), tracer=tracer).pass_once()
+    assert (await row(stage))["last_error"] is None
+    assert list(tracer.traces()) == []
+
+
+async def test_without_a_tracer_a_delivery_still_knows_its_request(stage: Stage) -> None:
+    await ask_for(stage, asked(Tracer()))
+
+    async def note(attempt: Attempt) -> None:
+        assert (current().request_id, current().trace) == ("req_1", None)
+
+    await worker(stage, Handled(note)).pass_once()
+    assert (await row(stage))["last_error"] is None
 
 
 async def test_housekeeping_deletes_what_is_older_than_a_day(stage: Stage) -> None:

@@ -45,6 +45,15 @@ async def test_one_statement_writes_all_three(stage: Stage, connection: Connecti
     assert rows == [("evt_0", "org_1:k0"), ("evt_1", "org_1:k1"), ("evt_2", "org_1:k2")]
 
 
+async def test_a_delivery_keeps_the_request_that_asked_for_it_and_whoever_claims_it_is_told(
+    stage: Stage, connection: Connection
+) -> None:
+    now, cause = stage.clock.now(), store.Cause("req_1", "00-a-b-01")
+    await store.write(connection, (), "{}", [store.Wanted("dlv_1", "ping", b"p")], None, now, cause)
+    (row,) = await store.due(connection, now, now + LEASE, ["ping"], 10)
+    assert tuple(row) == ("dlv_1", "ping", b"p", 1, "req_1", "00-a-b-01")
+
+
 async def test_a_record_past_its_time_is_replaced(stage: Stage, connection: Connection) -> None:
     day = timedelta(hours=24)
     assert await store.write(connection, (), "{}", (), record(stage, b"old"), stage.clock.now() - day)
