@@ -93,6 +93,7 @@ async def all_projects(one: Platform, token: str) -> list[tuple[str, str]]:
             return found
 
 
+@pytest.mark.drill
 @pytest.mark.soak
 @pytest.mark.parametrize(
     "kill", [Platform.kill, Platform.kill_everything], ids=["the gateway's process", "the whole process group"]
@@ -129,6 +130,7 @@ async def test_a_write_that_was_acknowledged_survives_kill_9_and_is_there_once(
     assert one.database_processes() == []
 
 
+@pytest.mark.drill
 @pytest.mark.soak
 def test_a_mail_that_was_promised_arrives_once_although_the_process_is_killed_at_once(tmp_path: Path) -> None:
     clock = MovableClock(tmp_path / "clock")

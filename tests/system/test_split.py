@@ -258,6 +258,7 @@ def test_a_worker_that_hangs_is_killed_and_started_again(own: Platform) -> None:
     assert [(line["process"], line["pid"]) for line in lines] == [("projects", hung)]
 
 
+@pytest.mark.drill
 @pytest.mark.soak
 async def test_a_worker_killed_under_load_loses_and_doubles_nothing(
     own: Platform, redis: RedisServer, record_property: Callable[[str, object], None]
