@@ -159,7 +159,7 @@ def test_every_method_is_spoken_of() -> None:
 
 @pytest.fixture(scope="module")
 def share(request: pytest.FixtureRequest) -> int:
-    """One of how many cells is tried: of those that `make test` tries in every placement, `make soak` tries all."""
+    """One of how many cells is tried: `make soak` tries all of them in every placement."""
     return 1 if soaking() or request.getfixturevalue("placement") == "local" else SAMPLE
 
 

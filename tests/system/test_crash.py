@@ -1,8 +1,8 @@
 """Kill -9 under a write load: every acknowledged write is there once, none twice.
 
 Clients do what the README asks of them: one Idempotency-Key a write, and the same request again until it is answered. The
-ledger holds what was acknowledged, and at the end the platform has exactly that. `make test` kills 4 times, and twice where
-a mail is due, `make soak` 10 times, and 4: where a kill meets the platform is chance, in every run another.
+ledger holds what was acknowledged, and at the end the platform has exactly that. `make test-drills` kills 4 times, and twice
+where a mail is due, `make soak` 10 times, and 4: where a kill meets the platform is chance, in every run another.
 """
 
 from __future__ import annotations
