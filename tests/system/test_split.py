@@ -209,13 +209,10 @@ def kill_the_group(one: Platform) -> None:
     one.wait()
 
 
-@pytest.mark.parametrize(
-    "kill",
-    [
-        pytest.param(Platform.kill, id="the supervisor"),
-        pytest.param(kill_the_group, id="the whole group", marks=pytest.mark.drill),
-    ],
-)
+WHOLE = pytest.param(kill_the_group, id="the whole group", marks=pytest.mark.drill)
+
+
+@pytest.mark.parametrize("kill", [pytest.param(Platform.kill, id="the supervisor"), WHOLE])
 def test_kill_9_leaves_no_orphan_and_the_next_start_works(own: Platform, kill: Any) -> None:
     own.start()
     pids = children(own)
