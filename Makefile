@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test test-engines oracle check proto bench bench-gateway overload soak fuzz lock reset install FORCE
+.PHONY: help run test test-drills test-engines oracle check proto bench bench-gateway overload soak fuzz lock reset install FORCE
 
 # Some containers ask Python to keep no bytecode. Then every process that a test starts compiles the platform anew, a third of
 # what its start takes, and pytest rewrites every test file in every run.
@@ -27,6 +27,9 @@ run: $(STAMP) ## Starts the platform (ARGS go to `acme up`).
 # Three workers also where there are two cores: many tests wait for processes. The longest files come first, see pyproject.toml.
 test: $(STAMP) ## Runs the test suite in three processes (ARGS go to pytest).
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-drills: $(STAMP) ## Runs what takes long: kills and restarts under load, a plugin author's walk, the bench (ARGS go to pytest).
+	$(BIN)/pytest -n 2 --dist loadfile -m drill tests/system tests/contract/test_differential.py $(ARGS)
 
 test-engines: $(STAMP) ## Runs what needs real servers: Kafka by Maven, S3 by Go, kcat, slowhttptest (ARGS go to pytest).
 	$(BIN)/pytest -m engines tests/contract tests/engines $(ARGS)

@@ -5,6 +5,7 @@ The fixtures `platform`, `database`, `placement` … come from the kit that plug
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -37,19 +38,26 @@ def _logs_as_they_were() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: takes a minute or so; `make test ARGS='-m \"not slow\"'` leaves it out.")
+    config.addinivalue_line("markers", "drill: `make test-drills` runs it: kills, load and long walks, minutes in all.")
     config.addinivalue_line("markers", "soak: `make soak` runs it with 10,000 examples, 1 GiB, or more kills.")
     config.addinivalue_line("markers", "engines: `make test-engines` runs it, over servers that are fetched for it.")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves tests over engines out unless they are asked for by their marker."""
-    if "engines" in config.option.markexpr:
-        return
-    left_out = [item for item in items if item.get_closest_marker("engines")]
+    """Leaves drills and tests over engines out unless they are asked for by a marker; many drills are `make soak`'s too."""
+    asked_by = {"drill": ("drill", "soak"), "engines": ("engines",)}
+    unasked = [name for name, by in asked_by.items() if not any(marker in config.option.markexpr for marker in by)]
+    left_out = [item for item in items if any(item.get_closest_marker(name) for name in unasked)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not item.get_closest_marker("engines")]
+        gone = set(left_out)
+        items[:] = [item for item in items if item not in gone]
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays to the end: looked at again in every full collection, it was a tenth of the run's time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
-"""How long a drill is: short in `make test`, long in `make soak`, which runs what is marked `soak` with its own profile."""
+"""How long a drill is: short in `make test` and `make test-drills`, long in `make soak`, which runs what is marked `soak`
+with its own profile."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from acme.runtime.lifecycle import Report
+from acme.runtime.report import Report
 
 
 def print_json(report: Report) -> None:

@@ -38,6 +38,10 @@ START_LIMIT: Final = 60.0
 """Seconds for the server to start."""
 STOP_LIMIT: Final = 20.0
 """Seconds for the server to end after its last user."""
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - the folder in it is checked
+"""Where Linux has a file system in memory; a container's is often 64 MB."""
+_PLENTY: Final = 3 << 30
+"""Bytes that have to be free there: a whole run needs less than one GiB."""
 
 
 class Server:
@@ -131,9 +135,18 @@ def lease(run: str) -> Iterator[Server]:
             connection.recv(1)
 
 
+def _where() -> Path:
+    """Memory, where there is plenty: making and dropping a database, 300 files, takes 80 ms of a core on ext4, here 12."""
+    with suppress(OSError):
+        room = os.statvfs(_MEMORY)
+        if room.f_bavail * room.f_frsize >= _PLENTY and os.access(_MEMORY, os.W_OK | os.X_OK):
+            return _MEMORY
+    return Path(tempfile.gettempdir())
+
+
 def _home() -> Path:
     """A folder that is ours alone: its name can be guessed, so its owner is checked."""
-    home = Path(tempfile.gettempdir()) / f"acme-tests-{os.getuid()}"
+    home = _where() / f"acme-tests-{os.getuid()}"
     home.mkdir(mode=0o700, exist_ok=True)
     status = home.lstat()
     if status.st_uid != os.getuid() or status.st_mode & 0o077:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 
 @contextmanager
@@ -26,6 +25,8 @@ def bucket(address: str, key: str, secret: str) -> Iterator[None]:
 @contextmanager
 def moto() -> Iterator[str]:
     """The address of moto's server, with the bucket."""
+    from moto.server import ThreadedMotoServer  # here: it is slow to load
+
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -275,6 +275,7 @@ def touched() -> list[Asked]:
     return made
 
 
+@pytest.mark.drill
 @pytest.mark.soak
 @example(batch=EVERY)
 @example(batch=touched())
@@ -290,8 +291,8 @@ async def test_random_requests_have_one_answer_and_one_effect_in_every_placement
 
 
 async def test_every_route_was_met_and_many_requests_were_done_and_many_refused(sides: tuple[Side, Side]) -> None:
-    local, _ = sides
-    await local.run(EVERY)
+    local, remote = sides
+    assert not difference(await local.run(EVERY), await remote.run(EVERY), ["local", "grpc"])
     assert all(status < 300 for _, status in local.met) or local.met.total() > len(EVERY)
     await local.run(touched())
     met = {path for path, _ in local.met}

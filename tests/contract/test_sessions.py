@@ -353,7 +353,7 @@ async def test_an_account_that_lost_its_address_has_its_access_tokens_revoked_by
 ) -> None:
     await people.sign_up(ann.email, OTHER)
     await people.verify(await people.token(ann.email, number=2))
-    assert (await revoked(platform))[-1] == (None, ann.id, 1)
+    assert (None, ann.id, 1) in await revoked(platform)  # beside what tests before this one left to be told later
     assert principal_of((await people.log_in(ann.email, OTHER)).access_token).epoch == 0
 
 

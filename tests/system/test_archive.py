@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from acme import Archived, archived
 from acme.contracts.audit.v1 import AuditRecord
 from acme.drivers.files import Files
@@ -17,6 +19,7 @@ from tests.system.running import ACME, PASSWORD, Platform, call, wait_for
 QUICK = {"ACME_ARCHIVE__IDLE": "1", "ACME_ARCHIVE__EVENTS": "4"}
 
 
+@pytest.mark.drill
 def test_what_was_recorded_is_archived_once_over_kills_and_starts(tmp_path: Path) -> None:
     platform = Platform(tmp_path, environ=QUICK)
     names = [f"ann{number}@example.com" for number in range(24)]

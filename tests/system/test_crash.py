@@ -1,8 +1,8 @@
 """Kill -9 under a write load: every acknowledged write is there once, none twice.
 
 Clients do what the README asks of them: one Idempotency-Key a write, and the same request again until it is answered. The
-ledger holds what was acknowledged, and at the end the platform has exactly that. `make test` kills 4 times, and twice where
-a mail is due, `make soak` 10 times, and 4: where a kill meets the platform is chance, in every run another.
+ledger holds what was acknowledged, and at the end the platform has exactly that. `make test-drills` kills 4 times, and twice
+where a mail is due, `make soak` 10 times, and 4: where a kill meets the platform is chance, in every run another.
 """
 
 from __future__ import annotations
@@ -93,6 +93,7 @@ async def all_projects(one: Platform, token: str) -> list[tuple[str, str]]:
             return found
 
 
+@pytest.mark.drill
 @pytest.mark.soak
 @pytest.mark.parametrize(
     "kill", [Platform.kill, Platform.kill_everything], ids=["the gateway's process", "the whole process group"]
@@ -129,6 +130,7 @@ async def test_a_write_that_was_acknowledged_survives_kill_9_and_is_there_once(
     assert one.database_processes() == []
 
 
+@pytest.mark.drill
 @pytest.mark.soak
 def test_a_mail_that_was_promised_arrives_once_although_the_process_is_killed_at_once(tmp_path: Path) -> None:
     clock = MovableClock(tmp_path / "clock")

@@ -27,6 +27,8 @@ from tests.proxy import Proxy, proxy
 from tests.system.deployment import Deployment, Process, create, deployment, free_port, join, services
 from tests.system.running import Person, call
 
+pytestmark = pytest.mark.drill
+
 BUNCH: Final = 6
 """Requests that are sent at a time, so that there is always something that a fault can meet; every third is a write."""
 EVERY: Final = 0.08

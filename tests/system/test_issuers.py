@@ -56,7 +56,13 @@ def declared(issuer: Issuer, organization: str) -> str:
     return "\n".join(lines)
 
 
-@pytest.fixture(scope="module", params=[("--port", "0"), ("--port", "0", "--split")], ids=["one process", "split"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(("--port", "0"), id="one process"),
+        pytest.param(("--port", "0", "--split"), id="split", marks=pytest.mark.drill),
+    ],
+)
 def town(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     one = Platform(tmp_path_factory.mktemp("town"), *request.param)
     with issuing() as issuer:

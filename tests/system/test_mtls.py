@@ -155,6 +155,7 @@ def test_a_worker_of_another_name_is_not_believed(together: Together) -> None:
     wait_for("the worker", lambda: listed(gateway, person) == 200, LIMIT)
 
 
+@pytest.mark.drill
 def test_a_certificate_that_expires_while_it_is_in_use_is_refused_at_the_next_handshake(secured: Secured) -> None:
     begun = time.monotonic()
     gateway, _, projects = secured.start_all()

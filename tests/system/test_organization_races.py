@@ -38,7 +38,7 @@ from acme.ids import new_id
 from acme.plugin import Plugin
 from acme.testing import Platform
 from acme.testing import User as Caller
-from tests.offices import Office
+from tests.offices import Office, looking
 
 ROUNDS = 200
 
@@ -61,7 +61,7 @@ def plugins() -> list[Plugin]:
 
 @pytest.fixture
 async def office(platform: Platform) -> AsyncIterator[Office]:
-    async with Office.opened(platform) as office:
+    async with looking(platform, "users") as users, Office.opened(platform, users) as office:
         yield office
 
 

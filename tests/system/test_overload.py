@@ -10,6 +10,8 @@ import pytest
 from tests.bench.overload import Drill, drill, requests
 from tests.system.running import Platform, call
 
+pytestmark = pytest.mark.drill
+
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Drill:

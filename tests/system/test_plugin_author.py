@@ -27,7 +27,7 @@ from tests.house.tree import ROOT, text
 from tests.system.running import Platform
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.drill,
     pytest.mark.skipif(shutil.which("curl") is None, reason="the README's lines need curl"),
 ]
 

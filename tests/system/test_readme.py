@@ -17,7 +17,13 @@ from tests.system.running import PLENTY, Platform
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="the README's lines need curl")
 
 
-@pytest.fixture(scope="module", params=[("--port", "0"), ("--port", "0", "--split")], ids=["one process", "split"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(("--port", "0"), id="one process"),
+        pytest.param(("--port", "0", "--split"), id="split", marks=pytest.mark.drill),
+    ],
+)
 def shown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """What the block prints."""
     folder = tmp_path_factory.mktemp("checkout")

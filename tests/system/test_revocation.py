@@ -52,6 +52,7 @@ def seconds_until_dead(api: str, token: str, since: float) -> float:
         time.sleep(0.002)
 
 
+@pytest.mark.drill
 def test_a_session_that_ends_at_one_gateway_is_dead_at_the_other_within_a_second(
     town: Town, measured: Callable[[str, object], None]
 ) -> None:

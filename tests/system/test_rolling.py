@@ -142,6 +142,7 @@ async def found(one: Deployment) -> bool:
     return not seen.silent and set(states) == {"ready"}
 
 
+@pytest.mark.drill
 @pytest.mark.soak
 async def test_a_rolling_restart_fails_no_request(
     tmp_path: Path, postgres: Server, record_property: Callable[[str, object], None]

@@ -208,6 +208,7 @@ async def measured(database: FreshDatabase) -> dict[tuple[str, str], tuple[int, 
     return found
 
 
+@pytest.mark.drill
 @pytest.mark.soak
 async def test_ten_times_as_many_projects_take_three_times_the_pages_at_most(
     postgres: Server, capsys: pytest.CaptureFixture[str]

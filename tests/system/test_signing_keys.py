@@ -78,6 +78,7 @@ class Tokens:
             return self._all[self._next % len(self._all)]
 
 
+@pytest.mark.drill
 def test_keys_are_rotated_under_load_and_no_request_fails(town: Town, measured: Callable[[str, object], None]) -> None:
     ada = town.platform.join("ada@example.com")
     tokens, kids = Tokens(ada.token), [kid(ada.token)]

@@ -209,7 +209,10 @@ def kill_the_group(one: Platform) -> None:
     one.wait()
 
 
-@pytest.mark.parametrize("kill", [Platform.kill, kill_the_group], ids=["the supervisor", "the whole group"])
+WHOLE = pytest.param(kill_the_group, id="the whole group", marks=pytest.mark.drill)
+
+
+@pytest.mark.parametrize("kill", [pytest.param(Platform.kill, id="the supervisor"), WHOLE])
 def test_kill_9_leaves_no_orphan_and_the_next_start_works(own: Platform, kill: Any) -> None:
     own.start()
     pids = children(own)
@@ -258,6 +261,7 @@ def test_a_worker_that_hangs_is_killed_and_started_again(own: Platform) -> None:
     assert [(line["process"], line["pid"]) for line in lines] == [("projects", hung)]
 
 
+@pytest.mark.drill
 @pytest.mark.soak
 async def test_a_worker_killed_under_load_loses_and_doubles_nothing(
     own: Platform, redis: RedisServer, record_property: Callable[[str, object], None]

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from acme.runtime.leases import TAKEOVER
 from acme.testing import Server
 from tests.system.deployment import deployment, free_port, services
@@ -32,6 +34,7 @@ PLUGIN = """
     """
 
 
+@pytest.mark.drill
 def test_a_job_whose_process_is_killed_is_begun_by_another_in_its_stated_time(
     tmp_path: Path, postgres: Server, measured: Callable[[str, object], None]
 ) -> None:

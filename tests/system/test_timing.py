@@ -91,6 +91,7 @@ def asks(platform: Platform) -> dict[str, Ask]:
     return {"log-in": log_in, "log-in during a pause": log_in, "reset": reset, "sign-up": sign_up}
 
 
+@pytest.mark.drill
 @pytest.mark.soak
 @pytest.mark.parametrize("method", ["log-in", "log-in during a pause", "reset", "sign-up"])
 async def test_the_time_of_an_answer_does_not_tell_whether_an_address_is_known(

@@ -230,6 +230,7 @@ def test_a_local_authority_is_made_once_and_believed_by_who_is_told_of_it(tmp_pa
         assert authority.read_bytes() == made
 
 
+@pytest.mark.drill
 def test_in_several_processes_a_certificate_stands_for_a_service_account_that_workers_believe_in(
     tmp_path: Path,
 ) -> None:

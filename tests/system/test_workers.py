@@ -169,6 +169,7 @@ class Clients:
             self.outcomes[outcome] += 1
 
 
+@pytest.mark.drill
 async def test_a_worker_that_is_killed_costs_no_more_than_what_it_was_answering(own: Platform) -> None:
     own.start()
     clients = Clients(own.api)
@@ -253,6 +254,7 @@ async def test_a_stop_under_load_lets_every_request_end(own: Platform) -> None:
     assert "were cut off at the end of the drain" not in own.log()
 
 
+@pytest.mark.drill
 def test_over_tls_one_stands_in_for_another_as_well(tmp_path: Path) -> None:
     with platform(tmp_path, *WORKERS, "--tls") as one:
         believed = ssl.create_default_context(cafile=one.ready["authority"])

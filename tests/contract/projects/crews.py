@@ -44,16 +44,21 @@ class Crew:
     """Owned by `maker`."""
     maker: User
     """A member of the organisation."""
+    database: asyncpg.Connection
+    """A look into the service's own."""
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, platform: Platform) -> AsyncIterator[Crew]:
-        async with Office.opened(platform) as office:
+    async def opened(
+        cls, platform: Platform, users: asyncpg.Connection, projects: asyncpg.Connection
+    ) -> AsyncIterator[Crew]:
+        """With connections to both databases, which may be a whole module's."""
+        async with Office.opened(platform, users) as office:
             await cls.default(office, "none")
             maker = await office.member("member")
             stub = platform.stub(ProjectsStub, as_=maker)
             atlas = await stub.create_project(CreateProjectRequest(organization_id=office.id, name="Atlas"))
-            yield cls(platform, office, atlas, maker)
+            yield cls(platform, office, atlas, maker, projects)
 
     @staticmethod
     async def default(office: Office, role: str) -> None:
@@ -174,13 +179,9 @@ class Crew:
 
     async def everything(self) -> list[list[tuple[Any, ...]]]:
         """All rows of the service's tables, to see that nothing has changed."""
-        database = await asyncpg.connect(self.platform.database("projects"))
-        try:
-            statements = (
-                f"SELECT t::text FROM {table} AS t"  # noqa: S608 - names above
-                " WHERE to_jsonb(t) ->> 'topic' IS DISTINCT FROM 'acme.audit.log' ORDER BY 1"
-                for table in TABLES
-            )
-            return [[tuple(row) for row in await database.fetch(statement)] for statement in statements]
-        finally:
-            await database.close()
+        statements = (
+            f"SELECT t::text FROM {table} AS t"  # noqa: S608 - names above
+            " WHERE to_jsonb(t) ->> 'topic' IS DISTINCT FROM 'acme.audit.log' ORDER BY 1"
+            for table in TABLES
+        )
+        return [[tuple(row) for row in await self.database.fetch(statement)] for statement in statements]

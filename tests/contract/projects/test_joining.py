@@ -202,7 +202,7 @@ async def test_memberships_that_began_after_the_departure_stay(crew: Crew) -> No
 
 
 async def test_projects_of_other_organisations_are_not_left(crew: Crew) -> None:
-    async with Crew.opened(crew.platform) as other:
+    async with Crew.opened(crew.platform, crew.office.database, crew.database) as other:
         await leave(other, crew.maker.id, heir=other.office.owner.id)
     assert await crew.roles() == {crew.maker.id: "owner"}
 

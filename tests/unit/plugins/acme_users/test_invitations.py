@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from acme.contracts.users.v1 import AcceptInvitationRequest
 from acme.plugin import Plugin
 from acme.testing import Platform
-from tests.offices import Office
+from tests.offices import Office, looking
 from tests.people import new_email
 from tests.waiting import until
 
@@ -32,7 +32,7 @@ def plugins() -> list[Plugin]:
 
 @pytest.fixture
 async def office(platform: Platform) -> AsyncIterator[Office]:
-    async with Office.opened(platform) as office:
+    async with looking(platform, "users") as users, Office.opened(platform, users) as office:
         yield office
 
 

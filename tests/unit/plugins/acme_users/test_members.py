@@ -27,7 +27,7 @@ from acme.errors import Refused
 from acme.plugin import Plugin
 from acme.testing import Platform
 from acme.testing import User as Caller
-from tests.offices import Office, invited
+from tests.offices import Office, invited, looking
 from tests.waiting import until
 
 HISTORIES: Final = 100
@@ -60,7 +60,7 @@ def placement() -> Literal["local"]:
 
 @pytest.fixture
 async def office(platform: Platform) -> AsyncIterator[Office]:
-    async with Office.opened(platform) as office:
+    async with looking(platform, "users") as users, Office.opened(platform, users) as office:
         yield office
 
 
@@ -152,7 +152,7 @@ async def act(office: Office, what: str, who: Caller, whom: Caller, role: str, e
 async def test_every_history_ends_as_the_model_says_and_leaves_an_owner_for_good(
     platform: Platform, history: list[Step]
 ) -> None:
-    async with Office.opened(platform) as office:
+    async with looking(platform, "users") as users, Office.opened(platform, users) as office:
         people = [office.owner, *[await office.stranger() for _ in range(PEOPLE - 1)]]
         model = Model(platform.clock.now(), {office.owner.id: ("owner", None)})
         told: list[Any] = []

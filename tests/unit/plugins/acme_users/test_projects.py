@@ -33,7 +33,7 @@ from acme.errors import NotFound
 from acme.plugin import Plugin
 from acme.testing import Platform
 from acme.testing import User as Caller
-from tests.offices import Office
+from tests.offices import Office, looking
 from tests.waiting import until
 
 pytestmark = pytest.mark.every_placement
@@ -46,7 +46,7 @@ def plugins() -> list[Plugin]:
 
 @pytest.fixture
 async def office(platform: Platform) -> AsyncIterator[Office]:
-    async with Office.opened(platform) as office:
+    async with looking(platform, "users") as users, Office.opened(platform, users) as office:
         yield office
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from acme.contracts.users.v1 import ListRolesRequest
 from acme.plugin import Plugin
 from acme.testing import Platform
-from tests.offices import Office, role
+from tests.offices import Office, looking, role
 
 SIZES: Final = st.integers(1, len(BUILT_IN) + 8)
 
@@ -33,7 +33,7 @@ def placement() -> Literal["local"]:
 @given(number=st.integers(0, 7), sizes=st.lists(SIZES, min_size=1, max_size=4))
 async def test_pages_of_any_sizes_come_to_the_whole_list(platform: Platform, number: int, sizes: list[int]) -> None:
     assert number < MOST
-    async with Office.opened(platform) as office:
+    async with looking(platform, "users") as users, Office.opened(platform, users) as office:
         made = [await role(office.database, office.id, platform.clock.now()) for _ in range(number)]
         whole = [*BUILT_IN, *(entry.id for entry in made)]
         found: list[str] = []

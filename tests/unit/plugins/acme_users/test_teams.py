@@ -24,7 +24,7 @@ from acme.errors import NotFound
 from acme.plugin import Plugin
 from acme.testing import Platform
 from acme.testing import User as Caller
-from tests.offices import Office
+from tests.offices import Office, looking
 
 PEOPLE: Final = 3
 TEAMS: Final = 2
@@ -79,7 +79,7 @@ async def seen(platform: Platform, office: Office, people: list[Caller]) -> tupl
 async def test_a_team_holds_those_who_were_added_and_still_belong_to_the_organisation(
     platform: Platform, history: list[tuple[str, int, int]]
 ) -> None:
-    async with Office.opened(platform) as office:
+    async with looking(platform, "users") as users, Office.opened(platform, users) as office:
         people = [await office.member() for _ in range(PEOPLE)]
         made = [
             await office.teams().create_team(CreateTeamRequest(organization_id=office.id, name="T"))

@@ -18,7 +18,7 @@ from acme.contracts.users.v1 import (
 from acme.errors import NotFound
 from acme.plugin import Plugin
 from acme.testing import Platform
-from tests.offices import Office
+from tests.offices import Office, looking
 from tests.waiting import until
 
 
@@ -30,7 +30,7 @@ def plugins() -> list[Plugin]:
 
 @pytest.fixture
 async def office(platform: Platform) -> AsyncIterator[Office]:
-    async with Office.opened(platform) as office:
+    async with looking(platform, "users") as users, Office.opened(platform, users) as office:
         yield office
 
 
