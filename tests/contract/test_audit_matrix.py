@@ -33,7 +33,6 @@ from tests.matrix.rows import ROWS
 from tests.matrix.world import World
 from tests.people import new_email
 from tests.published import Published
-from tests.soaking import soaking
 from tests.waiting import until
 
 pytestmark = pytest.mark.every_placement
@@ -157,25 +156,34 @@ def test_every_method_is_spoken_of() -> None:
     assert {path for path in INTERNAL if not writes(EVERY[path])} == set()
 
 
-@pytest.fixture(scope="module")
-def share(request: pytest.FixtureRequest) -> int:
-    """One of how many cells is tried: `make soak` tries all of them in every placement."""
-    return 1 if soaking() or request.getfixturevalue("placement") == "local" else SAMPLE
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("path", PATHS)
-async def test_a_request_leaves_what_the_contract_promises(
-    world: World, published: Published, path: str, share: int
-) -> None:
+async def told(world: World, published: Published, path: str, tried: list[Cell]) -> None:
+    """Each of them leaves what the contract promises."""
     faults = []
-    for cell in chosen(own(path), share, path):
+    for cell in tried:
         things = dict(world.rooms[path].targets) if cell.refused else await world.fresh(path)
         await published.new()
         reply = await send(world, cell, things)
         assert reply.status == cell.status, (str(cell), reply.status, reply.body)
         faults += wrong(world, cell, mine(await published.new()), asked(cell, things))
     assert not faults
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_request_leaves_what_the_contract_promises(
+    world: World, published: Published, path: str, placement: str
+) -> None:
+    """All cells in one process, and some wherever else a service may be."""
+    await told(world, published, path, chosen(own(path), 1 if placement == "local" else SAMPLE, path))
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("path", PATHS)
+async def test_every_request_leaves_it_in_every_placement(
+    world: World, published: Published, path: str, placement: str
+) -> None:
+    if placement == "local":
+        pytest.skip("make test tries all of them there")
+    await told(world, published, path, own(path))
 
 
 @pytest.mark.parametrize("path", KEPT)
