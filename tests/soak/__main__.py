@@ -50,7 +50,7 @@ async def sessions_of(one: Platform) -> tuple[int, int]:
 async def under_load(one: Platform, minutes: float, rate: float, seed: int) -> tuple[list[Sample], Town]:
     """The load, and the samples."""
     joined = [one.join(f"person{number}@example.com") for number in range(25)]
-    people = [Person(each.email, each.token) for each in joined]
+    people = [Person(each.email, each.token, str(each.tokens["refresh_token"])) for each in joined]
     samples: list[Sample] = []
     start = time.monotonic()
 

@@ -22,12 +22,18 @@ PROJECTS: Final = 50
 """That each person has, more or less."""
 
 
+RENEWED: Final = 240.0
+"""Seconds after which a person has another access token."""
+
+
 @dataclass
 class Person:
     """Somebody with a session, and projects."""
 
     email: str
     token: str
+    refresh: str = ""
+    """The token that gets the next one."""
     projects: list[str] = field(default_factory=list)
 
 
@@ -56,6 +62,14 @@ class Town:
             (3, self.goes),
             (2, self.logs_in),
         ]
+
+    async def stay(self) -> None:
+        """Nobody's access token, which is good for ten minutes, gets older than a few."""
+        while True:
+            for who in self._people:
+                await asyncio.sleep(RENEWED / len(self._people))
+                made = await self._ask("POST", "/v1/sessions:refresh", {200}, None, {"refresh_token": who.refresh})
+                who.token, who.refresh = made["access_token"], made["refresh_token"]
 
     async def once(self) -> None:
         """One thing that somebody does."""
@@ -156,9 +170,11 @@ async def steady(town: Town, rate: float, seconds: float) -> None:
     """Lets people do so many things a second, whatever comes of the others; then waits for those under way."""
     start, count = time.monotonic(), 0
     async with Tasks("clients", Metrics()) as tasks:
+        stay = tasks.spawn("stay", town.stay())
         while (now := time.monotonic() - start) < seconds:
             while count / rate <= now:
                 count += 1
                 tasks.spawn("once", town.once())
             await asyncio.sleep(1 / rate)
+        stay.cancel()
         await tasks.settle()
