@@ -50,8 +50,14 @@ LEAST: Final = 64
 """Requests under way that are always let in; so many of a service, where it is about that."""
 CALM: Final = 5
 """Windows in which nobody was refused, after which it is over."""
+_AUTHORIZATION: Final = b"authorization"
+_TIMEOUT: Final = b"x-request-timeout"
 NOTICED: Final = 0.05
 """Seconds of waiting for a store from which on requests are looked at in their connection."""
+
+
+Given = Callable[[bytes], str]
+"""Name of a header, in lower case → its value, "" where there is none."""
 
 
 class Overload:
@@ -66,9 +72,12 @@ class Overload:
         sieve: Sieve,
         queues: Mapping[str, Queue],
         metrics: Metrics,
+        known: Callable[[str], bool],
     ) -> None:
         """`deadlines` have the requests under way, of which `lanes` know the streams; `queues` are those that calls of a
-        service wait in, by the service."""
+        service wait in, by the service.
+        `known` says of an Authorization whether it bears a token that was verified already."""
+        self._known = known
         self._deadlines, self._active = deadlines, deadlines.active
         self._lanes, self._routes, self._sieve = lanes, routes, sieve
         self.most = settings.requests
@@ -127,11 +136,10 @@ class Overload:
             self._count("deadline")
             raise refusal()
 
-    def skimmed(
-        self, connection: Connection, data: bytes, method: str, path: str, given: Callable[[], str]
-    ) -> bool | None:
+    def skimmed(self, connection: Connection, data: bytes, method: str, path: str, given: Given) -> bool | None:
         """What becomes of a plain request that has just come, before it is parsed: it is refused, goes its way (False), or
-        waits in line (None). `given` reads its X-Request-Timeout, "" where it has none."""
+        waits in line (None). Only who bears a token that was verified already may wait: strangers would fill the line,
+        before any limit is asked about them."""
         target = self._target(method, path)
         if isinstance(target, Fixed):
             return False
@@ -139,10 +147,10 @@ class Overload:
             self._count("queue")
             return True
         store = None if target is None else target.lane.store
-        if target is None or store is None or not store.full:
+        if target is None or store is None or not store.full or not self._known(given(_AUTHORIZATION)):
             return False
         try:
-            asked = given()
+            asked = given(_TIMEOUT)
             seconds = asked_for(asked, target.policy.most) if asked else target.policy.timeout
         except Malformed:
             return False

@@ -4,7 +4,8 @@ How long calls wait, is how many do, by how many a second have had their turn. W
 beyond what is wanted, the queue stands (Controlled Delay, RFC 8289): more comes than has its turn. It is then kept short,
 and who comes waits in line before it, as the bytes that came and nothing more: a request that is under way among 900 takes
 a third more of the CPU than among 32 (its objects leave the caches, and the collector of garbage looks at them), and to
-refuse one costs a tenth of serving it. Who would wait in line for too long is refused.
+refuse one costs a tenth of serving it. Who would wait in line for too long is refused, and
+strangers do not wait in it.
 """
 
 from __future__ import annotations

@@ -37,14 +37,13 @@ _NAMES: Final = re.compile(rb"\n([A-Za-z0-9-]++):")
 """Of its headers, in their order."""
 _HOST: Final = b"host"
 _REQUEST_ID: Final = b"x-request-id"
-_TIMEOUT: Final = b"x-request-timeout"
 _ID: Final = "\0"
 """Stands for the id of a request."""
 _RETRY: Final = b"\r\nRetry-After: 1\r\nContent-Length: %d\r\n\r\n"
 
 
-Skimmed = Callable[[Connection, bytes, str, str, Callable[[], str]], bool | None]
-"""(connection, what came, method, path, X-Request-Timeout on demand) → whether it is refused; `None`: it waits in line."""
+Skimmed = Callable[[Connection, bytes, str, str, Callable[[bytes], str]], bool | None]
+"""(connection, what came, method, path, headers by lower-case name) → whether it is refused; `None`: it waits in line."""
 
 
 def refusal() -> Unavailable:
@@ -93,7 +92,7 @@ class Sieve:
         if not self._names.issuperset(names) or names.count(_HOST) != 1:
             return None
         refused = self._skimmed(
-            connection, data, head[1].decode(), head[2].decode(), lambda: _given(_TIMEOUT, names, data)
+            connection, data, head[1].decode(), head[2].decode(), lambda name: _given(name, names, data)
         )
         if refused is False:
             return None

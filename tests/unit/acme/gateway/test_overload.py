@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from acme.gateway.overload import CALM, LEAST
 from acme.gateway.overload_settings import OverloadSettings
 from acme.gateway.queues import SHORT
@@ -206,6 +208,8 @@ async def standing(speed: float = 1000.0) -> AsyncIterator[tuple[Rig, Line]]:
     """A gateway before a service of which more is asked than its database has time for; nobody is let in."""
     line = Line()
     async with running(queues={PROJECTS: line.read}) as rig:
+        make, known = rig.authority.token, rig.authority.token()
+        rig.authority.token = lambda **changed: make(**changed) if changed else known  # type: ignore[method-assign]
         assert (await rig.ask("GET", ONE, X_Request_Timeout="5", X_Request_Id="known")).status == 200
         overload = rig.gateway._overload
         overload._arm = lambda: None  # type: ignore[method-assign]  # nobody looks but the test
@@ -330,6 +334,21 @@ async def test_health_and_what_changes_something_do_not_wait_in_line() -> None:
         assert (await rig.ask("GET", "/v1/nowhere")).status == 404
         assert (await rig.ask("PATCH", ONE, {"name": "x"}, If_Match='"7"')).status == 200
         assert (await rig.ask("POST", "/v1/sessions", {"email": "a@example.com", "password": "right"})).status == 201
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Authorization": "Bearer nonsense"}, {"Authorization": "Basic {token}"}, {"Authorization": "Bearer {other}"}],
+    ids=["no token", "no token of ours", "another scheme", "a token that nobody has verified yet"],
+)
+async def test_strangers_do_not_wait_in_line(headers: dict[str, str]) -> None:
+    """Limits and tokens are asked about once a request is let in: who is nobody yet hears at once what they say."""
+    async with standing() as (rig, _):
+        known, other = rig.authority.token(), rig.authority.token(jti="2")
+        filled = {name: value.format(token=known, other=other) for name, value in headers.items()}
+        answer = await rig.ask("GET", ONE, bearer=None, **filled)
+        assert answer.status == (200 if "{other}" in str(headers) else 401)
+        assert kept(rig) == 0
 
 
 async def test_a_drain_lets_all_in() -> None:

@@ -196,8 +196,8 @@ async def test_what_a_header_says_is_read_from_the_line_it_is_on(closed: Rig) ->
     for headers in ({"X-Request-Timeout": "3"}, {"Referer": "x"}):
         await closed.ask("GET", ONE, **headers)
 
-    def skimmed(connection: object, data: bytes, method: str, path: str, given: Callable[[], str]) -> bool:
-        told.append(given())
+    def skimmed(connection: object, data: bytes, method: str, path: str, given: Callable[[bytes], str]) -> bool:
+        told.append(given(b"x-request-timeout"))
         return False
 
     sieve.close(skimmed, lambda message: False)
