@@ -33,10 +33,12 @@ def problem(reply: Reply, status: int, code: str = "") -> None:
 
 
 async def soon(met: Callable[[], Awaitable[bool]]) -> float:
-    """Waits until something is so, and returns after how many seconds the last look at it began."""
-    began = time.monotonic()
+    """Waits until something is so, and returns after how many seconds the last look began that still saw something else: who
+    asks later than that is told the new. How long a look itself takes says nothing of what was known when."""
+    began, other = time.monotonic(), 0.0
     while (looked := time.monotonic() - began) < 10 * AT_ONCE:
         if await met():
-            return looked
+            return other
+        other = looked
         await asyncio.sleep(0.01)
     raise AssertionError("it has not come true")
