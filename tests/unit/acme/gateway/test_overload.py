@@ -209,7 +209,7 @@ async def standing(speed: float = 1000.0) -> AsyncIterator[tuple[Rig, Line]]:
     line = Line()
     async with running(queues={PROJECTS: line.read}) as rig:
         make, known = rig.authority.token, rig.authority.token()
-        rig.authority.token = lambda **changed: make(**changed) if changed else known  # type: ignore[method-assign]
+        rig.authority.token = lambda **changed: make(**changed) if changed else known  # type: ignore[method-assign]  # one for all
         assert (await rig.ask("GET", ONE, X_Request_Timeout="5", X_Request_Id="known")).status == 200
         overload = rig.gateway._overload
         overload._arm = lambda: None  # type: ignore[method-assign]  # nobody looks but the test
