@@ -7,6 +7,7 @@ bodies, permissions and documentation are projections of the contracts, compiled
 - `app.py`: the pipeline, and the gateway's start, drain and end.
 - `server.py`: aiohttp's low-level server with our own requests, and replies that leave in one write.
 - `connection.py`, `peers.py`: one connection, and all of them: time limits of every phase, and how many there may be.
+- `one_task.py`, `sending.py`: what a connection is made of: its loop over plain requests, and how answers leave it.
 - `strict.py`: heads of requests that the parser takes and the gateway does not.
 - `bodies.py`: bodies that are taken whole.
 - `routing.py`: google.api.http templates → trie. Matches the raw path, so that no escape changes a route.
@@ -21,6 +22,7 @@ bodies, permissions and documentation are projections of the contracts, compiled
 - `limits.py`: how often an address, and a principal, may ask.
 - `lanes.py`, `breaker.py`: how much of the gateway one service may take, and when it is left alone.
 - `overload.py`, `sieve.py`: how much is taken on at a time, who is refused when more comes, and where that costs least.
+- `queues.py`: how long calls wait for a database, and the line in which requests wait unread when too many do.
 - `cors.py`: which pages of other origins may call.
 - `auth.py`: Bearer token → principal, and the scope of the matched method.
 - `answers.py`: what a request has come to → its answer, its log line, its metrics.

@@ -1,7 +1,8 @@
 """aiohttp's low-level server, fitted: replies leave in one write, and its own errors become problems too.
 
-aiohttp parses HTTP/1.1 (in C; see `require_c_parser`), keeps connections and runs one task a request. What it does not do
-here: routing, middlewares, its requests and responses (a pre-built head and one write cost a third of them; MEASURED.md).
+aiohttp parses HTTP/1.1 (in C; see `require_c_parser`), keeps connections, and runs the loop of those on which bodies come
+(`one_task.py` has that of the others). What it does not do here: routing, middlewares, its requests and responses
+(a pre-built head and one write cost a third of them; MEASURED.md).
 """
 
 from __future__ import annotations
