@@ -118,6 +118,19 @@ async def test_other_settings_hold_at_once() -> None:
         assert overload.most == 900
 
 
+async def test_a_route_that_went_with_other_settings_is_not_found_any_more() -> None:
+    async with running() as rig:
+        overload, routes = rig.gateway._overload, rig.gateway._routes
+        health = overload._target("GET", "/healthz")
+        assert health is not None
+        assert overload._target("GET", "/own?x=1") is None
+        routes.add("GET", "/own", health)
+        assert overload._target("GET", "/own?x=1") is health
+        routes.remove("/own")
+        overload.configure(OverloadSettings())
+        assert overload._target("GET", "/own?x=1") is None
+
+
 async def test_the_event_loop_is_watched_while_there_is_anything_to_do() -> None:
     async with running() as rig:
         overload = rig.gateway._overload
