@@ -24,8 +24,7 @@ LARGEST: Final = 4096
 _FIRST: Final = re.compile(rb"GET (/[A-Za-z0-9/._~:?=&%,@+*-]*) HTTP/1\.1")
 """A line that the parser takes as it stands, whatever the path."""
 _BODIES: Final = (istr("Content-Length"), istr("Transfer-Encoding"))
-_UNREAD: Final = URL()
-"""Of a target we read the text."""
+_NO_URL: Final = URL()
 
 
 class Known:
@@ -46,21 +45,13 @@ class Known:
             found = _FIRST.fullmatch(first)
             if found is None or len(data) > LARGEST:
                 return None
-            was = self._message
-            self._first = first
-            self._message = RawRequestMessage(
-                "GET",
-                found[1].decode(),
-                HttpVersion11,
-                was.headers,
-                was.raw_headers,
-                False,
-                None,
-                False,
-                False,
-                _UNREAD,
-            )
+            self._first, self._message = first, _message(found[1].decode(), self._message.headers)
         return self._message
+
+
+def _message(path: str, headers: Any) -> RawRequestMessage:
+    """Of a target and of headers we read the text: nothing else of them is kept."""
+    return RawRequestMessage("GET", path, HttpVersion11, headers, (), False, None, False, False, _NO_URL)
 
 
 def known(data: bytes, message: Any, payload: object) -> Known | None:
@@ -83,4 +74,4 @@ def known(data: bytes, message: Any, payload: object) -> Known | None:
     if found is None or found[1].decode() != message.path:
         return None
     lines = b"".join([b"\r\n%b: %b" % line for line in message.raw_headers]) + b"\r\n\r\n"
-    return Known(first, lines, message) if first + lines == data else None
+    return Known(first, lines, _message(message.path, message.headers)) if first + lines == data else None

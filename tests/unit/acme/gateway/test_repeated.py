@@ -59,7 +59,7 @@ def learnt(parser: Parser, data: bytes = HEAD) -> Known:
 
 def parts(message: RawRequestMessage) -> tuple[object, ...]:
     """All that the gateway looks at."""
-    names = ("method", "path", "version", "raw_headers", "should_close", "compression", "upgrade", "chunked")
+    names = ("method", "path", "version", "should_close", "compression", "upgrade", "chunked")
     return (*(getattr(message, name) for name in names), [*message.headers.items()])
 
 
