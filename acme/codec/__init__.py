@@ -10,7 +10,8 @@ first demand, one message at a time; a process pays for the messages it meets.
 
 - `compiler.py`: writes functions and compiles them. The only `exec` of the project.
 - `json.py`: the JSON codecs · `json_code.py`: the functions they consist of · `shadow.py`: what msgspec decodes into ·
-  `explain.py`: every fault of a body that the fast path refused · `text.py`: values of a path, a query or a header.
+  `renderer.py`: JSON of messages that have not been anywhere yet · `explain.py`: every fault of a body that the fast path
+  refused · `text.py`: values of a path, a query or a header.
 - `wire.py`: the protobuf codecs, through upb · `copier.py`: copies that mean a trip over the wire.
 - `rules.py`: validation.
 - `values.py`: what JSON allows of each type, and conversions of single values.

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from operator import index
-from typing import Any, SupportsIndex
+from typing import Any, Final, SupportsIndex
 
 from acme.codec import values
 from acme.codec.compiler import Compiler
@@ -73,9 +73,9 @@ class Copier(Compiler):
 
     def _one(self, f: Field, v: str, where: str) -> str:
         """Source of a checked copy of one value; plain values are judged without a call."""
-        if f.message is not None and f.message.name == _TIMESTAMP:
+        if f.message is not None and f.message.name == TIMESTAMP:
             return f"{v} if type({v}) is datetime and {v}.tzinfo is UTC else time({v}, {where!r})"
-        if f.message is not None and f.message.name == _DURATION:
+        if f.message is not None and f.message.name == DURATION:
             return f"span({v}, {where!r})"
         f = unwrapped(f)
         match f.kind:
@@ -99,8 +99,15 @@ class Copier(Compiler):
         return f"{self.call(f.message)}({v})" if f.message is not None else v
 
 
-_TIMESTAMP = "google.protobuf.Timestamp"
-_DURATION = "google.protobuf.Duration"
+TIMESTAMP: Final = "google.protobuf.Timestamp"
+DURATION: Final = "google.protobuf.Duration"
+UNFIT: Final = (TypeError, AttributeError, OverflowError, RecursionError)
+"""What values of the wrong type raise, beside ValueError."""
+
+
+def unfit(m: Message) -> ValueError:
+    """Instead of one of those, which may quote the value."""
+    return ValueError(f"{m.name}: a value of the wrong type, which the wire cannot carry")
 
 
 def members(choices: Choices) -> Members:
@@ -117,14 +124,14 @@ def string(value: Any, where: str) -> str:
         text.encode()
     except (ValueError, AttributeError):
         raise ValueError(f"{where} must be Unicode text") from None
-    return text
+    return text if type(text) is str else text.encode().decode()
 
 
 def integer(value: Any, low: int, high: int, where: str) -> int:
     """Anything that is an integer, such as a member of an enum, in the range. A bool is none, as it is for protobuf."""
     if isinstance(value, bool) or not isinstance(value, SupportsIndex):
         raise ValueError(f"{where} must be an integer")
-    whole = index(value)
+    whole = int(index(value))
     if not low <= whole <= high:
         raise ValueError(f"{where} must be from {low} to {high}")
     return whole
@@ -164,7 +171,8 @@ def octets(value: Any, where: str) -> bytes:
 def time(value: datetime, where: str) -> datetime:
     """A moment, in UTC."""
     try:
-        return values.utc(value)
+        moment = values.utc(value)
+        return moment if type(moment) is datetime else datetime.combine(moment.date(), moment.timetz())
     except (ValueError, AttributeError):
         raise ValueError(f"{where} must be a time with a zone, in the years 1 to 9999") from None
 

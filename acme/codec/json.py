@@ -34,8 +34,10 @@ from typing import Any
 import msgspec
 
 from acme.codec import text
+from acme.codec.copier import UNFIT, Copier, unfit
 from acme.codec.explain import DEPTH, explain, explain_object
 from acme.codec.json_code import Counter, Reader, Writer
+from acme.codec.renderer import Judge, Renderer
 from acme.codec.shadow import Shadows
 from acme.codec.values import STRUCT, struct_of, unwrapped, well_known
 from acme.contract import Contracts, Field, Message
@@ -54,6 +56,8 @@ class Json:
         self._readers = Reader()
         self._writers = Writer(self._shadows)
         self._counters = Counter()
+        self._renderers = Renderer(self._shadows, Copier())
+        self._judges = Judge(self._shadows, Copier())
 
     def encoder(self, m: Message) -> Encoder:
         """Message → JSON. Plain scalars, lists and maps are always there; what is absent is left out.
@@ -64,6 +68,27 @@ class Json:
         self._contracts.require(m)
         write, encode = self._writers.function(m), msgspec.json.Encoder().encode
         return lambda message: encode(write(message))
+
+    def renderer(self, m: Message) -> Encoder:
+        """The same for a message that has not been anywhere yet: as if it had gone over the wire before, in one pass.
+
+        The renderer raises ValueError for what the encoder refuses and for what the wire cannot carry. The text names the
+        field and never the value.
+        """
+        self._contracts.require(m)
+        render, encode = self._renderers.function(m), msgspec.json.Encoder().encode
+
+        def rendered(message: Any) -> bytes:
+            try:
+                return encode(render(message))
+            except (ValueError, *UNFIT):
+                pass
+            try:
+                return encode(self._judges.function(m)(message))
+            except UNFIT:
+                raise unfit(m) from None
+
+        return rendered
 
     def decoder(self, m: Message, *, exclude: frozenset[str] = frozenset(), mask: str = "") -> Decoder:
         """JSON → message.

@@ -128,7 +128,7 @@ class Writer(Compiler):
         """Source of what the shadow holds, from the source of one value of the field."""
         f = unwrapped(f)
         if f.choices is not None:
-            return f"{self.table(f.choices, _names)}[{v}]"
+            return f"{self.table(f.choices, names)}[{v}]"
         if f.message is not None:
             known = well_known(f)
             name = self.call(f.message) if known is None else self.bind(known.write, known.write.__name__)
@@ -141,7 +141,7 @@ class Writer(Compiler):
 
     def _many(self, f: Field, v: str) -> str:
         if f.key is not None and f.value is not None:
-            key = f"{self.bind(_BOOLEAN_NAMES, 'BOOLEANS')}[k]" if f.key.kind is Kind.BOOL else self._one(f.key, "k")
+            key = f"{self.bind(BOOLEAN_NAMES, 'BOOLEANS')}[k]" if f.key.kind is Kind.BOOL else self._one(f.key, "k")
             one = self._one(f.value, "x")
             return v if (key, one) == ("k", "x") else f"{{{key}: {one} for k, x in {v}.items()}}"
         one = self._one(f, "x")
@@ -204,7 +204,7 @@ def _keys_of_plain(value: Any) -> int:
 
 
 _BOOLEANS: Final = {"true": True, "false": False}
-_BOOLEAN_NAMES: Final = {True: "true", False: "false"}
+BOOLEAN_NAMES: Final = {True: "true", False: "false"}
 
 
 def _members_by_name(choices: Choices) -> dict[Any, Any]:
@@ -212,7 +212,8 @@ def _members_by_name(choices: Choices) -> dict[Any, Any]:
     return {UNSET: zero, None: zero, **{choice.name: choices.cls(choice.number) for choice in choices.values}}
 
 
-def _names(choices: Choices) -> Names:
+def names(choices: Choices) -> Names:
+    """Names of an enum by number."""
     return Names({choice.number: choice.name for choice in choices.values})
 
 

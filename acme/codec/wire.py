@@ -29,7 +29,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from acme.codec import values
 from acme.codec.compiler import Compiler
-from acme.codec.copier import Copier, members
+from acme.codec.copier import UNFIT, Copier, members, unfit
 from acme.codec.values import unwrapped
 from acme.contract import Contracts, Field, Kind, Message
 
@@ -60,10 +60,10 @@ class Wire:
                 fill(message, carrier)
                 encoded: bytes = carrier.SerializeToString(**options)
                 return encoded
-            except (ValueError, *_UNFIT):
+            except (ValueError, *UNFIT):
                 pass  # upb's errors hold the value. The copier refuses the same, and says which field.
             copy(message)
-            raise _unfit(m)
+            raise unfit(m)
 
         return encode
 
@@ -91,8 +91,8 @@ class Wire:
         def checked(message: Any) -> Any:
             try:
                 return copy(message)
-            except _UNFIT:
-                raise _unfit(m) from None
+            except UNFIT:
+                raise unfit(m) from None
 
         return checked
 
@@ -102,14 +102,6 @@ def _holds_maps(m: Message, seen: set[str]) -> bool:
     seen.add(m.name)
     inner = [f.message for f in m.fields if f.message is not None and f.message.name not in seen]
     return any(f.is_map for f in m.fields) or any(_holds_maps(each, seen) for each in inner if each.name not in seen)
-
-
-_UNFIT: Final = (TypeError, AttributeError, OverflowError, RecursionError)
-"""What values of the wrong type raise, beside ValueError."""
-
-
-def _unfit(m: Message) -> ValueError:
-    return ValueError(f"{m.name}: a value of the wrong type, which the wire cannot carry")
 
 
 def _of_carrier(f: Field) -> str:

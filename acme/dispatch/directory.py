@@ -13,7 +13,7 @@ from acme.dispatch import local, loopback
 from acme.dispatch.calls import GATEWAY, caller, streamer
 from acme.dispatch.drive import call_on
 from acme.dispatch.remote import Remote, place, place_stream
-from acme.dispatch.serve import Host, Pipeline, Serve, check_hostable
+from acme.dispatch.serve import Host, Pipeline, Serve, check_hostable, keeps_nothing
 from acme.dispatch.server import Server
 from acme.dispatch.status import UNREACHABLE
 from acme.dispatch.streams import Streamed, streams
@@ -60,10 +60,10 @@ class Entry:
     lets a call in has nobody's to derive from, and would have to make one for that alone.
     """
 
-    __slots__ = ("method", "send")
+    __slots__ = ("fresh", "method", "reply", "send")
 
-    def __init__(self, method: Method) -> None:
-        self.method = method
+    def __init__(self, method: Method, reply: Callable[[Any], Any], fresh: Callable[[Any], Any] | None) -> None:
+        self.method, self.reply, self.fresh = method, reply, fresh
         self.send: Serve = _refusing(method)
 
 
@@ -77,8 +77,9 @@ class _Board:
         """By full name of the service, then by attribute of the method."""
         self.clients: dict[tuple[str, str], Any] = {}
         """By caller and full name of the service."""
-        self.entries: dict[str, Entry] = {}
-        """By path of the method."""
+        self.entries: list[Entry] = []
+        self.near: set[str] = set()
+        """Services that are called in this process, without a wire."""
         self.socket: tuple[Server, Remote] | None = None
         """What the placement "grpc" goes through."""
         self.around: Around = _Nothing()
@@ -125,9 +126,9 @@ class Directory:
             self._bind(client, self._service, service)
         return cast(T, client)
 
-    def entry(self, method: Method) -> Entry:
+    def entry(self, method: Method, reply: Callable[[Any], Any], fresh: Callable[[Any], Any] | None = None) -> Entry:
         """Where calls of a method that does not stream come in from outside. Whoever calls there makes the callee's `Call`,
-        and says in it who is calling.
+        and says in it who is calling, and what becomes of replies: see `ports.Front`.
 
         Raises:
             ValueError: the method streams.
@@ -137,11 +138,10 @@ class Directory:
             raise ValueError(f"{method.path[1:]} streams: it is called through a client")
         if self._service != GATEWAY:
             raise RuntimeError(f"{self._service} lets nobody in: it has clients")
-        found = self._board.entries.get(method.path)
-        if found is None:
-            found = self._board.entries[method.path] = Entry(method)
-            self._let_in(found)
-        return found
+        made = Entry(method, reply, fresh)
+        self._board.entries.append(made)
+        self._let_in(made)
+        return made
 
     def host(self, host: Host, placement: Placement = "local") -> None:
         """Serves a service from now on.
@@ -156,6 +156,8 @@ class Directory:
         if placement != "grpc":
             put = PLACEMENTS[placement]
             served = {m.attr: put(self._pipeline, host, m) for m in service.methods}
+            if placement == "local":
+                self._board.near.add(service.name)
         elif self._board.socket is None:
             raise ValueError("nobody has said what socket the placement grpc goes through")
         else:
@@ -183,12 +185,13 @@ class Directory:
         if self._board.socket is not None and service.name in self._board.socket[0].hosts:
             self._board.socket[0].withdraw(service)
         del self._board.hosts[service.name], self._board.served[service.name]
+        self._board.near.discard(service.name)
         self._rebind(service)
 
     def wrap(self, around: Around) -> None:
         """Puts something around every call from now on."""
         self._board.around = around
-        for entry in self._board.entries.values():
+        for entry in self._board.entries:
             self._let_in(entry)
         for (name, served), client in self._board.clients.items():
             self._bind(client, name, self._pipeline.contracts.services[served])
@@ -217,7 +220,7 @@ class Directory:
             raise ValueError(f"{service.name} {whose}is kept at {board.remotes[service.name].address}")
 
     def _rebind(self, service: Service) -> None:
-        for entry in self._board.entries.values():
+        for entry in self._board.entries:
             if entry.method.service == service.name:
                 self._let_in(entry)
         for (name, served), client in self._board.clients.items():
@@ -225,9 +228,22 @@ class Directory:
                 self._bind(client, name, service)
 
     def _let_in(self, entry: Entry) -> None:
-        method = entry.method
+        method, fresh = entry.method, entry.fresh
         send = self._board.served.get(method.service, {}).get(method.attr)
-        entry.send = _refusing(method) if send is None else self._board.around.call(method, cast(Serve, send))
+        if send is None:
+            entry.send = _refusing(method)
+            return
+        host = self._board.hosts.get(method.service)
+        if (
+            fresh is not None
+            and host is not None
+            and method.service in self._board.near
+            and keeps_nothing(host, method)
+        ):
+            send = local.let_in(self._pipeline, host, method, fresh)
+        else:
+            send = _replied(cast(Serve, send), entry.reply)
+        entry.send = self._board.around.call(method, send)
 
     def _bind(self, client: Any, name: str, service: Service) -> None:
         """Methods live in the client's own attributes: calling one costs no more than calling any function."""
@@ -274,6 +290,13 @@ def _unreachable(method: Method) -> Any:
     made = stream if method.server_streaming else call
     made.__name__ = method.attr
     return made
+
+
+def _replied(send: Serve, reply: Callable[[Any], Any]) -> Serve:
+    async def replied(call: Call, message: Any) -> Any:
+        return reply(await send(call, message))
+
+    return replied
 
 
 def _refusing(method: Method) -> Serve:

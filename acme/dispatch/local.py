@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from acme.contract import Message, Method
 from acme.dispatch.serve import MESSAGE_LIMIT, Carriage, Host, Pipeline, Serve, not_carried, serve, too_large
 from acme.dispatch.streams import Streamed, serve_stream
 from acme.work import Carrier
+
+_SMALL: Final = MESSAGE_LIMIT // 10
+"""Bytes of JSON that are too few for a message above the limit: what takes ten bytes on the wire, such as a negative number
+in a list, is three of JSON, and everything else is no shorter there by more than that."""
 
 
 def place(pipeline: Pipeline, host: Host, method: Method) -> Serve:
@@ -19,6 +23,27 @@ def place(pipeline: Pipeline, host: Host, method: Method) -> Serve:
         receive=_copier(pipeline, method.request, "request"),
         answer=_copier(pipeline, method.reply, "reply"),
         carrier=Carrier(pack=wire.encoder(method.reply), unpack=wire.decoder(method.reply)),
+    )
+    return serve(pipeline, host, method, carriage)
+
+
+def let_in(pipeline: Pipeline, host: Host, method: Method, fresh: Callable[[Any], Any]) -> Serve:
+    """The same for a caller who makes something else of each reply at once, so that it needs no copy: `ports.Front.entry`.
+    For methods whose replies are not kept (`keeps_nothing`)."""
+    wire = pipeline.wire
+    bound, encode = pipeline.sizes.function(method.reply), wire.encoder(method.reply)
+
+    def answer(reply: Any) -> Any:
+        made = fresh(reply)
+        if len(made[0]) > _SMALL and bound(reply) > MESSAGE_LIMIT and len(encode(reply)) > MESSAGE_LIMIT:
+            raise too_large("reply")
+        return made
+
+    carriage = Carriage(
+        system="local",
+        receive=_copier(pipeline, method.request, "request"),
+        answer=answer,
+        carrier=Carrier(pack=encode, unpack=wire.decoder(method.reply)),
     )
     return serve(pipeline, host, method, carriage)
 

@@ -137,6 +137,11 @@ def admit(pipeline: Pipeline, method: Method, call: Call) -> None:
     call.roles = pipeline.roles
 
 
+def keeps_nothing(host: Host, method: Method) -> bool:
+    """Whether a reply is the caller's alone: no unit of work commits after it, or remembers it."""
+    return host.work is None or method.work is Work.NONE
+
+
 def undecided(call: Call) -> Refused:
     """A handler has an answer and has asked nobody: a fault of the service's, which gives nothing away."""
     log.error("a method answered without having asked authorise", method=call.method, request_id=call.request_id)
@@ -217,7 +222,7 @@ def serve(pipeline: Pipeline, host: Host, method: Method, carriage: Carriage) ->
         return await run(call, keyed, perform, carrier, entry)
 
     empty = Context()
-    if units is None or method.work is Work.NONE:
+    if units is None or keeps_nothing(host, method):
         if units is not None:
             empty.run(set_here, units.reading)
         return guarded(method, carriage.system, alone, pipeline.measures)

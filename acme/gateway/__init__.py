@@ -7,7 +7,8 @@ bodies, permissions and documentation are projections of the contracts, compiled
 - `app.py`: the pipeline, and the gateway's start, drain and end.
 - `server.py`: aiohttp's low-level server with our own requests, and replies that leave in one write.
 - `connection.py`, `peers.py`: one connection, and all of them: time limits of every phase, and how many there may be.
-- `one_task.py`, `sending.py`: what a connection is made of: its loop over plain requests, and how answers leave it.
+- `one_task.py`, `sending.py`, `repeated.py`: what a connection is made of: its loop over plain requests, how answers leave
+  it, and heads that need no parser, as the one before was the same but for the path.
 - `strict.py`: heads of requests that the parser takes and the gateway does not.
 - `bodies.py`: bodies that are taken whole.
 - `routing.py`: google.api.http templates → trie. Matches the raw path, so that no escape changes a route.

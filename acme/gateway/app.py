@@ -257,6 +257,8 @@ class Gateway:
             try:
                 if bound.entry is None:
                     reply = await self._streams.answer(exchange, bound, own, call, asked)
+                    if not bound.downloads:
+                        reply = bound.reply(reply)
                 else:
                     reply = await bound.entry.send(call, asked)
             except BaseException as error:
@@ -281,9 +283,9 @@ class Gateway:
             await verifier.catch_up()
         if bound.downloads:
             return cast(Download, reply)
-        if bound.tagged and _IF_NONE_MATCH in headers and bound.unchanged(reply, headers):
-            return 304, own.bare, b"", bound.lines(reply)
-        content, lines = bound.reply(reply)
+        content, lines = reply
+        if bound.tagged and _IF_NONE_MATCH in headers and bound.unchanged(lines, headers):
+            return 304, own.bare, b"", lines
         return bound.status, own.kind if content and not bound.raw_out else own.bare, content, lines
 
     def handle(self, exchange: Exchange) -> Awaitable[Reply | Download]:

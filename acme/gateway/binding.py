@@ -31,9 +31,10 @@ from acme.gateway.parts import is_range, parts
 from acme.gateway.policy import Policy
 from acme.gateway.routing import query, segment
 from acme.gateway.server import Headers, header_lines
-from acme.ports import Entry
+from acme.ports import Front
 from acme.telemetry import Histogram
 
+_TAG: Final = re.compile(rb'^ETag: ("[0-9]+")\r$', re.M | re.I)
 _ETAG: Final = re.compile(r'"(0|[1-9][0-9]{0,18})"')
 _IF_NONE_MATCH: Final = istr("If-None-Match")
 _KEYS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -68,12 +69,12 @@ class Bound:
         route: Route,
         variables: Sequence[str],
         client: Any,
-        entry: Entry | None,
+        directory: Front,
         json: Json,
         wire: Wire,
     ) -> None:
-        """Streams go through `client`, all others in at `entry`: only they have one."""
-        self.method, self._client, self.entry = method, client, entry
+        """Streams go through `client`, all others in at an entry of `directory`."""
+        self.method, self._client = method, client
         self.name = method.path[1:]
         self.permission, self.step_up = method.permission, method.step_up
         self.changes_access = method.changes_access
@@ -129,9 +130,10 @@ class Bound:
         )
         self.headed = bool(self._sent) or self.raw_out
         """Whether replies have header lines."""
-        self._version = next((attr for _, attr, version in self._sent if version), "")
         self.tagged = is_tagged(method, route)
         """Whether answers have an ETag that If-None-Match is compared with."""
+        self.entry: Final = None if streams else directory.entry(method, self.reply, self._fresh(json))
+        """Where calls go in; `None` for streams. A reply is what `reply` returns."""
         self.taken = frozenset(
             {f.header for f in fields.values() if f.header and f.header.lower() not in _BROWSERS_OWN}
             | ({"Authorization"} if self.permission else set())
@@ -191,10 +193,23 @@ class Bound:
         """Body and header lines of a reply."""
         return (b"" if self.status == 204 else self._encode(message)), self.lines(message) if self.headed else b""
 
-    def unchanged(self, message: Any, headers: Headers) -> bool:
-        """Whether the client has this version already: If-None-Match (RFC 9110, section 13.1.2)."""
+    def _fresh(self, json: Json) -> Callable[[Any], tuple[bytes, bytes]] | None:
+        """What makes the same of a message that nobody has judged; `None` where more is read than JSON and a version."""
+        if self.raw_out or self.status == 204 or not all(version for _, _, version in self._sent):
+            return None
+        render, lines, headed = json.renderer(self.method.reply), self.lines, self.headed
+
+        def fresh(message: Any) -> tuple[bytes, bytes]:
+            return render(message), lines(message) if headed else b""
+
+        return fresh
+
+    def unchanged(self, lines: bytes, headers: Headers) -> bool:
+        """Whether the client has this version already, by the header lines of the reply: If-None-Match (RFC 9110, section
+        13.1.2)."""
         given = ",".join(headers.getall(_IF_NONE_MATCH, ())).strip()
-        tag = f'"{getattr(message, self._version)}"'
+        found = _TAG.search(lines)
+        tag = found[1].decode() if found is not None else None
         return given == "*" or any(each.strip().removeprefix("W/") == tag for each in given.split(","))
 
     def lines(self, message: Any) -> bytes:

@@ -23,12 +23,15 @@ from acme.gateway.clients import Client, Clients
 from acme.gateway.one_task import InOneTask
 from acme.gateway.peers import Peers
 from acme.gateway.problems import Rejected, unread
+from acme.gateway.repeated import Known, known
 from acme.gateway.sending import UNSENT, Sending
 from acme.gateway.settings import LARGEST_HEAD
 
 PLAIN_END: Final = b"\r\n0\r\n\r\n"
 """How a chunked body without trailers ends, after some data: no line of trailers is a zero."""
-
+STRANGE: Final = 8
+"""How often in a row a connection may get another head than the one that is known; then its client says something else each
+time, such as the number of a trace, and nothing is remembered any more."""
 
 _feed: Final = RequestHandler.data_received
 
@@ -40,6 +43,8 @@ class Connection(Sending):
         "_answer",
         "_clients",
         "_heard",
+        "_known",
+        "_strange",
         "_turn_away",
         "_wire",
         "address",
@@ -77,6 +82,8 @@ class Connection(Sending):
         """When the next request came, where it has waited in line."""
         self._heard = self._held = 0
         self._last = b""  # what was read last, until it is answered
+        self._known: Known | None = None  # the head that the parser has read last, and nothing else since
+        self._strange = 0  # how often in a row another head came than was known
         self._wire: asyncio.Transport | None = None  # aiohttp forgets its own when it closes it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -110,17 +117,40 @@ class Connection(Sending):
 
     def data_received(self, data: bytes) -> None:
         # Every request pays for this: 0.1 µs where its head comes whole, and alone.
-        serving = self._current_request
-        if self._peers.sift is None or serving is not None or self._messages:
-            _feed(self, data)
+        serving, messages, before = self._current_request, self._messages, self._known
+        if self._peers.sift is None or serving is not None or messages:
+            if before is not None and serving is None and not messages and self._repeated(before, data):
+                return
+            self._parse(data)
         elif self._sifted(data):
             return
-        if serving is None and len(self._messages) == 1:
+        if serving is None and len(messages) == 1:
             self._last = data
             if self.since or len(data) > LARGEST_HEAD:
                 self._whole()
+            if self._strange < STRANGE:
+                self._strange += before is not None
+                self._known = known(data, *messages[0])
         else:
             self._otherwise(cast(Any, serving), data)
+
+    def _parse(self, data: bytes) -> None:
+        """Only a head that is known, and nothing after it, is not given to the parser."""
+        self._known = None
+        _feed(self, data)
+
+    def _repeated(self, before: Known, data: bytes) -> bool:
+        """Takes a request that needs no parser."""
+        waiter = self._waiter
+        if waiter is None or waiter.done() or self._close or self._force_close:
+            return False
+        message = before.read(data)
+        if message is None:
+            return False
+        self._last, self._strange = data, 0
+        self._messages.append((message, EMPTY_PAYLOAD))
+        waiter.set_result(None)
+        return True
 
     def _otherwise(self, serving: Any, data: bytes) -> None:
         """What came is not one head alone, of a request that begins at once."""
@@ -139,7 +169,7 @@ class Connection(Sending):
         in line. Nobody was woken for that."""
         if self.put_off:  # something comes after it, and that is not looked through
             self.take_up(0.0)
-            _feed(self, data)
+            self._parse(data)
             return False
         waiter, skim, wire = self._waiter, self._peers.skim, self.transport
         if waiter is not None and not (
@@ -156,7 +186,7 @@ class Connection(Sending):
                 return True
         self._waiter = None
         try:
-            _feed(self, data)
+            self._parse(data)
         finally:
             self._waiter = waiter
         messages = self._messages
@@ -178,7 +208,7 @@ class Connection(Sending):
     def take_up(self, came: float) -> None:
         """What waits in line is served from now on; it came at `came`, by `time.monotonic()`."""
         data, self.put_off, self.came = self.put_off, b"", came
-        _feed(self, data)
+        self._parse(data)
         self._last = data
 
     def turn_down(self) -> None:

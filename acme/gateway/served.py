@@ -85,10 +85,9 @@ class Served:
             log.warning("a route is not served", method=method.path, route=f"{route.verb} {route.template}", why=why)
             return
         own = policy.policy(method, self._settings, limits)
-        entry = None if method.client_streaming or method.server_streaming else self._directory.entry(method)
         target = Lazy(
             method,
-            lambda: Bound(method, route, names, client, entry, self._json, self._wire),
+            lambda: Bound(method, route, names, client, self._directory, self._json, self._wire),
             own,
             self._lanes.of(method),
         )

@@ -378,13 +378,16 @@ class Entry(Protocol):
 
     @property
     def send(self) -> Callable[[Call, Any], Awaitable[Any]]:
-        """(the callee's call, request) → reply. Looked up for each call: the service may have moved."""
+        """(the callee's call, request) → what the caller makes of the reply. Looked up for each call: the service may have
+        moved."""
         ...
 
 
 class Front(Directory, Protocol):
     """The directory of a gateway, which makes the `Call` of a request itself."""
 
-    def entry(self, method: Method) -> Entry:
-        """Of a method that does not stream."""
+    def entry(self, method: Method, reply: Callable[[Any], Any], fresh: Callable[[Any], Any] | None = None) -> Entry:
+        """Of a method that does not stream. `reply` is what the caller makes of a reply that has come over a wire, or is a
+        copy; `fresh`, where it can do that, of the message that the handler has just made: it raises ValueError for what a
+        wire cannot carry, and keeps nothing of it. The first item of what both return is bytes, the reply's text."""
         ...

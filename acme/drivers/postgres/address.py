@@ -12,9 +12,10 @@ import asyncpg
 import msgspec
 from asyncpg import exceptions as pg
 
+from acme.drivers.postgres.session import Session
 from acme.errors import Unavailable
 
-Raw: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Raw: TypeAlias = Session
 
 CONNECT_LIMIT: Final = 5.0
 """Seconds to open a connection, and to clean one."""
@@ -110,7 +111,11 @@ class Address:
         """
         try:
             raw: Raw = await asyncpg.connect(
-                self._url, host=self._host, timeout=CONNECT_LIMIT, server_settings=_SESSION
+                self._url,
+                host=self._host,
+                timeout=CONNECT_LIMIT,
+                server_settings=_SESSION,
+                connection_class=Session,
             )
         except pg.ObjectNotInPrerequisiteStateError as error:  # its operator keeps everybody out (ALLOW_CONNECTIONS)
             raise ConnectionRefusedError("the database does not accept connections") from error

@@ -1,6 +1,7 @@
-"""Every attack over raw sockets against a gateway on a real port: whole, byte by byte, and with a next request behind it.
+"""Every attack over raw sockets against a gateway on a real port: whole, byte by byte, with a next request behind it, and
+behind others on a connection whose client is known.
 
-Each is refused or treated as the RFC says, in all three ways alike, and the state of the connection is looked at after: it
+Each is refused or treated as the RFC says, in all these ways alike, and the state of the connection is looked at after: it
 is closed, or the next request on it is answered right; and never is anything else run than what was answered.
 """
 
@@ -14,11 +15,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.attacks.http import chunks, connections, fields, framing, hosts, lines, targets
-from tests.attacks.http.case import ID, TOKEN, Case
+from tests.attacks.http.case import GET, ID, TOKEN, Case
 from tests.attacks.http.client import Answer, Wire, connected
 from tests.unit.acme.gateway.rig import Rig, running
 
 CASES = [case for each in (lines, targets, hosts, fields, framing, chunks, connections) for case in each.CASES]
+KNOWN = GET + b"\r\n"
+"""Has the lines that most attacks on the first one have as well."""
 PIECES = 200
 BODY_REFUSED = [(400, "malformed_body")]
 """What a request is told as well whose body turns out to be none after it has begun."""
@@ -120,6 +123,22 @@ async def test_a_next_request_behind_it_is_not_mixed_up_with_it(gateway: Rig, ca
         else:
             assert (answer.status, answer.header("x-request-id")) == (200, "canary")
     assert calls(gateway) - before == case.runs + (answer is not None)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: str(case.id))
+async def test_it_is_the_same_on_a_connection_whose_client_is_known(gateway: Rig, case: Case) -> None:
+    before = calls(gateway)
+    async with connected(gateway.port) as wire:
+        for _ in range(2):
+            wire.send(KNOWN)
+            answer = await wire.answer()
+            assert answer is not None
+            assert answer.status == 200
+        wire.send(bytes_of(case, gateway))
+        for _ in range(case.answers):
+            check(case, await wire.answer())
+        await check_state(case, wire, gateway)
+    assert calls(gateway) - before == case.runs + case.stays
 
 
 def test_there_are_200_and_more_each_with_an_id_of_its_own() -> None:

@@ -18,7 +18,8 @@ from acme.codec.json import Json
 from acme.codec.rules import Checks
 from acme.codec.wire import Wire
 from acme.contract import Contracts, Field, Message, Method, Route, Rules
-from acme.dispatch.directory import Entry
+from acme.dispatch import Directory, Pipeline
+from acme.drivers.clock import SystemClock
 from acme.errors import Code
 from acme.gateway.binding import Bound, given, taken, unfit
 from acme.gateway.examples import NOTHING, Examples, identifier
@@ -26,12 +27,14 @@ from acme.gateway.openapi import document
 from acme.gateway.problems import STATUS, TITLES
 from acme.gateway.settings import GatewaySettings
 from acme.ids import is_id
+from acme.telemetry import Metrics
 from tests.unit.acme.gateway.rig import CONTRACTS
 
 VARIABLE = re.compile(r"\{([^{}=]+)(?:=\*)?\}")
 JSON = Json(CONTRACTS)
 WIRE = Wire(CONTRACTS)
 CHECKS = Checks(CONTRACTS)
+DIRECTORY = Directory(Pipeline(CONTRACTS, WIRE, CHECKS, Metrics(), SystemClock())).named("gateway")
 SPEC = document(CONTRACTS.services.values(), GatewaySettings(), "Acme Platform", "0.1.0")
 SERVED = [
     pytest.param(method, route, id=f"{route.verb} {route.template}")
@@ -73,7 +76,7 @@ def shown() -> Iterator[tuple[str, dict[str, Any]]]:
 @pytest.mark.parametrize(("method", "route"), SERVED)
 def test_the_example_of_a_request_is_taken_without_a_fault(method: Method, route: Route) -> None:
     names = VARIABLE.findall(route.template)
-    bound = Bound(method, route, names, None, Entry(method), JSON, WIRE)
+    bound = Bound(method, route, names, None, DIRECTORY, JSON, WIRE)
     said = operation(route)
     path = parameters(route, "path")
     assert path.keys() == set(names)
