@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import pytest
 
+import acme.gateway.connection as connections
 from acme.gateway.overload import CALM, LEAST
 from acme.gateway.overload_settings import OverloadSettings
 from acme.gateway.queues import CROWD, FEW, SHORT
@@ -323,6 +325,30 @@ async def test_what_comes_behind_a_request_in_line_brings_it_in_and_is_answered_
         await in_line(rig, 1)
         connection.send(rig.request("GET", ONE, X_Request_Id="second"))
         assert [(await connection.answer()).headers["x-request-id"] for _ in range(2)] == ["first", "second"]
+
+
+async def test_what_has_waited_in_line_is_not_parsed_again_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[bytes] = []
+    feed = connections._feed
+
+    def count(connection: Any, data: bytes) -> None:
+        parsed.append(data)
+        feed(connection, data)
+
+    monkeypatch.setattr(connections, "_feed", count)
+    async with standing() as (rig, line), rig.connection() as connection:
+        parsed.clear()
+        for path in (ONE, ONE, "/v1/projects", ONE):
+            connection.send(rig.request("GET", path))
+            await in_line(rig, 1)
+            await served(rig, line)
+            assert (await connection.answer()).status == 200
+        assert parsed == [rig.request("GET", ONE)]
+        connection.send(rig.request("GET", ONE, X_Request_Id="first"))
+        await in_line(rig, 1)
+        connection.send(rig.request("GET", ONE, X_Request_Id="second"))
+        assert [(await connection.answer()).headers["x-request-id"] for _ in range(2)] == ["first", "second"]
+        assert len(parsed) == 3, "they say something else"
 
 
 async def test_who_goes_away_leaves_the_line() -> None:
