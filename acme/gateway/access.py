@@ -155,7 +155,11 @@ class AccessLog:
     def shed(self, reason: str) -> None:
         """A request or a connection has been refused that gets no line of its own."""
         if self.stream is not None:
-            self._tally(self._shed, reason)
+            shed = self._shed
+            if shed:  # the first of a second says when it is told
+                shed[reason] += 1
+            else:
+                self._tally(shed, reason)
 
     def _tally(self, counts: Counter[str], reason: str) -> None:
         if not (self._shed or self._suppressed):

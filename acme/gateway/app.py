@@ -132,7 +132,7 @@ class Gateway:
         self.doors.peers.refused = self._access.shed
         sieve = Sieve(self.doors.peers, self._strict, self._ids, self._access.shed)
         self._overload = Overload(
-            settings.overload, self._deadlines, self._lanes, self._routes, sieve, queues or {}, metrics, self._bears
+            settings.overload, self._deadlines, self._lanes, self._routes, sieve, queues or {}, metrics, self._verified
         )
         self._coming = self._overload.coming
 
@@ -316,11 +316,9 @@ class Gateway:
             raise NotFound("There is no such route: /v1/openapi.json lists them.", reason="route_not_found")
         return *found, query
 
-    def _bears(self, authorization: str) -> bool:
-        """Whether it bears a token that was verified already."""
-        scheme, _, token = authorization.partition(" ")
-        known = self._verifier.known(token.strip(" "), time.monotonic(), self._now())
-        return scheme.lower() == "bearer" and known is not None
+    def _verified(self, token: str) -> bool:
+        """Whether it was verified already."""
+        return self._verifier.known(token, time.monotonic(), self._now()) is not None
 
     def _unreadable(self, exchange: Exchange, refusal: Refused) -> Reply:
         """The answer to what the HTTP parser refuses, when there is no request to speak of."""

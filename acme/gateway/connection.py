@@ -128,11 +128,15 @@ class Connection(Sending):
             self._last = data
             if self.since or len(data) > LARGEST_HEAD:
                 self._whole()
-            if self._strange < STRANGE:
-                self._strange += before is not None
-                self._known = known(data, *messages[0])
+            self._learn(before, data)
         else:
             self._otherwise(cast(Any, serving), data)
+
+    def _learn(self, before: Known | None, data: bytes) -> None:
+        """The parser has made one request of what came; `before` is the head that was known."""
+        if self._strange < STRANGE:
+            self._strange += before is not None
+            self._known = known(data, *self._messages[0])
 
     def _parse(self, data: bytes) -> None:
         """Only a head that is known, and nothing after it, is not given to the parser."""
@@ -208,8 +212,13 @@ class Connection(Sending):
     def take_up(self, came: float) -> None:
         """What waits in line is served from now on; it came at `came`, by `time.monotonic()`."""
         data, self.put_off, self.came = self.put_off, b"", came
+        before = self._known
+        if before is not None and self._repeated(before, data):  # the parser has got nothing since
+            return
         self._parse(data)
         self._last = data
+        if len(self._messages) == 1:
+            self._learn(before, data)
 
     def turn_down(self) -> None:
         """What waits in line is refused."""

@@ -1,8 +1,8 @@
 """The time limit of a request: when its time is up, its task is cancelled.
 
 Nearly every request ends long before that, so arming has to cost nothing: a request says when it is `due`, and all that
-are being served are looked through ten times a second; so they are cancelled up to a tenth of a second late. A timer of the
-event loop of their own, at 2 µs, is for those in a hurry. `Call.deadline`, which services see, is exact in any case.
+are being served are looked through ten times a second. A timer of the event loop of its own, which takes 13,000 instructions
+(perf stat), gets only what is due before the look after next. `Call.deadline`, which services see, is exact in any case.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import math
 import time
 from typing import Any, Final, Protocol
 
-EXACT: Final = 2.0
-"""Seconds below which a request gets a timer of its own."""
 TICK: Final = 0.1
+"""Seconds between two looks."""
+EXACT: Final = 2 * TICK
+"""Seconds before its time is up at which a request gets a timer of its own."""
 NEVER: Final = math.inf
 
 
@@ -92,12 +93,15 @@ class Deadlines:
             one.alarm.stop()
 
     def sweep(self) -> None:
-        """Cancels what is late, and looks again as long as anything is being served."""
+        """Sets timers for what is due soon, cancels what is late, and looks again as long as anything is being served."""
         now = time.monotonic()
-        for one in [one for one in self.active if one.due <= now]:
-            if one.alarm is None:
-                one.alarm = Alarm(one.task)
-                one.alarm.ring()
+        soon = now + EXACT
+        for one in [one for one in self.active if one.due <= soon and one.alarm is None]:
+            one.alarm = alarm = Alarm(one.task)
+            if one.due > now:
+                alarm.exactly(one.due - now)
+            else:
+                alarm.ring()
         self.sweeping = bool(self.active)
         if self.sweeping:
             asyncio.get_running_loop().call_later(TICK, self.sweep)

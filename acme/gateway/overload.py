@@ -21,6 +21,7 @@ Refused is 503 `overloaded` with Retry-After, where that costs least (`sieve.py`
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -31,13 +32,13 @@ from acme.errors import Malformed, Unavailable
 from acme.gateway.connection import Connection
 from acme.gateway.deadlines import Deadlines
 from acme.gateway.endpoints import Fixed
-from acme.gateway.headers import X_REQUEST_TIMEOUT, asked_for, timeout
+from acme.gateway.headers import X_REQUEST_TIMEOUT, timeout
 from acme.gateway.lanes import Lane, Lanes
 from acme.gateway.overload_settings import OverloadSettings
 from acme.gateway.queues import Coming, Queue, Store
-from acme.gateway.routing import Routes
+from acme.gateway.routing import Leaf, Routes
 from acme.gateway.served import Target
-from acme.gateway.sieve import Sieve, refusal
+from acme.gateway.sieve import KEPT, Said, Sieve, refusal
 from acme.telemetry import Metrics, logger
 
 log: Final = logger(__name__)
@@ -50,14 +51,8 @@ LEAST: Final = 64
 """Requests under way that are always let in; so many of a service, where it is about that."""
 CALM: Final = 5
 """Windows in which nobody was refused, after which it is over."""
-_AUTHORIZATION: Final = b"authorization"
-_TIMEOUT: Final = b"x-request-timeout"
 NOTICED: Final = 0.05
 """Seconds of waiting for a store from which on requests are looked at in their connection."""
-
-
-Given = Callable[[bytes], str]
-"""Name of a header, in lower case → its value, "" where there is none."""
 
 
 class Overload:
@@ -76,7 +71,7 @@ class Overload:
     ) -> None:
         """`deadlines` have the requests under way, of which `lanes` know the streams; `queues` are those that calls of a
         service wait in, by the service.
-        `known` says of an Authorization whether it bears a token that was verified already."""
+        `known` says of a token whether it was verified already."""
         self._known = known
         self._deadlines, self._active = deadlines, deadlines.active
         self._lanes, self._routes, self._sieve = lanes, routes, sieve
@@ -95,6 +90,8 @@ class Overload:
             )
             for read in dict.fromkeys(queues.values())
         ]
+        self._leaves: dict[str, Leaf[Target]] = {}
+        """Paths that were asked for lately → where they lead."""
         self._watching, self._due, self._late = False, 0.0, 0.0
         self._least, self._looks, self._since = 0.0, 0, 0.0
         self._refused, self._calm, self._began = 0, 0, 0.0
@@ -121,6 +118,7 @@ class Overload:
     def configure(self, settings: OverloadSettings) -> None:
         """From now on."""
         self._settings = settings
+        self._leaves.clear()
         self._bound(self._limit if self.shedding else settings.requests)
 
     # ---- who is let in ------------------------------------------------------------------------------------------
@@ -136,7 +134,7 @@ class Overload:
             self._count("deadline")
             raise refusal()
 
-    def skimmed(self, connection: Connection, data: bytes, method: str, path: str, given: Given) -> bool | None:
+    def skimmed(self, connection: Connection, data: bytes, method: str, path: str, said: Said) -> bool | None:
         """What becomes of a plain request that has just come, before it is parsed: it is refused, goes its way (False), or
         waits in line (None). Only who bears a token that was verified already may wait: strangers would fill the line,
         before any limit is asked about them."""
@@ -147,13 +145,12 @@ class Overload:
             self._count("queue")
             return True
         store = None if target is None else target.lane.store
-        if target is None or store is None or not store.full or not self._known(given(_AUTHORIZATION)):
+        if target is None or store is None or not store.full or not self._known(said.token):
             return False
-        try:
-            asked = given(_TIMEOUT)
-            seconds = asked_for(asked, target.policy.most) if asked else target.policy.timeout
-        except Malformed:
+        own, seconds = target.policy, said.seconds
+        if seconds != seconds:  # it will hear that this is no time
             return False
+        seconds = own.timeout if seconds == math.inf else min(seconds, own.most)
         if store.keep(connection, data, self._patience(seconds)):
             return None
         self._count("deadline")
@@ -186,10 +183,17 @@ class Overload:
 
     def _target(self, method: str, path: str) -> Target | None:
         """What answers a method of a path; `None` where nothing does."""
-        leaf = self._routes.literal.get(path)
-        if leaf is None and (found := self._routes.find(path.partition("?")[0])) is not None:
-            leaf = found[0]
-        return None if leaf is None else leaf.targets.get(method)
+        leaf = self._leaves.get(path)
+        if leaf is None:
+            leaf = self._routes.literal.get(path)
+            if leaf is None and (found := self._routes.find(path.partition("?")[0])) is not None:
+                leaf = found[0]
+            if leaf is None:
+                return None
+            if len(self._leaves) >= KEPT:
+                self._leaves.clear()
+            self._leaves[path] = leaf
+        return leaf.targets.get(method)
 
     @property
     def _crowded(self) -> bool:

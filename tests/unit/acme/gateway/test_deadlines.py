@@ -1,4 +1,4 @@
-"""Alarms: exact for who is in a hurry, swept for the others, and never mistaken for somebody else's cancellation."""
+"""Alarms: timers for what is due soon, looks for the others, and never mistaken for somebody else's cancellation."""
 
 from __future__ import annotations
 
@@ -57,16 +57,31 @@ async def test_an_exact_alarm_rings_in_time() -> None:
     assert mine().cancelling() == 0
 
 
-async def test_a_swept_alarm_rings_too(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_late_at_a_look_is_cancelled_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("acme.gateway.deadlines.EXACT", 0.0)
     deadlines, started = Deadlines(), time.monotonic()
     assert await wait_for(deadlines, serve(deadlines, 0.02))
     assert time.monotonic() - started < BUSY + TICK
 
 
+async def test_only_what_is_due_soon_has_a_timer() -> None:
+    deadlines = Deadlines()
+    one = serve(deadlines, 60)
+    deadlines.sweep()
+    assert one.alarm is None
+    one.due = time.monotonic() + EXACT / 2
+    deadlines.sweep()
+    alarm = one.alarm
+    assert alarm is not None
+    assert not alarm.rang
+    deadlines.sweep()
+    assert one.alarm is alarm, "one is enough"
+    assert await wait_for(deadlines, one)
+
+
 async def test_what_is_over_is_cancelled_no_more() -> None:
     deadlines = Deadlines()
-    slow, hurried = serve(deadlines, EXACT), serve(deadlines, EXACT / 2)
+    slow, hurried = serve(deadlines, 60), serve(deadlines, EXACT / 2)
     for one in (slow, hurried):
         deadlines.over(one)
         assert one.due == NEVER

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import pytest
 
+import acme.gateway.connection as connections
 from acme.gateway.overload import CALM, LEAST
 from acme.gateway.overload_settings import OverloadSettings
-from acme.gateway.queues import SHORT
+from acme.gateway.queues import CROWD, FEW, SHORT
 from tests.unit.acme.gateway.rig import ID, Answer, Rig, running
 from tests.waiting import sample, until
 
@@ -118,6 +120,19 @@ async def test_other_settings_hold_at_once() -> None:
         assert overload.most == 900
 
 
+async def test_a_route_that_went_with_other_settings_is_not_found_any_more() -> None:
+    async with running() as rig:
+        overload, routes = rig.gateway._overload, rig.gateway._routes
+        health = overload._target("GET", "/healthz")
+        assert health is not None
+        assert overload._target("GET", "/own?x=1") is None
+        routes.add("GET", "/own", health)
+        assert overload._target("GET", "/own?x=1") is health
+        routes.remove("/own")
+        overload.configure(OverloadSettings())
+        assert overload._target("GET", "/own?x=1") is None
+
+
 async def test_the_event_loop_is_watched_while_there_is_anything_to_do() -> None:
     async with running() as rig:
         overload = rig.gateway._overload
@@ -214,7 +229,7 @@ async def standing(speed: float = 1000.0) -> AsyncIterator[tuple[Rig, Line]]:
         overload = rig.gateway._overload
         overload._arm = lambda: None  # type: ignore[method-assign]  # nobody looks but the test
         (store,) = overload._stores
-        line.waiting, store._speed, store._least = SHORT + 1, speed, 1.0
+        line.waiting, store._speed, store._least = CROWD + 1, speed, 1.0
         store.pass_window(0.1, 0.03)
         assert store.standing
         store._speed = speed
@@ -238,8 +253,8 @@ async def in_line(rig: Rig, count: int) -> None:
 
 
 async def served(rig: Rig, line: Line) -> None:
-    """One has had its turn, so that there is room for another."""
-    line.waiting = SHORT - 1
+    """So many have had their turn that others leave the line."""
+    line.waiting = FEW
     (lane, _) = rig.gateway._lanes.serving(PROJECTS)
     assert lane.eventful
     lane.answered()
@@ -247,17 +262,19 @@ async def served(rig: Rig, line: Line) -> None:
 
 
 async def test_plain_requests_wait_in_line_and_have_their_turn_in_the_order_in_which_they_came() -> None:
-    async with standing() as (rig, line), rig.connection() as one, rig.connection() as two:
-        one.send(rig.request("GET", ONE, X_Request_Id="one"))
-        await in_line(rig, 1)
-        two.send(rig.request("GET", ONE, X_Request_Id="two"))
-        await in_line(rig, 2)
+    names = ["one", "two", "three"]
+    async with standing() as (rig, line), AsyncExitStack() as stack:
+        connections = [await stack.enter_async_context(rig.connection()) for _ in names]
+        for number, (connection, name) in enumerate(zip(connections, names, strict=True), start=1):
+            connection.send(rig.request("GET", ONE, X_Request_Id=name))
+            await in_line(rig, number)
         assert rig.gateway.in_flight == 0
-        for connection, name in ((one, "one"), (two, "two")):
-            await served(rig, line)
-            answer = await connection.answer()
-            assert (answer.status, answer.headers["x-request-id"]) == (200, name)
-            line.waiting = SHORT
+        await served(rig, line)
+        answers = [await connection.answer() for connection in connections]
+        assert [(answer.status, answer.headers["x-request-id"]) for answer in answers] == [
+            (200, name) for name in names
+        ]
+        assert [call.request_id for call in rig.projects.calls[1:]] == names
         assert rig.gateway._overload.coming.count == 0
 
 
@@ -308,6 +325,30 @@ async def test_what_comes_behind_a_request_in_line_brings_it_in_and_is_answered_
         await in_line(rig, 1)
         connection.send(rig.request("GET", ONE, X_Request_Id="second"))
         assert [(await connection.answer()).headers["x-request-id"] for _ in range(2)] == ["first", "second"]
+
+
+async def test_what_has_waited_in_line_is_not_parsed_again_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[bytes] = []
+    feed = connections._feed
+
+    def count(connection: Any, data: bytes) -> None:
+        parsed.append(data)
+        feed(connection, data)
+
+    monkeypatch.setattr(connections, "_feed", count)
+    async with standing() as (rig, line), rig.connection() as connection:
+        parsed.clear()
+        for path in (ONE, ONE, "/v1/projects", ONE):
+            connection.send(rig.request("GET", path))
+            await in_line(rig, 1)
+            await served(rig, line)
+            assert (await connection.answer()).status == 200
+        assert parsed == [rig.request("GET", ONE)]
+        connection.send(rig.request("GET", ONE, X_Request_Id="first"))
+        await in_line(rig, 1)
+        connection.send(rig.request("GET", ONE, X_Request_Id="second"))
+        assert [(await connection.answer()).headers["x-request-id"] for _ in range(2)] == ["first", "second"]
+        assert len(parsed) == 3, "they say something else"
 
 
 async def test_who_goes_away_leaves_the_line() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from acme.gateway.lanes import Lane
-from acme.gateway.queues import SHORT, Coming, Store
+from acme.gateway.queues import CROWD, FEW, SHORT, Coming, Store
 from acme.telemetry import Metrics
 
 MOST = 0.03
@@ -74,9 +74,9 @@ def test_a_queue_stands_once_all_have_waited_too_long_and_not_for_a_moment() -> 
 
 def test_a_short_queue_never_stands() -> None:
     queue = Queue()
-    queue.window(1, SHORT)
+    queue.window(1, CROWD)
     for _ in range(5):
-        assert not queue.window(1, SHORT), "each waits for seconds, but so few are no crowd"
+        assert not queue.window(1, CROWD), "each waits for seconds, but so few are no crowd"
 
 
 def test_it_stands_until_nobody_waits_in_line_or_was_refused() -> None:
@@ -98,20 +98,26 @@ def test_it_stands_until_nobody_waits_in_line_or_was_refused() -> None:
     assert queue.lane.store is None
 
 
-def test_so_many_leave_the_line_as_there_is_room_for() -> None:
+def test_once_few_wait_so_many_leave_the_line_as_there_is_room_for() -> None:
     queue = Queue()
     for _ in range(3):
         queue.window(100, 500)
-    comers = [Comer() for _ in range(5)]
+    comers = [Comer() for _ in range(SHORT)]
     for comer in comers:
         assert queue.store.keep(comer, comer.put_off, 10.0)
-    queue.waiting, queue.coming.count = SHORT - 3, 1
+    queue.waiting, queue.coming.count = FEW, 1
     queue.store.served()
-    assert [comer.came > 0 for comer in comers] == [True, True, False, False, False]
+    assert not any(comer.came > 0 for comer in comers)
+    queue.waiting = FEW - 1
+    queue.store.served()
+    room = SHORT - FEW
+    assert [comer.came > 0 for comer in comers] == [True] * room + [False] * (SHORT - room)
+    queue.store.served()
+    assert sum(comer.came > 0 for comer in comers) == room, "those are coming"
     assert queue.store.full
     queue.store.clear()
     assert all(comer.came > 0 for comer in comers)
-    assert queue.coming.count == 1 + 5
+    assert queue.coming.count == 1 + SHORT
 
 
 def test_who_has_gone_takes_no_room() -> None:
@@ -122,7 +128,7 @@ def test_who_has_gone_takes_no_room() -> None:
     for comer in (gone, there):
         assert queue.store.keep(comer, comer.put_off, 10.0)
     gone.put_off = b""
-    queue.waiting = SHORT - 1
+    queue.waiting = FEW
     queue.store.served()
     assert there.came > 0
     assert queue.coming.count == 1

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import math
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from acme.gateway.settings import LARGEST_HEAD
+from acme.gateway.sieve import KEPT, Said
 from tests.unit.acme.gateway.rig import ID, Rig, running
 from tests.waiting import until
 
@@ -177,35 +179,72 @@ async def test_only_one_whole_plain_head_is_looked_through_without_the_parser(
         await closed.ask("GET", ONE, **headers)
     seen: list[tuple[str, str]] = []
 
-    def skimmed(connection: object, data: bytes, method: str, path: str, given: object) -> bool:
+    def skimmed(connection: object, data: bytes, method: str, path: str, said: object) -> bool:
         seen.append((method, path))
         return False
 
     sieve = closed.gateway._overload._sieve
     sieve.close(skimmed, lambda message: False)
     connection: Any = None
-    assert sieve.skim(connection, ORDINARY) is None
-    assert seen == [("GET", "/v1/projects")]
-    assert sieve.skim(connection, data) is None, what
-    assert len(seen) == 1, what
+    for _ in range(2):  # what was found out the first time is not taken for more the second time
+        assert sieve.skim(connection, ORDINARY) is None
+        assert sieve.skim(connection, data) is None, what
+    assert seen == [("GET", "/v1/projects")] * 2, what
+
+
+async def said(rig: Rig, *lines: bytes) -> list[Said]:
+    """What is found in header lines."""
+    found: list[Said] = []
+    sieve = rig.gateway._overload._sieve
+    for headers in ({"X-Request-Timeout": "3"}, {"Referer": "x"}, {"X-Request-Id": "x"}, {"Accept": "x"}):
+        await rig.ask("GET", ONE, **headers)
+
+    def skimmed(connection: object, data: bytes, method: str, path: str, said: Said) -> bool:
+        found.append(said)
+        return False
+
+    sieve.open()
+    sieve.close(skimmed, lambda message: False)
+    connection: Any = None
+    for each in lines:
+        assert sieve.skim(connection, ORDINARY.replace(b"Accept: */*\r\n", each)) is None
+    return found
 
 
 async def test_what_a_header_says_is_read_from_the_line_it_is_on(closed: Rig) -> None:
-    told: list[str] = []
-    sieve = closed.gateway._overload._sieve
-    for headers in ({"X-Request-Timeout": "3"}, {"Referer": "x"}):
-        await closed.ask("GET", ONE, **headers)
-
-    def skimmed(connection: object, data: bytes, method: str, path: str, given: Callable[[bytes], str]) -> bool:
-        told.append(given(b"x-request-timeout"))
-        return False
-
-    sieve.close(skimmed, lambda message: False)
-    connection: Any = None
-    for lines in (
+    lines = (
         b"x-request-timeout:  2.5 \r\n",
         b"Referer: x-request-timeout: 9\r\n",
         b"Referer: a\r\nX-Request-Timeout: 7\r\n",
-    ):
-        assert sieve.skim(connection, ORDINARY.replace(b"Accept: */*\r\n", lines)) is None
-    assert told == ["2.5", "", "7"]
+        b"X-Request-Timeout:7\r\nX-Request-Timeout: 8\r\n",
+    )
+    assert [each.seconds for each in await said(closed, *lines, *lines)] == [2.5, math.inf, 7.0, 7.0] * 2
+
+
+async def test_what_is_no_time_is_told_from_none(closed: Rig) -> None:
+    found = await said(closed, b"", b"X-Request-Timeout: soon\r\n", b"X-Request-Timeout: 0\r\n")
+    assert [math.isnan(each.seconds) for each in found] == [False, True, True]
+
+
+async def test_a_token_is_one_of_the_bearer_scheme(closed: Rig) -> None:
+    lines = (b"Bearer abc", b"bearer  abc ", b"Basic abc", b"Bearer", b"abc")
+    found = await said(closed, *(b"Authorization: %b\r\n" % line for line in lines))
+    assert [each.token for each in found] == ["abc", "abc", "", "", ""]
+
+
+async def test_an_id_that_cannot_be_used_is_none(closed: Rig) -> None:
+    found = await said(closed, b"X-Request-Id: mine\r\n", b"X-Request-Id: not mine\r\n", b"")
+    assert found[0].request_id == "mine"
+    assert found[1].request_id not in ("", "not mine")
+    assert found[2].request_id == ""
+
+
+async def test_what_was_read_is_kept_for_so_many_clients_and_so_long(closed: Rig) -> None:
+    sieve = closed.gateway._overload._sieve
+    await said(closed, b"Accept: 0\r\n", b"X-Request-Id: mine\r\n", b"Accept: %b\r\n" % (b"x" * 5000))
+    assert len(sieve._said) == 1, "those with an id are another request's each time, and large ones take room"
+    await said(closed, *(b"Accept: %d\r\n" % number for number in range(KEPT + 10)))
+    assert len(sieve._said) == 10
+    sieve.open()
+    assert not sieve._said
+    assert not sieve._asked
