@@ -8,11 +8,14 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+
+from tests import prepared
 
 pytest_plugins = ("pytest_aiohttp",)
 
@@ -38,6 +41,11 @@ def _logs_as_they_were() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # pytest-xdist's workers are started later, and have our environment
+        stack = ExitStack()
+        stack.enter_context(prepared.offered())
+        config.add_cleanup(stack.close)
+    gc.disable()  # until all is collected: what that makes stays
     config.addinivalue_line("markers", "drill: `make test-drills` runs it: kills, load and long walks, minutes in all.")
     config.addinivalue_line("markers", "soak: `make soak` runs it with 10,000 examples, 1 GiB, or more kills.")
     config.addinivalue_line("markers", "engines: `make test-engines` runs it, over servers that are fetched for it.")
@@ -58,6 +66,7 @@ def pytest_collection_finish() -> None:
     """What was collected stays to the end: looked at again in every full collection, it was a tenth of the run's time."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def shown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     (folder / ".venv").symlink_to(sys.prefix)
     shutil.copy(ROOT / "acme.toml", folder)
     (block,) = re.findall(r"^```sh\n(.*?)^```", text("README.md"), re.M | re.S)
-    one = Platform(folder, *request.param, data=".acme")
+    one = Platform(folder, *request.param, data=".acme", fresh=True)
     for name in PLENTY:
         del one.environ[name]  # the README's reader has the limits that are set
     try:

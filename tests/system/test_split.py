@@ -371,7 +371,7 @@ def test_in_a_data_folder_with_a_long_name_and_spaces_it_works_and_ends_at_sigte
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / ("a folder with a name " + "x" * 90)
-    with platform(folder, *SPLIT) as one:
+    with platform(folder, *SPLIT, fresh=True) as one:
         assert one.project(one.join("long@example.com"), "Long")["name"] == "Long"
         assert set(topology(one)) == {"supervisor", "gateway", "users", "projects", "audit"}
         pids = children(one)
