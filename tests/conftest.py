@@ -67,6 +67,7 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
+    gc.set_threshold(20_000, 20, 20)  # as seldom as that: a test lives for a moment, and the run for minutes
 
 
 @pytest.fixture
