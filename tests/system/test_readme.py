@@ -37,7 +37,7 @@ def shown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         one.start()
         bash = ["bash", "-eu", "-o", "pipefail", "-c", block]
         done = subprocess.run(
-            bash, cwd=folder, env={**one.environ, "API": one.api}, capture_output=True, text=True, timeout=60
+            bash, cwd=folder, env={**one.environ, "API": one.api}, capture_output=True, text=True, timeout=180
         )
         assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
         yield done.stdout

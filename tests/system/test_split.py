@@ -313,6 +313,7 @@ def refused(api: str, person: Person) -> int:
     return call(api, "GET", "/v1/users/me", token=person.token).status
 
 
+@pytest.mark.drill
 def test_two_gateways_and_two_workers_are_one_platform(tmp_path: Path, redis: RedisServer) -> None:
     environ = {"ACME_SPLIT__GATEWAYS": "2", "ACME_SPLIT__WORKERS": "2", "ACME_CACHE__URL": redis.url()}
     with platform(tmp_path / "platform", *SPLIT, environ=environ) as one:
@@ -358,6 +359,7 @@ def test_a_plugin_that_cannot_start_is_told_and_the_others_run(own: Platform) ->
 
 def test_a_process_that_cannot_start_ends_the_start_with_its_reason(own: Platform) -> None:
     own.environ["ACME_SPLIT__WORKERS"] = "2"  # and no Redis for what two workers share
+    own.environ["ACME_PLATFORM__DISABLED"] = '["projects", "audit"]'
     ended = own.run(*SPLIT)
     assert ended.returncode == 1
     told = ended.stderr[ended.stderr.rindex("acme: ") :]
