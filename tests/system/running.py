@@ -37,6 +37,9 @@ PLENTY: Final = {
 }
 """Limits that no test meets by chance."""
 
+WITHOUT_AUDIT: Final = {"ACME_PLATFORM__DISABLED": '["audit"]'}
+"""One process of `--split` fewer, where a test is about none of what the audit service does."""
+
 NO_AUTHORITIES: Final = {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull}
 """Nobody here is vouched for by the authorities that the world believes in. To load those, which aiohttp does twice when it
 is imported, is a tenth of what a process takes to start."""

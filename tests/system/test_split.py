@@ -22,7 +22,17 @@ from acme.runtime.topology import ChildState, look
 from acme.testing import Server
 from tests.redis_server import RedisServer
 from tests.soaking import soaking
-from tests.system.running import ACME, Person, Platform, call, check_problem, known_within, platform, wait_for
+from tests.system.running import (
+    ACME,
+    WITHOUT_AUDIT,
+    Person,
+    Platform,
+    call,
+    check_problem,
+    known_within,
+    platform,
+    wait_for,
+)
 from tests.system.test_crash import WRITERS, Ledger, Writer, all_projects
 
 KILLS, LONG = 3, 8
@@ -41,7 +51,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Platform]:
     """A platform for one test; started by the test."""
-    one = Platform(tmp_path / "platform", *SPLIT)
+    one = Platform(tmp_path / "platform", *SPLIT, environ=WITHOUT_AUDIT)
     yield one
     one.close()
 
@@ -141,11 +151,9 @@ async def test_a_database_of_the_operators_is_used_as_it_is(own: Platform, postg
     async with (
         postgres.database() as users,
         postgres.database() as projects,
-        postgres.database() as audit,
         postgres.database() as bus,
     ):
-        own.environ |= {"ACME_DATABASE__URLS__AUDIT": postgres.url(audit), "ACME_BUS__URL": postgres.url(bus)}
-        own.environ |= {"ACME_DATABASE__URLS__USERS": postgres.url(users)}
+        own.environ |= {"ACME_DATABASE__URLS__USERS": postgres.url(users), "ACME_BUS__URL": postgres.url(bus)}
         own.environ |= {"ACME_DATABASE__URLS__PROJECTS": postgres.url(projects)}
         await asyncio.to_thread(own.start)
         assert own.ready["mode"] == "external"
@@ -241,7 +249,7 @@ def test_a_killed_worker_is_started_again_and_the_others_go_on(own: Platform) ->
     os.kill(children(own)["projects"], signal.SIGKILL)
     wait_for("the worker", lambda: restarts(own, "projects") == 1, limit=AGAIN)
     wait_for("the route", lambda: answers(own, person, f"/v1/projects/{made['id']}") == 200, limit=AGAIN)
-    assert call(own.api, "GET", "/readyz").json["plugins"] == {"users": "ok", "projects": "ok", "audit": "ok"}
+    assert call(own.api, "GET", "/readyz").json["plugins"] == {"users": "ok", "projects": "ok"}
     assert restarts(own, "gateway") == restarts(own, "users") == 0
 
 
@@ -369,19 +377,28 @@ def test_a_process_that_cannot_start_ends_the_start_with_its_reason(own: Platfor
     assert own.database_processes() == []
 
 
+@pytest.fixture
+def long_named(tmp_path: Path) -> Iterator[Platform]:
+    """A platform that was never started, in a folder that many a program would stumble over."""
+    one = Platform(tmp_path / ("a folder with a name " + "x" * 90), *SPLIT, fresh=True)
+    yield one
+    one.close()
+
+
 def test_in_a_data_folder_with_a_long_name_and_spaces_it_works_and_ends_at_sigterm_gateways_first(
-    tmp_path: Path,
+    long_named: Platform,
 ) -> None:
-    folder = tmp_path / ("a folder with a name " + "x" * 90)
-    with platform(folder, *SPLIT, fresh=True) as one:
-        assert one.project(one.join("long@example.com"), "Long")["name"] == "Long"
-        assert set(topology(one)) == {"supervisor", "gateway", "users", "projects", "audit"}
-        pids = children(one)
-        assert one.stop(signal.SIGTERM) == 0
-        check_all_ended(one, pids)
+    one = long_named.start()
+    assert one.project(one.join("long@example.com"), "Long")["name"] == "Long"
+    assert set(topology(one)) == {"supervisor", "gateway", "users", "projects", "audit"}
+    pids = children(one)
+    assert one.stop(signal.SIGTERM) == 0
+    check_all_ended(one, pids)
 
 
-def test_the_block_for_people_names_the_processes_and_ctrl_c_ends_them_gateways_first(own: Platform) -> None:
+@pytest.mark.drill
+def test_the_block_for_people_names_the_processes_and_ctrl_c_ends_them_gateways_first(long_named: Platform) -> None:
+    own = long_named
     own.folder.mkdir()
     command = [ACME, "up", "--data", str(own.data), *SPLIT]
     shown = own.folder / "shown"

@@ -73,7 +73,9 @@ def above(span: Got, spans: dict[bytes, Got]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("split", [False, True], ids=["one process", "several"])
+@pytest.mark.parametrize(
+    "split", [pytest.param(False, id="one process", marks=pytest.mark.drill), pytest.param(True, id="several")]
+)
 def test_gateway_service_statement_event_and_consumer_are_one_trace(
     tmp_path: Path, collector: Collector, split: bool
 ) -> None:
