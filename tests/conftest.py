@@ -30,6 +30,12 @@ settings.load_profile("test")
 # The placement `process`: its workers start with the first test that needs them, and are every worker's of pytest-xdist.
 os.environ["ACME_TEST_WORKER_FIRST"] = str(Path(__file__).with_name("quick_hashes.py"))
 
+# Tracebacks as Python writes them. rich's, which structlog takes where it finds it, shows the locals of every frame: a tenth
+# of a second of a core and more for each error that a test provokes, in which its event loop stands still, and peers that
+# ping each other seem to be silent.
+*_others, _ = structlog.get_config()["processors"]
+_plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[*_others, _plain])
 _LOGS = structlog.get_config()
 
 
