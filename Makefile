@@ -29,7 +29,8 @@ test: $(STAMP) ## Runs the test suite in three processes (ARGS go to pytest).
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-drills: $(STAMP) ## Runs what takes long: kills and restarts under load, a plugin author's walk, the bench (ARGS go to pytest).
-	$(BIN)/pytest -n 2 --dist loadfile -m drill tests/system tests/contract/test_audit_matrix.py tests/contract/test_differential.py $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile -m drill tests/system tests/house/test_floors.py \
+		tests/contract/test_matrix.py tests/contract/test_audit_matrix.py tests/contract/test_differential.py $(ARGS)
 
 test-engines: $(STAMP) ## Runs what needs real servers: Kafka by Maven, S3 by Go, kcat, slowhttptest (ARGS go to pytest).
 	$(BIN)/pytest -m engines tests/contract tests/engines $(ARGS)

@@ -8,11 +8,14 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+
+from tests import prepared
 
 pytest_plugins = ("pytest_aiohttp",)
 
@@ -27,6 +30,12 @@ settings.load_profile("test")
 # The placement `process`: its workers start with the first test that needs them, and are every worker's of pytest-xdist.
 os.environ["ACME_TEST_WORKER_FIRST"] = str(Path(__file__).with_name("quick_hashes.py"))
 
+# Tracebacks as Python writes them. rich's, which structlog takes where it finds it, shows the locals of every frame: a tenth
+# of a second of a core and more for each error that a test provokes, in which its event loop stands still, and peers that
+# ping each other seem to be silent.
+*_others, _ = structlog.get_config()["processors"]
+_plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[*_others, _plain])
 _LOGS = structlog.get_config()
 
 
@@ -38,6 +47,11 @@ def _logs_as_they_were() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # pytest-xdist's workers are started later, and have our environment
+        stack = ExitStack()
+        stack.enter_context(prepared.offered())
+        config.add_cleanup(stack.close)
+    gc.disable()  # until all is collected: what that makes stays
     config.addinivalue_line("markers", "drill: `make test-drills` runs it: kills, load and long walks, minutes in all.")
     config.addinivalue_line("markers", "soak: `make soak` runs it with 10,000 examples, 1 GiB, or more kills.")
     config.addinivalue_line("markers", "engines: `make test-engines` runs it, over servers that are fetched for it.")
@@ -58,6 +72,8 @@ def pytest_collection_finish() -> None:
     """What was collected stays to the end: looked at again in every full collection, it was a tenth of the run's time."""
     gc.collect()
     gc.freeze()
+    gc.enable()
+    gc.set_threshold(20_000, 20, 20)  # as seldom as that: a test lives for a moment, and the run for minutes
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import typer.main
 
 from acme.cli import config, events, plugin, serve
 from acme.cli.commands import Commands
-from acme.cli.options import AsJson, Data, Overlays, fail, read_settings, rereading
+from acme.cli.options import AsJson, Data, Overlays, fail, read_settings, rereading, without_collector
 
 app = typer.Typer(
     name="acme",
@@ -70,6 +70,7 @@ def up(
     if settings.gateway.workers > 1:
         several.workers(settings, config or (), announce)
         return
+    without_collector()
     from acme.runtime import lifecycle
     from acme.telemetry import configure_logs
 

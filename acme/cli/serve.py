@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from acme.cli.options import AsJson, Data, Overlays, fail, read_settings, rereading
+from acme.cli.options import AsJson, Data, Overlays, fail, read_settings, rereading, without_collector
 
 if TYPE_CHECKING:  # commands import the platform when they are called
     from acme.runtime.report import Report
@@ -43,6 +43,8 @@ def serve(
     values: dict[str, Any] = {"worker": {"listen": listen}} if listen is not None else {}
     settings = read_settings(config, data, port=port, **values)
     from acme.cli import up as printed
+
+    without_collector()
     from acme.runtime import lifecycle
     from acme.runtime.roles import Role
     from acme.telemetry import configure_logs

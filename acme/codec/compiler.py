@@ -13,6 +13,8 @@ from __future__ import annotations
 import linecache
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from types import CodeType
 from typing import Any, ClassVar
 
 from acme.contract import Choices, Message
@@ -58,7 +60,7 @@ class Compiler(ABC):
             source, self._source = "\n".join(self._source), []
             file = f"<{type(self).__module__} {name}>"
             linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-            exec(compile(source, file, "exec"), self._names)  # noqa: S102  # names come from contracts, values never do
+            exec(_code(source, file), self._names)  # noqa: S102  # names come from contracts, values never do
         function: Callable[..., Any] = self._names[name]
         return function
 
@@ -85,6 +87,12 @@ class Compiler(ABC):
             wanted = f"{name}_{number}"
         self._names[wanted] = None
         return wanted
+
+
+@cache
+def _code(source: str, file: str) -> CodeType:
+    """Compiled once: in a process that makes one platform after another (the test kit's), all say the same of a message."""
+    return compile(source, file, "exec")
 
 
 def indented(lines: Iterable[str]) -> Iterator[str]:

@@ -17,7 +17,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final, Literal
 
 from acme import drivers
@@ -340,8 +340,9 @@ async def _drain(server: Server, reloading: Reloading) -> None:
     await server.drain(reloading.config.worker.grace)
 
 
+@cache
 def version() -> str:
-    """The platform's own."""
+    """The platform's own; looked up once."""
     return importlib.metadata.version("acme-platform")
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import importlib.metadata
 import os
 import sys
 import time
@@ -22,7 +21,7 @@ from typing import Final
 import uvloop
 
 from acme.runtime import datafolder
-from acme.runtime.assembly import Node, assemble
+from acme.runtime.assembly import Node, assemble, version
 from acme.runtime.databases import CannotStart
 from acme.runtime.datafolder import FolderError
 from acme.runtime.descriptors import raise_limit
@@ -51,6 +50,8 @@ def run(config: Config, announce: Callable[[Report], None], role: Role = WHOLE, 
             runner.run(_serve(config, announce, role, reread))
         except asyncio.CancelledError:
             raise Interrupted from None
+        finally:
+            gc.enable()  # whoever started this did without it so far (acme/cli/options.py)
 
 
 async def _serve(config: Config, announce: Callable[[Report], None], role: Role, reread: Reread | None) -> None:
@@ -67,6 +68,7 @@ async def _serve(config: Config, announce: Callable[[Report], None], role: Role,
             # connection are looked at over and over, for some 5,000 instructions a request.
             gc.freeze()
             gc.set_threshold(5000)
+            gc.enable()
             await stopping.wait()
             now = node.reloading.config
             log.info("stopping", grace=now.gateway.grace if role.gateway else now.worker.grace)
@@ -87,7 +89,7 @@ def report(node: Node, config: Config) -> Report:
         return where + path if where else ""
 
     return Report(
-        version=importlib.metadata.version("acme-platform"),
+        version=version(),
         pid=os.getpid(),
         ready_seconds=round(age(), 3),
         cpu_seconds=round(time.process_time(), 3),

@@ -18,6 +18,7 @@ from acme.errors import Unavailable
 from acme.ports import Database, SerializationFailure, UniqueViolation
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
+from tests.prepared import prepare
 
 Opener = Callable[..., Awaitable[Database]]
 
@@ -25,7 +26,7 @@ Opener = Callable[..., Awaitable[Database]]
 @pytest.fixture(scope="module", params=["postgresql"])
 async def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     """One empty database a driver."""
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("database") / "data")
+    server = EmbeddedPostgres(prepare(tmp_path_factory.mktemp("database") / "data"))
     await server.start()
     await server.create_database("port")
     yield server.url("port")

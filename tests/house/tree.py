@@ -46,6 +46,12 @@ def parsed(name: str) -> ast.Module:
     return ast.parse(text(name), filename=name)
 
 
+@cache
+def nodes(name: str) -> tuple[ast.AST, ...]:
+    """All of them, in the order of `ast.walk`. Many rules look at each: walking took most of their time."""
+    return tuple(ast.walk(parsed(name)))
+
+
 def with_ancestors(tree: ast.AST) -> Iterator[tuple[ast.AST, tuple[ast.AST, ...]]]:
     """Every node with its ancestors, the nearest last."""
     stack: list[tuple[ast.AST, tuple[ast.AST, ...]]] = [(tree, ())]

@@ -10,14 +10,16 @@ import secrets
 import selectors
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from acme.runtime.discovery import discover
 from acme.testing import Server
+from acme.testing.databases import migrated
 from tests.redis_server import free_port as free_port
-from tests.system.running import ACME, PASSWORD, PLENTY, Person, Reply, call
+from tests.system.running import ACME, NO_AUTHORITIES, PASSWORD, PLENTY, Person, Reply, call
 
 PLUGINS: Final = ("users", "projects")
 READY: Final = 60.0
@@ -82,6 +84,7 @@ class Deployment:
         (folder / "acme.toml").write_text('[platform]\ndisabled = ["audit"]\n')
         self.environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ACME_")},
+            **NO_AUTHORITIES,
             **PLENTY,
             "NO_COLOR": "1",
             "ACME_PLATFORM__DATA": str(folder / "data"),
@@ -147,18 +150,27 @@ def services(**addresses: str) -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def _databases(server: Server, *plugins: str) -> Any:
+async def _databases(server: Server, names: Iterable[str], *, migrate: bool) -> Any:
+    installed = {entry.name: plugin for entry, plugin in discover().usable()} if migrate else {}
     async with contextlib.AsyncExitStack() as stack:
-        yield {name: server.url(await stack.enter_async_context(server.database())) for name in plugins}
+        yield {
+            name: server.url(
+                await stack.enter_async_context(
+                    migrated(server, installed[name]) if name in installed else server.database()
+                )
+            )
+            for name in names
+        }
 
 
 @contextlib.contextmanager
-def deployment(folder: Path, server: Server, *more: str) -> Iterator[Deployment]:
-    """A platform without processes yet, on fresh databases, for `more` plugins as well; all is gone afterwards."""
+def deployment(folder: Path, server: Server, *more: str, migrate: bool = True) -> Iterator[Deployment]:
+    """A platform without processes yet, for `more` plugins as well; all is gone afterwards. Its databases are empty, and
+    migrated, where `migrate` does not leave that to the first process that comes."""
     import asyncio
 
     with asyncio.Runner() as runner:
-        context = _databases(server, *PLUGINS, *more, "bus")
+        context = _databases(server, (*PLUGINS, *more, "bus"), migrate=migrate)
         urls = runner.run(context.__aenter__())
         bus = urls.pop("bus")
         one = Deployment(folder, server.url("postgres"), urls, bus)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -12,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.system.running import NO_AUTHORITIES
 
 ROOT = Path(__file__).parents[2]
 MIB = 1024 * 1024
@@ -65,7 +68,8 @@ class Pair:
 @contextmanager
 def process(role: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], Any]]:
     command = [sys.executable, "-m", "tests.transfers", role, *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    environ = {**os.environ, **NO_AUTHORITIES}
+    process = subprocess.Popen(command, cwd=ROOT, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stdout is not None
     try:

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from acme.testing.mailbox import Mailbox
+from tests import prepared
 
 ACME: Final = str(Path(sys.executable).with_name("acme"))
 """The command as it is installed."""
@@ -35,6 +36,13 @@ PLENTY: Final = {
     for key in ("RATE", "BURST", "ADDRESS_RATE", "ADDRESS_BURST")
 }
 """Limits that no test meets by chance."""
+
+WITHOUT_AUDIT: Final = {"ACME_PLATFORM__DISABLED": '["audit"]'}
+"""One process of `--split` fewer, where a test is about none of what the audit service does."""
+
+NO_AUTHORITIES: Final = {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull}
+"""Nobody here is vouched for by the authorities that the world believes in. To load those, which aiohttp does twice when it
+is imported, is a tenth of what a process takes to start."""
 
 SHOWS_OUR_INSIDE: Final = re.compile(
     r'Traceback|File "|\.py\b|line \d+, in|SELECT |INSERT |UPDATE .* SET|DELETE FROM|asyncpg|relation "|/tmp/|/proc/'
@@ -149,12 +157,15 @@ class Platform:
         environ: Mapping[str, str] | None = None,
         program: Sequence[str] = (ACME,),
         user: int | None = None,
+        fresh: bool = False,
     ) -> None:
-        """`program` with `user` (a uid, for root only) runs it as somebody else."""
+        """`program` with `user` (a uid, for root only) runs it as somebody else. `fresh`: the first start has to make all
+        that it needs; otherwise PostgreSQL's folder is there, migrated and empty (tests/prepared.py)."""
         self.program, self.user = list(program), user
+        self.fresh = fresh or user is not None or self.program != [ACME]
         self.folder, self.options = folder, options
         self.data = folder / data
-        self.environ = {**os.environ, **PLENTY, "NO_COLOR": "1", "COLUMNS": "200", **(environ or {})}
+        self.environ = {**os.environ, **NO_AUTHORITIES, **PLENTY, "NO_COLOR": "1", "COLUMNS": "200", **(environ or {})}
         self.ready: dict[str, Any] = {}
         self.process: subprocess.Popen[bytes] | None = None
         self.context: ssl.SSLContext | None = None
@@ -164,6 +175,8 @@ class Platform:
         """Starts it and returns when it says that it is ready."""
         folder = self.folder
         folder.mkdir(parents=True, exist_ok=True)
+        if not self.fresh:
+            prepared.prepare(self.data)
         command = [
             *self.program,
             "up",
@@ -297,9 +310,11 @@ class Platform:
 
 
 @contextlib.contextmanager
-def platform(folder: Path, *options: str, environ: Mapping[str, str] | None = None) -> Iterator[Platform]:
+def platform(
+    folder: Path, *options: str, environ: Mapping[str, str] | None = None, fresh: bool = False
+) -> Iterator[Platform]:
     """A started platform, which is gone afterwards."""
-    one = Platform(folder, *options, environ=environ)
+    one = Platform(folder, *options, environ=environ, fresh=fresh)
     try:
         yield one.start()
     finally:

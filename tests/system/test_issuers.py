@@ -155,7 +155,7 @@ def test_an_issuers_keys_change_under_load_and_nobody_notices(town: Town) -> Non
     def token() -> str:
         return town.issuer.token(kids[-1], sub=f"holder {time.monotonic_ns() % 50}")
 
-    with steady(town.platform.api, "/v1/projects", token) as load:
+    with steady(town.platform.api, "/v1/projects", token, pause=0.005) as load:
         for number in range(2, 5):
             town.issuer.publish(f"k{number}")
             town.looked()
@@ -175,10 +175,14 @@ def test_while_an_issuer_is_gone_its_tokens_go_on_working(town: Town) -> None:
     keys = town.issuer.pages[KEYS]
     town.issuer.publish("last")
     fresh = iter(range(1_000_000))
+
+    def token() -> str:
+        return town.issuer.token("last", jti=str(next(fresh)))
+
     town.looked()
     town.issuer.pages[KEYS] = Page(b"down", 503)
     try:
-        with steady(town.platform.api, "/v1/projects", lambda: town.issuer.token("last", jti=str(next(fresh)))) as load:
+        with steady(town.platform.api, "/v1/projects", token, pause=0.005) as load:
             town.looked()
             load.more(100)
         assert load.failures == []

@@ -295,7 +295,7 @@ def test_broken_plugins_are_quarantined_and_named_and_the_others_serve(tmp_path:
 def test_a_folder_that_only_its_owner_may_enter_is_enough(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    with platform(closed / "platform") as one:
+    with platform(closed / "platform", fresh=True) as one:
         assert one.call("GET", "/readyz").status == 200
         assert one.stop() == 0
     assert closed.stat().st_mode & 0o777 == 0o700

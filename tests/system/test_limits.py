@@ -53,6 +53,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     limits = {"ADDRESS_RATE": RATE, "ADDRESS_BURST": BURST}
     environ = {f"ACME_GATEWAY__LIMITS__CREDENTIALS__{key}": str(value) for key, value in limits.items()}
     environ |= {"ACME_LIMITER__URL": redis.url(), "ACME_SPLIT__GATEWAYS": "2"}
+    environ["ACME_PLATFORM__DISABLED"] = '["projects", "audit"]'
     one = Platform(folder / "platform", "--port", "0", "--split", environ=environ)
     try:
         one.start()

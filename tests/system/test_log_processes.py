@@ -21,6 +21,7 @@ from acme.ports import Topic
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
 from tests.contract.bus.rigs import numbered
+from tests.prepared import prepare
 from tests.waiting import until
 
 PARTITIONS = 6
@@ -29,7 +30,7 @@ LIMIT = 30.0
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
-    server = EmbeddedPostgres(tmp_path / "data")
+    server = EmbeddedPostgres(prepare(tmp_path / "data"))
     await server.start()
     yield server
     await server.stop()

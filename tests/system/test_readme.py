@@ -30,14 +30,14 @@ def shown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     (folder / ".venv").symlink_to(sys.prefix)
     shutil.copy(ROOT / "acme.toml", folder)
     (block,) = re.findall(r"^```sh\n(.*?)^```", text("README.md"), re.M | re.S)
-    one = Platform(folder, *request.param, data=".acme")
+    one = Platform(folder, *request.param, data=".acme", fresh=True)
     for name in PLENTY:
         del one.environ[name]  # the README's reader has the limits that are set
     try:
         one.start()
         bash = ["bash", "-eu", "-o", "pipefail", "-c", block]
         done = subprocess.run(
-            bash, cwd=folder, env={**one.environ, "API": one.api}, capture_output=True, text=True, timeout=60
+            bash, cwd=folder, env={**one.environ, "API": one.api}, capture_output=True, text=True, timeout=180
         )
         assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
         yield done.stdout

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.running import Person, Platform, call
+from tests.system.running import WITHOUT_AUDIT, Person, Platform, call
 from tests.system.steady import steady
 
 PATH = "/v1/projects"
@@ -30,7 +30,9 @@ class Town:
 
 @pytest.fixture
 def town(tmp_path: Path) -> Iterator[Town]:
-    one = Platform(tmp_path / "platform", "--port", "0", "--split", environ={"ACME_SPLIT__GATEWAYS": "2"})
+    one = Platform(
+        tmp_path / "platform", "--port", "0", "--split", environ={"ACME_SPLIT__GATEWAYS": "2", **WITHOUT_AUDIT}
+    )
     try:
         one.start()
         yield Town(one, [each["address"] for each in one.ready["processes"] if "gateway" in each["name"]])

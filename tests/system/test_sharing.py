@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from tests.redis_server import RedisServer
-from tests.system.running import PASSWORD, Person, Platform, Reply, call, known_within, wait_for
+from tests.system.running import PASSWORD, WITHOUT_AUDIT, Person, Platform, Reply, call, known_within, wait_for
 
 AT_ONCE: Final = 1.0
 """Seconds within which a change of membership counts everywhere."""
@@ -65,7 +65,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     folder = tmp_path_factory.mktemp("sharing")
     redis = RedisServer(folder / "redis")
     redis.start()
-    environ = {"ACME_LIMITER__URL": redis.url(), "ACME_SPLIT__GATEWAYS": "2"}
+    environ = {"ACME_LIMITER__URL": redis.url(), "ACME_SPLIT__GATEWAYS": "2", **WITHOUT_AUDIT}
     one = Platform(folder / "platform", "--port", "0", "--split", environ=environ)
     try:
         yield one.start()

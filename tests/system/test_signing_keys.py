@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from acme.drivers.clock import MovableClock
-from tests.system.running import ACME, Person, Platform, call, check_problem, known_within
+from tests.system.running import ACME, WITHOUT_AUDIT, Person, Platform, call, check_problem, known_within
 from tests.system.steady import Steady, steady
 
 PATH = "/v1/projects"
@@ -45,7 +45,7 @@ class Town:
 @pytest.fixture
 def town(tmp_path: Path) -> Iterator[Town]:
     clock = MovableClock(tmp_path / "clock")
-    environ = {"ACME_CLOCK__URL": f"movable:{tmp_path / 'clock'}", "ACME_SPLIT__GATEWAYS": "2"}
+    environ = {"ACME_CLOCK__URL": f"movable:{tmp_path / 'clock'}", "ACME_SPLIT__GATEWAYS": "2", **WITHOUT_AUDIT}
     one = Platform(tmp_path / "platform", "--port", "0", "--split", environ=environ)
     try:
         one.start()
@@ -83,7 +83,7 @@ def test_keys_are_rotated_under_load_and_no_request_fails(town: Town, measured: 
     ada = town.platform.join("ada@example.com")
     tokens, kids = Tokens(ada.token), [kid(ada.token)]
     with ExitStack() as stack:
-        loads = [stack.enter_context(steady(api, PATH, tokens, clients=2)) for api in town.gateways]
+        loads = [stack.enter_context(steady(api, PATH, tokens, clients=2, pause=0.005)) for api in town.gateways]
         for _ in range(ROTATIONS):
             told = town.rotate("--lead", "10")
             assert kid(_token_of(town, ada)) == kids[-1], "the one before signs until the time of the new one has come"

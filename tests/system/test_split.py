@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import random
-import re
 import signal
 import subprocess
 from collections import Counter
@@ -22,7 +21,17 @@ from acme.runtime.topology import ChildState, look
 from acme.testing import Server
 from tests.redis_server import RedisServer
 from tests.soaking import soaking
-from tests.system.running import ACME, Person, Platform, call, check_problem, known_within, platform, wait_for
+from tests.system.running import (
+    ACME,
+    WITHOUT_AUDIT,
+    Person,
+    Platform,
+    call,
+    check_problem,
+    known_within,
+    platform,
+    wait_for,
+)
 from tests.system.test_crash import WRITERS, Ledger, Writer, all_projects
 
 KILLS, LONG = 3, 8
@@ -41,7 +50,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Platform]:
     """A platform for one test; started by the test."""
-    one = Platform(tmp_path / "platform", *SPLIT)
+    one = Platform(tmp_path / "platform", *SPLIT, environ=WITHOUT_AUDIT)
     yield one
     one.close()
 
@@ -141,11 +150,9 @@ async def test_a_database_of_the_operators_is_used_as_it_is(own: Platform, postg
     async with (
         postgres.database() as users,
         postgres.database() as projects,
-        postgres.database() as audit,
         postgres.database() as bus,
     ):
-        own.environ |= {"ACME_DATABASE__URLS__AUDIT": postgres.url(audit), "ACME_BUS__URL": postgres.url(bus)}
-        own.environ |= {"ACME_DATABASE__URLS__USERS": postgres.url(users)}
+        own.environ |= {"ACME_DATABASE__URLS__USERS": postgres.url(users), "ACME_BUS__URL": postgres.url(bus)}
         own.environ |= {"ACME_DATABASE__URLS__PROJECTS": postgres.url(projects)}
         await asyncio.to_thread(own.start)
         assert own.ready["mode"] == "external"
@@ -241,7 +248,7 @@ def test_a_killed_worker_is_started_again_and_the_others_go_on(own: Platform) ->
     os.kill(children(own)["projects"], signal.SIGKILL)
     wait_for("the worker", lambda: restarts(own, "projects") == 1, limit=AGAIN)
     wait_for("the route", lambda: answers(own, person, f"/v1/projects/{made['id']}") == 200, limit=AGAIN)
-    assert call(own.api, "GET", "/readyz").json["plugins"] == {"users": "ok", "projects": "ok", "audit": "ok"}
+    assert call(own.api, "GET", "/readyz").json["plugins"] == {"users": "ok", "projects": "ok"}
     assert restarts(own, "gateway") == restarts(own, "users") == 0
 
 
@@ -313,6 +320,7 @@ def refused(api: str, person: Person) -> int:
     return call(api, "GET", "/v1/users/me", token=person.token).status
 
 
+@pytest.mark.drill
 def test_two_gateways_and_two_workers_are_one_platform(tmp_path: Path, redis: RedisServer) -> None:
     environ = {"ACME_SPLIT__GATEWAYS": "2", "ACME_SPLIT__WORKERS": "2", "ACME_CACHE__URL": redis.url()}
     with platform(tmp_path / "platform", *SPLIT, environ=environ) as one:
@@ -358,6 +366,7 @@ def test_a_plugin_that_cannot_start_is_told_and_the_others_run(own: Platform) ->
 
 def test_a_process_that_cannot_start_ends_the_start_with_its_reason(own: Platform) -> None:
     own.environ["ACME_SPLIT__WORKERS"] = "2"  # and no Redis for what two workers share
+    own.environ["ACME_PLATFORM__DISABLED"] = '["projects", "audit"]'
     ended = own.run(*SPLIT)
     assert ended.returncode == 1
     told = ended.stderr[ended.stderr.rindex("acme: ") :]
@@ -365,35 +374,3 @@ def test_a_process_that_cannot_start_ends_the_start_with_its_reason(own: Platfor
     assert [word for word in ("cache.url", "memory:", "redis://", "ACME_CACHE__URL") if word not in told] == []
     assert "Traceback" not in ended.stderr
     assert own.database_processes() == []
-
-
-def test_in_a_data_folder_with_a_long_name_and_spaces_it_works_and_ends_at_sigterm_gateways_first(
-    tmp_path: Path,
-) -> None:
-    folder = tmp_path / ("a folder with a name " + "x" * 90)
-    with platform(folder, *SPLIT) as one:
-        assert one.project(one.join("long@example.com"), "Long")["name"] == "Long"
-        assert set(topology(one)) == {"supervisor", "gateway", "users", "projects", "audit"}
-        pids = children(one)
-        assert one.stop(signal.SIGTERM) == 0
-        check_all_ended(one, pids)
-
-
-def test_the_block_for_people_names_the_processes_and_ctrl_c_ends_them_gateways_first(own: Platform) -> None:
-    own.folder.mkdir()
-    command = [ACME, "up", "--data", str(own.data), *SPLIT]
-    shown = own.folder / "shown"
-    with shown.open("wb") as screen, (own.folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=own.folder, env=own.environ, stdout=screen, stderr=log)
-        try:
-            wait_for("the block", lambda: "Ctrl-C" in shown.read_text(), limit=60)
-        finally:
-            process.send_signal(signal.SIGINT)
-            assert process.wait(30) == 0
-    block = shown.read_text()
-    assert re.search(r"gateway +process \d+, http://127\.0\.0\.1:\d+", block)
-    assert re.search(r"users +process \d+, grpc\+unix://", block)
-    assert "Mode: split" in block
-    pids = {name: int(pid) for name, pid in re.findall(r"(\w+) +process (\d+), ", block)}
-    assert set(pids) == {"gateway", "users", "projects", "audit"}
-    check_all_ended(own, pids)

@@ -66,6 +66,7 @@ def rest_of(client: socket.socket, enough: Callable[[bytes], bool], limit: float
     return data
 
 
+@pytest.mark.drill
 def test_a_thousand_listen_at_little_cost_and_hear_all_and_a_drain_ends_them_in_order(
     pair: Pair, measured: Callable[[str, object], None]
 ) -> None:

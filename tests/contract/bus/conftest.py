@@ -17,12 +17,13 @@ from acme.tasks import Tasks
 from acme.telemetry import Metrics
 from tests.contract.bus import kafka
 from tests.contract.bus.rigs import Rig, Starter, fresh
+from tests.prepared import prepare
 
 
 @asynccontextmanager
 async def log(folder: Path) -> AsyncIterator[Rig]:
     """The embedded log, on a PostgreSQL of its own."""
-    server = EmbeddedPostgres(folder / "data")
+    server = EmbeddedPostgres(prepare(folder / "data"))
     await server.start()
 
     def opened(tasks: Tasks, metrics: Metrics) -> Bus:

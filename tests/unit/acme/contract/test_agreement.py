@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import acme.contracts
-from acme.codegen import generate
+from acme.codegen import descriptors
 from acme.contract import Contracts, load
 from acme.contract.agreement import differences, whole
 from acme.contract.load import DESCRIPTORS, HOME, check
@@ -32,7 +32,7 @@ def changed(folder: Path, *changes: tuple[str, str]) -> bytes:
     (folder / FILE).parent.mkdir(parents=True)
     (folder / FILE).write_text(source)
     home = (Path(acme.contracts.__path__[0]) / DESCRIPTORS).read_bytes()
-    made = check({HOME: home, "changed": generate(folder, "changed")[DESCRIPTORS]})
+    made = check({HOME: home, "changed": descriptors(folder, "changed")})
     return whole(made.services[SERVICE])
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from acme.codegen import generate
+from acme.codegen import descriptors
 from acme.contract.changes import breaking
 from acme.contract.load import DESCRIPTORS, HOME, Contracts, check
 
@@ -52,7 +52,7 @@ service Weather {
 def contracts(text: str, folder: Path) -> Contracts:
     folder.mkdir(exist_ok=True)
     (folder / "w.proto").write_text(text)
-    return check({HOME: (files(HOME) / DESCRIPTORS).read_bytes(), "w": generate(folder, "w_contracts")[DESCRIPTORS]})
+    return check({HOME: (files(HOME) / DESCRIPTORS).read_bytes(), "w": descriptors(folder, "w_contracts")})
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
 
 import acme.contracts
-from acme.codegen import generate
+from acme.codegen import descriptors
 from acme.contract import Contracts, load
 from acme.contract.digest import digest, digest_of
 from acme.contract.load import DESCRIPTORS
@@ -27,7 +27,7 @@ def changed(folder: Path, old: str, new: str) -> str:
     (folder / FILE).write_text(source.replace(old, new, 1))
     pool = DescriptorPool()
     home = (Path(acme.contracts.__path__[0]) / DESCRIPTORS).read_bytes()
-    for content in (home, generate(folder, "changed")[DESCRIPTORS]):
+    for content in (home, descriptors(folder, "changed")):
         for file in FileDescriptorSet.FromString(content).file:
             pool.Add(file)
     return digest_of(pool.FindFileByName(FILE))

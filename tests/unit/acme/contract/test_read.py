@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from acme.codegen import generate
+from acme.codegen import descriptors
 from acme.contract import Cache, Contracts, Event, Field, Format, Kind, Method, Route, Rules, Work, load
 from acme.contract.load import DESCRIPTORS, HOME, check
 
@@ -75,7 +75,7 @@ def test_how_long_a_reply_may_be_kept_is_read(tmp_path: Path) -> None:
         " option (acme.options.v1.cache) = {max_age: 60 shared: true}; } }"
     )
     ours = (files(HOME) / DESCRIPTORS).read_bytes()
-    made = check({HOME: ours, "k": generate(tmp_path, "k_contracts")[DESCRIPTORS]})
+    made = check({HOME: ours, "k": descriptors(tmp_path, "k_contracts")})
     assert made.services["k.v1.S"].methods[0].cache == Cache(60, shared=True)
 
 

@@ -22,6 +22,7 @@ from acme.drivers.embedded import DataFolderInUse, EmbeddedPostgres, StartFailed
 from acme.drivers.processes import living_in
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
+from tests.prepared import prepare
 
 LAUNCHER = """
     import asyncio, concurrent.futures.thread, os, sys  # all that is needed once root's files cannot be read any more
@@ -144,7 +145,7 @@ async def test_a_killed_launcher_leaves_no_orphan_and_loses_nothing(
     tmp_path: Path, launch: Callable[..., tuple[subprocess.Popen[str], int]], whom: str
 ) -> None:
     data = tmp_path / "data"
-    process, pid = launch(data)
+    process, pid = launch(prepare(data))
     segments = {*(data / "postgres/pg_dynshmem").iterdir()}
     assert segments, "and none in /dev/shm, where nobody clears up after it"
     (os.kill if whom == "process" else os.killpg)(process.pid, signal.SIGKILL)
@@ -163,7 +164,7 @@ async def test_a_killed_launcher_leaves_no_orphan_and_loses_nothing(
 async def test_a_killed_launcher_takes_its_server_along_without_a_new_start(
     tmp_path: Path, launch: Callable[..., tuple[subprocess.Popen[str], int]]
 ) -> None:
-    process, _ = launch(tmp_path / "data")
+    process, _ = launch(prepare(tmp_path / "data"))
     process.kill()
     await until(lambda: not list(living_in(tmp_path / "data/postgres", "postgres")))
 
@@ -172,7 +173,7 @@ async def test_children_of_a_killed_server_that_still_compute_are_ended(
     tmp_path: Path, launch: Callable[..., tuple[subprocess.Popen[str], int]]
 ) -> None:
     data = tmp_path / "data"
-    process, pid = launch(data)
+    process, pid = launch(prepare(data))
     process.send_signal(signal.SIGSTOP)  # so that it does not notice
     os.kill(pid, signal.SIGKILL)
     process.kill()
@@ -187,7 +188,7 @@ async def test_children_of_a_killed_server_that_still_compute_are_ended(
 async def test_a_second_start_on_a_folder_is_refused_by_name_and_process(
     tmp_path: Path, launch: Callable[..., tuple[subprocess.Popen[str], int]]
 ) -> None:
-    process, _ = launch(tmp_path / "data")
+    process, _ = launch(prepare(tmp_path / "data"))
     with pytest.raises(DataFolderInUse, match=f"process {process.pid}") as caught:
         await EmbeddedPostgres(tmp_path / "data").start()
     assert caught.value.pid == process.pid
@@ -195,7 +196,7 @@ async def test_a_second_start_on_a_folder_is_refused_by_name_and_process(
 
 
 async def test_a_stale_postmaster_pid_that_names_a_living_process_is_no_obstacle(tmp_path: Path) -> None:
-    server = EmbeddedPostgres(tmp_path / "data")
+    server = EmbeddedPostgres(prepare(tmp_path / "data"))
     await server.start()
     await server.stop()
     (tmp_path / "data/postgres/postmaster.pid").write_text(f"{os.getpid()}\n/proc/self/cwd\n1\n5432\n.\n\n0 0\nready\n")
@@ -214,7 +215,7 @@ async def test_a_half_made_folder_of_a_killed_start_is_cleared_away(tmp_path: Pa
 
 
 async def test_two_data_folders_run_side_by_side(tmp_path: Path) -> None:
-    servers = [EmbeddedPostgres(tmp_path / name) for name in ("one", "two")]
+    servers = [EmbeddedPostgres(prepare(tmp_path / name)) for name in ("one", "two")]
     await asyncio.gather(*(server.start() for server in servers))
     try:
         assert await asyncio.gather(*(ask(server, "SELECT 1") for server in servers)) == [1, 1]

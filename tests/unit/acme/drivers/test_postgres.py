@@ -19,12 +19,13 @@ from acme.ports import SerializationFailure, UniqueViolation
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
 from acme.traces import SQL, WAIT, Span, Trace, Tracer
+from tests.prepared import prepare
 from tests.waiting import BUSY
 
 
 @pytest.fixture(scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedPostgres]:
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("server") / "data")
+    server = EmbeddedPostgres(prepare(tmp_path_factory.mktemp("server") / "data"))
     await server.start()
     yield server
     await server.stop()
@@ -126,7 +127,7 @@ async def test_all_who_wait_learn_that_the_server_cannot_be_reached(tmp_path: Pa
 
 
 async def test_after_a_restart_of_the_server_the_pool_goes_on(tmp_path: Path) -> None:
-    server = EmbeddedPostgres(tmp_path / "data")
+    server = EmbeddedPostgres(prepare(tmp_path / "data"))
     await server.start()
     try:
         async with pool(server, 2) as database:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 import signal
 from functools import partial
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from acme.cli.options import without_collector
 from acme.runtime.assembly import assemble
 from acme.runtime.lifecycle import Report, report, run
 from acme.runtime.settings import Config, load
@@ -45,6 +48,30 @@ def test_a_signal_ends_it_and_everything_is_given_back(
         run(config, announce)
         assert reports[0].pid == os.getpid()
     assert signal.getsignal(number) == before
+
+
+@pytest.mark.parametrize("ready", [True, False], ids=["once it is ready", "when it did not get there"])
+def test_a_start_without_the_collector_ends_with_it(postgres: Server, tmp_path: Path, ready: bool) -> None:
+    without_collector()
+    assert not gc.isenabled()
+    if ready:
+        # Told by a task of its own, which runs once the start has gone on to wait for a signal.
+        seen: list[bool] = []
+
+        def look() -> None:
+            seen.append(gc.isenabled())
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        def announce(_: Report) -> None:
+            asyncio.get_running_loop().call_soon(look)
+
+        run(without_plugins(postgres, tmp_path), announce)
+        assert seen == [True]
+    else:
+        (tmp_path / "file").touch()
+        with pytest.raises(NotADirectoryError):
+            run(without_plugins(postgres, tmp_path / "file" / "data"), lambda _: None)
+    assert gc.isenabled()
 
 
 async def test_the_report_tells_where_everything_is(postgres: Server, tmp_path: Path) -> None:

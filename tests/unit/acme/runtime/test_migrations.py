@@ -18,6 +18,7 @@ from acme.runtime import migrations
 from acme.runtime.migrations import Applied, MigrationError, migrate, read
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
+from tests.prepared import prepare
 
 CLOCK = SystemClock()
 NUMBERS = itertools.count(1)
@@ -28,7 +29,7 @@ Package = Callable[..., str]
 
 @pytest.fixture(scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedPostgres]:
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("server") / "data")
+    server = EmbeddedPostgres(prepare(tmp_path_factory.mktemp("server") / "data"))
     await server.start()
     yield server
     await server.stop()

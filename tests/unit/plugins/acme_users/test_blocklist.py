@@ -88,3 +88,31 @@ def test_entries_that_nobody_can_choose_are_left_out(tmp_path: Path, monkeypatch
     monkeypatch.setattr(blocklist, "FEWEST", 1)
     folder = laid_out(tmp_path, "\u00e9" * 8 + "\npasswordpassword\n", "16.txt")  # 16 bytes are 8 code points
     assert len(Blocklist.read(folder, shortest=SHORTEST)) == 1
+
+
+@pytest.mark.parametrize("end", ["\n", ""], ids=["with a break at its end", "without"])
+def test_the_last_file_of_a_folder_has_entries_of_several_lengths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    monkeypatch.setattr(blocklist, "FEWEST", 1)
+    entries = ["a" * 20, "B" * 31, "c" * 20, "\uff30assword" * 3, "\u00c9" * 20]
+    found = Blocklist.read(laid_out(tmp_path, "\n".join(entries) + end, "20.txt"), shortest=SHORTEST)
+    assert len(found) == len(entries)
+    assert [entry for entry in (*entries, "b" * 31, "password" * 3, "\u00e9" * 20) if entry not in found] == []
+    assert [entry for entry in ("a" * 19, "a" * 21, "b" * 30, "\u00e9" * 19) if entry in found] == []
+
+
+def test_files_without_a_break_at_their_end_do_not_run_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocklist, "FEWEST", 1)
+    for folder, entry in (("b", "first-password1"), ("c", "other-password2")):
+        (tmp_path / "a" / folder).mkdir(parents=True)
+        (tmp_path / "a" / folder / "15.txt").write_text(entry)
+    found = Blocklist.read(tmp_path, shortest=SHORTEST)
+    assert "first-password1" in found
+    assert "other-password2" in found
+
+
+def test_a_password_with_a_line_break_is_not_two_entries() -> None:
+    assert "passwordpassword\nqwertyuiopasdfgh" not in Blocklist(["passwordpassword", "qwertyuiopasdfgh"])

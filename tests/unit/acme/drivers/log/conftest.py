@@ -18,13 +18,14 @@ from acme.drivers.log.bus import Log
 from acme.drivers.log.schema import migrate
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
+from tests.prepared import prepare
 
 Open = Callable[..., Log]
 
 
 @pytest.fixture(scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedPostgres]:
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("server") / "data")
+    server = EmbeddedPostgres(prepare(tmp_path_factory.mktemp("server") / "data"))
     await server.start()
     yield server
     await server.stop()

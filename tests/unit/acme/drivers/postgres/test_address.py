@@ -11,11 +11,12 @@ import pytest
 from acme.drivers.embedded import EmbeddedPostgres
 from acme.drivers.postgres import Address, create_database, ensure_database
 from acme.errors import Unavailable
+from tests.prepared import prepare
 
 
 @pytest.fixture(scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedPostgres]:
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("server") / "data")
+    server = EmbeddedPostgres(prepare(tmp_path_factory.mktemp("server") / "data"))
     await server.start()
     yield server
     await server.stop()

@@ -14,12 +14,13 @@ from acme.drivers.postgres.notices import listen
 from acme.errors import Unavailable
 from acme.tasks import Tasks
 from acme.telemetry import Metrics
+from tests.prepared import prepare
 from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedPostgres]:
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("server") / "data")
+    server = EmbeddedPostgres(prepare(tmp_path_factory.mktemp("server") / "data"))
     await server.start()
     yield server
     await server.stop()
@@ -29,6 +30,7 @@ OTHERS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
 )
+
 """Ends all other sessions of a server that is this module's own."""
 
 
