@@ -39,6 +39,7 @@ from acme.drivers.postgres.address import (
     unreachable,
 )
 from acme.drivers.postgres.measures import Pooled, State
+from acme.drivers.postgres.session import OUTDATED
 from acme.errors import Unavailable
 from acme.ports import SerializationFailure, UniqueViolation
 from acme.tasks import Tasks
@@ -49,7 +50,7 @@ __all__ = ["CONNECT_LIMIT", "DATABASE_EXISTS", "Address", "Lent", "Pool", "creat
 
 T = TypeVar("T")
 
-_REPEATABLE: Final = (pg.TransactionRollbackError, pg.InvalidCachedStatementError, pg.OutdatedSchemaCacheError)
+_REPEATABLE: Final = (pg.TransactionRollbackError, *OUTDATED)
 """A whole transaction may succeed the next time: SQLSTATE class 40, and a migration that changed a cached plan's tables."""
 
 
@@ -255,7 +256,7 @@ class Lent:
         try:
             try:
                 rows = await raw.rows(sql, args, most)
-            except Exception as error:
+            except OUTDATED as error:
                 rows = await raw.again(error, sql, args, most)
         except Exception as error:
             self._failed(error)
@@ -345,7 +346,7 @@ class Lone(Lent):
         try:
             try:
                 rows = await raw.rows(sql, args, most)
-            except Exception as error:
+            except OUTDATED as error:
                 rows = await raw.again(error, sql, args, most)
         except Exception as error:
             self._failed(error)

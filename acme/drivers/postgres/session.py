@@ -20,7 +20,7 @@ else:
 
 _KNOWN: Final = 100
 """Statements that are remembered; asyncpg keeps as many prepared."""
-_OUTDATED: Final = (pg.InvalidCachedStatementError, pg.OutdatedSchemaCacheError)
+OUTDATED: Final = (pg.InvalidCachedStatementError, pg.OutdatedSchemaCacheError)
 """A migration has changed what a statement returns since it was prepared."""
 
 
@@ -40,7 +40,7 @@ class Session(_Base):
     def rows(self, sql: str, args: tuple[Any, ...], most: int) -> Awaitable[Any]:
         """The rows of a statement, the first `most` of them, or all where that is 0.
 
-        Where it raises, `again` tells what to do.
+        Where it raises one of `OUTDATED`, `again` tells what to do.
         """
         state = self._ready.get(sql)
         if state is None or state.closed:
@@ -49,10 +49,8 @@ class Session(_Base):
         return rows
 
     async def again(self, error: Exception, sql: str, args: tuple[Any, ...], most: int) -> Any:
-        """What `rows` has to be after it raised: its error, or the rows after all, where nothing but the way it was prepared
-        was wrong."""
-        if not isinstance(error, _OUTDATED):
-            raise error
+        """What `rows` has to be after it raised one of `OUTDATED`: the rows after all, where nothing but the way it was prepared
+        was wrong, or else that error."""
         await self.reload_schema_state()
         if isinstance(error, pg.OutdatedSchemaCacheError) or self.is_in_transaction():
             raise error  # it has been executed, or the transaction has failed with it
