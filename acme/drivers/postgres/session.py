@@ -49,7 +49,7 @@ class Session(_Base):
         return rows
 
     async def again(self, error: Exception, sql: str, args: tuple[Any, ...], most: int) -> Any:
-        """What `rows` has to be after it raised one of `OUTDATED`: the rows after all, where nothing but the way it was prepared
+        """What `rows` has to be after it raised one of `OUTDATED`: the rows after all, where nothing but its preparation
         was wrong, or else that error."""
         await self.reload_schema_state()
         if isinstance(error, pg.OutdatedSchemaCacheError) or self.is_in_transaction():

@@ -1,5 +1,5 @@
-"""How much a gateway takes on, and who hears that it is too much. In one file because all of it is about one gateway that has
-too much to do, and about what makes it so.
+"""How much a gateway takes on, and who hears that it is too much. In one file because all of it is about one gateway that
+has too much to do, and about what makes it so.
 """
 
 from __future__ import annotations
