@@ -56,8 +56,8 @@ class Json:
         self._readers = Reader()
         self._writers = Writer(self._shadows)
         self._counters = Counter()
-        self._renderers = Renderer(self._shadows, Copier())
-        self._judges = Judge(self._shadows, Copier())
+        copies = Copier()
+        self._renderers, self._judges = Renderer(self._shadows, copies), Judge(self._shadows, copies)
 
     def encoder(self, m: Message) -> Encoder:
         """Message → JSON. Plain scalars, lists and maps are always there; what is absent is left out.

@@ -8,7 +8,8 @@ Every placement is one pipeline in two halves, and a placement is only what lies
 
     the caller's half, calls.py      refuse inside a unit of work · derive the callee's Call · deadline, timer if tighter
              at the edge            the gateway makes the Call itself, and sends it in at an Entry (directory.py)
-    between, local.py                a compiled copy, with the wire's rules
+    between, local.py                a compiled copy, with the wire's rules; of a reply that is read alone, and rendered at
+                                     the edge, its text
              loopback.py             bytes of the wire and of the status, in memory: what tests run in by default
              remote.py ⇢ server.py   another process, over gRPC
              socketed.py             the same within one process, for tests
@@ -16,8 +17,9 @@ Every placement is one pipeline in two halves, and a placement is only what lies
                        serve.py      internal callers · token · message · rules · unit of work around the handler in a
                                      context of its own · decided? · reply
 
-- A message means what the wire carries: both sides have a copy of their own, and what the wire could not carry is
-  refused. Of an error, code, reason, message, faults and `retry_after` cross; never an exception, its class or frames.
+- A message means what the wire carries: both sides have a copy of their own, or text that was made of it, and what the wire
+  could not carry is refused. Of an error, code, reason, message, faults and `retry_after` cross; never an exception, its class
+  or frames.
 - `Unavailable(reason="unreachable")` means that the callee was not reached, and comes from a placement alone: a service
   that raises it itself, or passes it on, is heard as "unavailable".
 - The callee runs in a fresh `contextvars.Context`, driven step by step (drive.py) instead of as a Task: cancelling the

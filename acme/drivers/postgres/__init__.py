@@ -331,7 +331,7 @@ class Lent:
 class Lone(Lent):
     """`ports.Statements`, for one statement, on whatever connection is free.
 
-    The same as to borrow one, in two coroutines in place of five.
+    The same as to borrow one, in two coroutines in place of four: so `_run` is said again.
     """
 
     __slots__ = ()

@@ -54,6 +54,16 @@ GET = next(method for method in CONTRACTS.service_of(ProjectsStub).methods if me
 CREATE = next(method for method in CONTRACTS.service_of(ProjectsStub).methods if method.attr == "create_project")
 
 
+def answer(stage: Stage, reply: Project) -> None:
+    """Lets every method of the service return that."""
+
+    async def script(message: Any) -> Any:
+        current().decided = True
+        return reply
+
+    stage.projects.script = script
+
+
 async def let_in(stage: Stage, method: Method, request: Any, fresh: Callable[[Any], Any]) -> Any:
     entry = stage.directories["local"].named("gateway").entry(method, lambda reply: (b"a copy", reply), fresh)
     return await entry.send(replace(CALL.get(), method=method.path[1:]), request)
@@ -61,24 +71,14 @@ async def let_in(stage: Stage, method: Method, request: Any, fresh: Callable[[An
 
 async def test_who_makes_something_else_of_a_reply_gets_that_of_the_handler(stage: Stage) -> None:
     kept = Project(id=PROJECT)
-
-    async def script(message: Any) -> Any:
-        current().decided = True
-        return kept
-
-    stage.projects.script = script
+    answer(stage, kept)
     with calling():
         assert (await let_in(stage, GET, GetProjectRequest(id=PROJECT), lambda reply: (b"", reply)))[1] is kept
 
 
 async def test_a_reply_that_a_unit_of_work_may_remember_is_copied_first(stage: Stage) -> None:
     kept = Project(id=PROJECT)
-
-    async def script(message: Any) -> Any:
-        current().decided = True
-        return kept
-
-    stage.projects.script = script
+    answer(stage, kept)
     with calling():
         what, reply = await let_in(stage, CREATE, CreateProjectRequest(name="x"), lambda reply: (b"", reply))
     assert what == b"a copy"
@@ -90,12 +90,7 @@ async def test_a_reply_that_a_unit_of_work_may_remember_is_copied_first(stage: S
 async def test_a_reply_is_no_larger_there_than_a_wire_carries(stage: Stage, character: str) -> None:
     text = Json(CONTRACTS).renderer(CONTRACTS.messages["acme.projects.v1.Project"])
     reply = Project(id=PROJECT, description=character * (MESSAGE_LIMIT // len(character.encode()) - 100))
-
-    async def script(message: Any) -> Any:
-        current().decided = True
-        return reply
-
-    stage.projects.script = script
+    answer(stage, reply)
     with calling():
         said, _ = await let_in(stage, GET, GetProjectRequest(id=PROJECT), lambda reply: (text(reply), b""))
         assert len(said) > MESSAGE_LIMIT - 100
@@ -106,11 +101,7 @@ async def test_a_reply_is_no_larger_there_than_a_wire_carries(stage: Stage, char
 
 
 async def test_a_reply_that_no_wire_carries_is_a_fault_of_the_service_and_says_nothing(stage: Stage) -> None:
-    async def script(message: Any) -> Any:
-        current().decided = True
-        return Project(name="hunter2\ud800")
-
-    stage.projects.script = script
+    answer(stage, Project(name="hunter2\ud800"))
     text = Json(CONTRACTS).renderer(CONTRACTS.messages["acme.projects.v1.Project"])
     with calling(), pytest.raises(Refused, match=r"^internal error$") as refused:
         await let_in(stage, GET, GetProjectRequest(id=PROJECT), lambda reply: (text(reply), b""))
