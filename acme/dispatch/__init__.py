@@ -18,8 +18,8 @@ Every placement is one pipeline in two halves, and a placement is only what lies
                                      context of its own · decided? · reply
 
 - A message means what the wire carries: both sides have a copy of their own, or text that was made of it, and what the wire
-  could not carry is refused. Of an error, code, reason, message, faults and `retry_after` cross; never an exception, its class
-  or frames.
+  could not carry is refused. Of an error, code, reason, message, faults and `retry_after` cross; never an exception, its
+  class or frames.
 - `Unavailable(reason="unreachable")` means that the callee was not reached, and comes from a placement alone: a service
   that raises it itself, or passes it on, is heard as "unavailable".
 - The callee runs in a fresh `contextvars.Context`, driven step by step (drive.py) instead of as a Task: cancelling the
