@@ -233,17 +233,13 @@ class Directory:
         if send is None:
             entry.send = _refusing(method)
             return
-        host = self._board.hosts.get(method.service)
-        if (
-            fresh is not None
-            and host is not None
-            and method.service in self._board.near
-            and keeps_nothing(host, method)
-        ):
-            send = local.let_in(self._pipeline, host, method, fresh)
+        host, around = self._board.hosts.get(method.service), self._board.around.call(method, cast(Serve, send))
+        # Whatever lies around a call has to see its reply.
+        near = around is send and method.service in self._board.near
+        if fresh is not None and host is not None and near and keeps_nothing(host, method):
+            entry.send = local.let_in(self._pipeline, host, method, fresh)
         else:
-            send = _replied(cast(Serve, send), entry.reply)
-        entry.send = self._board.around.call(method, send)
+            entry.send = _replied(around, entry.reply)
 
     def _bind(self, client: Any, name: str, service: Service) -> None:
         """Methods live in the client's own attributes: calling one costs no more than calling any function."""

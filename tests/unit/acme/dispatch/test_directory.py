@@ -118,6 +118,28 @@ async def test_what_lies_around_calls_lies_around_those_that_are_let_in(director
         await entry.send(CALL.get(), GET)
 
 
+async def test_what_lies_around_calls_sees_the_reply_and_not_what_is_made_of_it(directory: Directory) -> None:
+    directory.host(Host(SERVICE, projects("one"), "projects"))
+    method = next(one for one in SERVICE.methods if one.attr == "get_project")
+    entry = directory.named("gateway").entry(method, over_a_wire, fresh)
+    seen = []
+
+    class Looking:
+        def call(self, method: Method, send: Serve) -> Serve:
+            async def look(call: Call, message: Any) -> Any:
+                seen.append(await send(call, message))
+                return seen[-1]
+
+            return look
+
+        def stream(self, method: Method, send: Streamed) -> Streamed:
+            return send
+
+    directory.wrap(Looking())
+    assert await entry.send(CALL.get(), GET) == (seen[0].name.encode(),)
+    assert type(seen[0]) is Project
+
+
 def test_a_stream_does_not_come_in_by_an_entry(directory: Directory) -> None:
     streaming = replace(SERVICE.methods[0], server_streaming=True)
     with pytest.raises(ValueError, match="streams"):
