@@ -174,8 +174,14 @@ def filter_failure(_context: Any, failure: Any, case: Any, response: Any) -> boo
         return False
     if type(failure).__name__ != "RejectedPositiveData":
         return True
-    mixed = turn(case) == "stateful" and "id" in codes(response)  # an id of another kind, out of another reply
-    return not mixed and not codes(response) & MEANT.keys()
+    if turn(case) == "stateful":
+        if "id" in codes(response):
+            return False  # an id of another kind, out of another reply
+        if "" in (case.path_parameters or {}).values():
+            return (
+                False  # one that is empty there, as the project of an organisation's invitation: the path is another's
+            )
+    return not codes(response) & MEANT.keys()
 
 
 def codes(response: Any) -> set[str]:
