@@ -24,13 +24,12 @@ help: ## Lists the targets.
 run: $(STAMP) ## Starts the platform (ARGS go to `acme up`).
 	@exec $(BIN)/acme up $(ARGS)
 
-# Three workers also where there are two cores: many tests wait for processes. The longest files come first, see pyproject.toml.
-test: $(STAMP) ## Runs the test suite in three processes (ARGS go to pytest).
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+# Four workers also where there are two cores: many tests wait for processes. tests/conftest.py says in which order.
+test: $(STAMP) ## Runs the test suite in four processes (ARGS go to pytest).
+	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-drills: $(STAMP) ## Runs what takes long: kills and restarts under load, a plugin author's walk, the bench (ARGS go to pytest).
-	$(BIN)/pytest -n 2 --dist loadfile -m drill tests/system tests/house/test_floors.py \
-		tests/contract/test_matrix.py tests/contract/test_audit_matrix.py tests/contract/test_differential.py $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m drill $(ARGS)
 
 test-engines: $(STAMP) ## Runs what needs real servers: Kafka by Maven, S3 by Go, kcat, slowhttptest (ARGS go to pytest).
 	$(BIN)/pytest -m engines tests/contract tests/engines $(ARGS)

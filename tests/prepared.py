@@ -12,6 +12,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -48,7 +49,8 @@ def prepare(data: Path) -> Path:
     made = _made(Path(where))
     data.mkdir(mode=0o700, parents=True)
     # By its own name: the owner stays, who is not ours to be where tests run as root. Holes stay holes.
-    subprocess.run(["cp", "-a", "--sparse=always", str(made), str(data / "postgres")], check=True)
+    sparse = ["--sparse=always"] if sys.platform == "linux" else []
+    subprocess.run(["cp", "-a", *sparse, str(made), str(data / "postgres")], check=True)
     return data
 
 

@@ -1,7 +1,7 @@
 """Passwords are hashed with the least that argon2 does: of `quick_hashes`, and in processes that run this file.
 
 A hash by the parameters of production costs 20 to 30 ms of a core. tests/conftest.py has the worker processes of the
-placement `process` run this file; tests/contract/conftest.py says where else.
+placement `process` run this file; tests/contract and tests/unit/plugins/acme_users say so in their conftest.py.
 """
 
 from __future__ import annotations

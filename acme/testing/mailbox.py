@@ -20,11 +20,14 @@ class Mailbox:
         self._folder = folder
 
     def list(self, to: str = "") -> list[KeptMail]:
-        """The mails so far, newest first; those to one address, if given."""
-        return [mail for mail in mails(self._folder) if to in ("", mail.to)]
+        """The mails so far, the one asked for last first; those to one address, if given. Ids tell that order: two that
+        were asked for one after the other may well leave the other way round."""
+        found = [mail for mail in mails(self._folder) if to in ("", mail.to)]
+        return sorted(found, key=lambda mail: mail.id, reverse=True)
 
     async def wait(self, to: str, *, number: int = 1, limit: float = 10.0) -> KeptMail:
-        """The newest mail to an address, once there are `number` of them: mail leaves after the commit that asked for it.
+        """The mail to an address that was asked for last, once there are `number`: mail leaves after the commit that asked
+        for it.
 
         Raises:
             AssertionError: there are fewer after `limit` seconds.

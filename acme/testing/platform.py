@@ -30,7 +30,7 @@ from acme.testing.loops import Loop
 from acme.testing.mailbox import Mailbox
 from acme.testing.outbox import Outbox
 from acme.testing.people import PASSWORD, User, principal_of, somebody
-from acme.testing.server import Server, lease
+from acme.testing.server import Server, lease, roomy
 from acme.testing.stubs import speaking
 from acme.testing.vouched import Vouched, vouch
 from acme.testing.workers import hosting
@@ -101,7 +101,7 @@ class Platform:
         async with AsyncExitStack() as stack:
             if server is None:
                 server = stack.enter_context(lease(f"pid-{os.getpid()}"))
-            data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="acme-test-")))
+            data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="acme-test-", dir=roomy())))
             clock = MovableClock(data / "clock")
             stack.callback(clock.close)
             databases = {plugin.name: await stack.enter_async_context(migrated(server, plugin)) for plugin in hosted}

@@ -39,8 +39,10 @@ pytestmark = pytest.mark.every_placement
 
 SEED: Final = 9008
 """Of the samples."""
-SAMPLE: Final = 4
-"""One of so many cells, where not all of them are tried."""
+SAMPLE: Final = 6
+"""One of so many cells, where not all of them are tried,"""
+LOCALLY: Final = 2
+"""and placed locally."""
 PATHS: Final = sorted(METHODS)
 KEPT: Final = [
     path
@@ -52,6 +54,17 @@ KEPT: Final = [
 ]
 """Methods whose outcomes are kept for an Idempotency-Key."""
 PLUGINS: Final = (users_plugin, projects_plugin, audit_plugin)
+
+
+SOME: Final = pytest.param(LOCALLY, id="some", marks=pytest.mark.sample)
+ALL: Final = pytest.param(1, id="all", marks=pytest.mark.drill)
+
+
+@pytest.fixture(scope="module", params=[SOME, ALL])
+def share(request: pytest.FixtureRequest) -> int:
+    """One of how many cells is tried."""
+    locally: int = request.param
+    return locally if locally == 1 or request.getfixturevalue("placement") == "local" else SAMPLE
 
 
 @pytest.fixture(scope="module")
@@ -170,20 +183,9 @@ async def told(world: World, published: Published, path: str, tried: list[Cell])
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_a_request_leaves_what_the_contract_promises(
-    world: World, published: Published, path: str, placement: str
+    world: World, published: Published, share: int, path: str
 ) -> None:
-    """All cells in one process, and some wherever else a service may be."""
-    await told(world, published, path, chosen(own(path), 1 if placement == "local" else SAMPLE, path))
-
-
-@pytest.mark.drill
-@pytest.mark.parametrize("path", PATHS)
-async def test_every_request_leaves_it_in_every_placement(
-    world: World, published: Published, path: str, placement: str
-) -> None:
-    if placement == "local":
-        pytest.skip("make test tries all of them there")
-    await told(world, published, path, own(path))
+    await told(world, published, path, chosen(own(path), share, path))
 
 
 @pytest.mark.parametrize("path", KEPT)

@@ -55,9 +55,11 @@ async def watches(world: World) -> tuple[Watch, ...]:
     return found
 
 
-@pytest.fixture(
-    scope="module", params=[pytest.param(LOCALLY, id="some"), pytest.param(1, id="all", marks=pytest.mark.drill)]
-)
+SOME: Final = pytest.param(LOCALLY, id="some", marks=pytest.mark.sample)
+ALL: Final = pytest.param(1, id="all", marks=pytest.mark.drill)
+
+
+@pytest.fixture(scope="module", params=[SOME, ALL])
 def share(request: pytest.FixtureRequest) -> int:
     """One of how many cells is tried."""
     locally: int = request.param

@@ -1,5 +1,6 @@
 """Every test of services below tests/contract/ runs in every placement: none opts out, neither by what pytest collects nor
-by what it does then. A file is about services when it imports a plugin or a contract, or has a test with a platform."""
+by what it does then. A file is about services when it imports a plugin or a contract, or has a test with a platform. Two of
+the four placements are those of `make test`, two of `make test-drills` (tests/conftest.py)."""
 
 from __future__ import annotations
 
@@ -125,6 +126,8 @@ def collected(planted: Path) -> Collected:
         f"--rootdir={ROOT}",
         "--collect-only",
         "-q",
+        "-m",
+        "drill or not drill",  # half of the placements are those of `make test-drills`
     ]
     command += ["-p", "tests.house.collected", "-p", "no:cacheprovider", str(ROOT / WHERE), str(planted)]
     # The run that this test is part of says nothing about that one.

@@ -105,7 +105,7 @@ class Deployment:
             running = subprocess.Popen(
                 [ACME, "serve", "--json", "--name", name, *options],
                 cwd=self.folder,
-                env=self._with(environ),
+                env=self.surroundings(environ),
                 stdout=subprocess.PIPE,
                 stderr=output,
                 start_new_session=True,
@@ -127,14 +127,14 @@ class Deployment:
         return subprocess.run(
             [ACME, "serve", "--json", *options],
             cwd=self.folder,
-            env=self._with(environ),
+            env=self.surroundings(environ),
             capture_output=True,
             text=True,
             timeout=limit,
             check=False,
         )
 
-    def _with(self, environ: Mapping[str, str] | None) -> dict[str, str]:
+    def surroundings(self, environ: Mapping[str, str] | None) -> dict[str, str]:
         """The platform's environment with another over it, in which "" takes a variable away."""
         merged = {**self.environ, **(environ or {})}
         return {name: value for name, value in merged.items() if value}

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import selectors
+import shutil
 import signal
 import ssl
 import subprocess
@@ -269,9 +270,10 @@ class Platform:
         return found
 
     def close(self) -> None:
-        """Ends it, however it stands."""
+        """Ends it, however it stands, and removes its data: the folder that pytest gave lives until the run ends."""
         if self.process is not None:
             self.kill_everything()
+        shutil.rmtree(self.data, ignore_errors=True)
 
     def call(self, verb: str, path: str, body: object = None, **options: Any) -> Reply:
         """One request to this platform; see `call`."""

@@ -137,6 +137,7 @@ def test_a_token_of_the_future_is_refused_until_its_time_has_come(moved: tuple[P
     assert one.call("GET", "/v1/projects", token=person.token).status == 200
 
 
+@pytest.mark.drill
 def test_a_token_for_another_audience_is_refused(tmp_path: Path) -> None:
     one = Platform(tmp_path / "platform", environ={"ACME_TOKENS__AUDIENCE": "somebody-else"})
     try:

@@ -11,7 +11,7 @@ import pytest
 from tests.system.browser import INSTALL, Page, browser, chromium
 from tests.system.running import PASSWORD, Platform
 
-pytestmark = pytest.mark.skipif(not chromium(), reason=INSTALL)
+pytestmark = [pytest.mark.drill, pytest.mark.skipif(not chromium(), reason=INSTALL)]
 
 CREATE = "#Projects_CreateProject"
 READY = "document.documentElement.dataset.ready"

@@ -148,6 +148,7 @@ def test_a_token_that_is_for_others_is_refused(town: Town) -> None:
     assert town.platform.call("GET", "/v1/projects", token=town.ada.token).status == 200
 
 
+@pytest.mark.drill
 def test_an_issuers_keys_change_under_load_and_nobody_notices(town: Town) -> None:
     """One that publishes its keys before it signs, with the old one until its tokens have expired."""
     kids = ["k1"]
@@ -171,6 +172,7 @@ def test_a_key_that_is_used_at_once_is_found_by_its_first_token(town: Town) -> N
     assert reply.status == 200
 
 
+@pytest.mark.drill
 def test_while_an_issuer_is_gone_its_tokens_go_on_working(town: Town) -> None:
     keys = town.issuer.pages[KEYS]
     town.issuer.publish("last")

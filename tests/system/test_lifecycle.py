@@ -32,6 +32,7 @@ from tests.system.running import (
     until_waiting,
     wait_for,
 )
+from tests.unit.acme.cli.command import Command, ending
 
 
 @pytest.fixture
@@ -48,7 +49,10 @@ def refuses_connections(api: str) -> bool:
         return probe.connect_ex((host, int(port))) != 0
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    "how",
+    [pytest.param(signal.SIGINT, id="Ctrl-C", marks=pytest.mark.drill), pytest.param(signal.SIGTERM, id="SIGTERM")],
+)
 async def test_a_request_under_way_completes_before_the_process_ends(own: Platform, how: signal.Signals) -> None:
     own.start()
     person = own.join("drain@example.com")
@@ -109,6 +113,7 @@ def test_a_database_that_dies_is_started_again_and_nothing_committed_is_lost(own
     assert own.database_processes() == []
 
 
+@pytest.mark.drill
 def test_a_start_right_after_a_kill_waits_for_the_old_database_to_go(own: Platform) -> None:
     own.start()
     person = own.join("again@example.com")
@@ -218,15 +223,17 @@ def test_the_line_on_standard_output_tells_what_a_program_needs(running: Platfor
     ids=["unknown key", "wrong type", "out of range", "unknown table", "not a choice", "not TOML"],
 )
 def test_a_broken_setting_is_named_with_its_file_and_what_is_allowed(
-    own: Platform, content: str, told: list[str]
+    own: Platform, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], content: str, told: list[str]
 ) -> None:
+    """In this process, as nothing is started."""
     own.folder.mkdir()
     (own.folder / "acme.toml").write_text(content)
-    ended = own.run(limit=10)
-    assert ended.returncode == 1
-    assert ended.stdout == ""
-    assert [word for word in ["acme.toml", *told] if word not in ended.stderr] == []
-    assert "Traceback" not in ended.stderr
+    acme = Command(own.folder, monkeypatch, capsys).within(own.environ)
+    with ending(60.0):
+        ended = acme("up", "--json", "--data", str(own.data))
+    assert (ended.code, ended.out) == (1, "")
+    assert [word for word in ["acme.toml", *told] if word not in ended.err] == []
+    assert "Traceback" not in ended.err
 
 
 def test_a_broken_setting_of_a_plugin_puts_aside_that_plugin_alone(own: Platform) -> None:
@@ -312,6 +319,7 @@ def pythons() -> list[str]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="not root: all other tests show that an ordinary user can run it")
 @pytest.mark.skipif(not pythons(), reason="no Python of this version that an ordinary user may run")
+@pytest.mark.drill
 def test_an_ordinary_user_can_run_it() -> None:
     nobody = pwd.getpwnam("nobody").pw_uid
     with tempfile.TemporaryDirectory() as name:

@@ -12,6 +12,8 @@ import pytest
 from tests.redis_server import RedisServer
 from tests.system.running import Platform, call, check_problem, wait_for
 
+pytestmark = pytest.mark.drill
+
 RATE, BURST = 0.6, 24
 """A minute; a hundredth of a request a second, so that nothing to speak of comes back while a test runs."""
 SLICE = BURST // (2 * 2)

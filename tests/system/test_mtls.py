@@ -15,6 +15,7 @@ from acme.testing import Server
 from tests.certificates import DAY, Authority
 from tests.system.deployment import Deployment, Process, create, deployment, free_port, join, services
 from tests.system.running import Person, call, check_problem, wait_for
+from tests.unit.acme.cli.command import Command, ending
 
 LIMIT = 10.0
 """Seconds in which a new certificate is in use."""
@@ -197,7 +198,14 @@ def test_a_gateway_without_a_certificate_of_ours_gets_nowhere(together: Together
         ("one of three", ["[mtls]", "set together"]),
     ],
 )
-def test_certificate_files_that_cannot_be_used_stop_the_start(secured: Secured, change: str, words: list[str]) -> None:
+def test_certificate_files_that_cannot_be_used_stop_the_start(
+    secured: Secured,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    change: str,
+    words: list[str],
+) -> None:
+    """In this process, as nothing is started."""
     environ = secured.issue("gateway", ends=timedelta(seconds=-1) if change == "expired" else DAY)
     folder = secured.folder / "gateway"
     if change == "key of another":
@@ -209,8 +217,11 @@ def test_certificate_files_that_cannot_be_used_stop_the_start(secured: Secured, 
         (folder / "authority.pem").unlink()
     elif change == "one of three":
         del environ["ACME_MTLS__KEY"]
-    ended = secured.one.run("--gateway", "--port", "0", environ={**services(**secured.places), **environ})
-    assert ended.returncode == 1
-    said = [line for line in ended.stderr.splitlines() if not line.startswith("{") or not json.loads(line)]
+    around = secured.one.surroundings({**services(**secured.places), **environ})
+    acme = Command(secured.one.folder, monkeypatch, capsys).within(around)
+    with ending(60.0):
+        ended = acme("serve", "--json", "--gateway", "--port", "0")
+    assert ended.code == 1
+    said = [line for line in ended.err.splitlines() if not line.startswith("{") or not json.loads(line)]
     assert [word for word in words if word not in "\n".join(said)] == []
-    assert "Traceback" not in ended.stderr
+    assert "Traceback" not in ended.err

@@ -16,7 +16,10 @@ import pytest
 from tests.house.tree import ROOT, text
 from tests.system.running import PLENTY, Platform
 
-pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="the README's lines need curl")
+pytestmark = [
+    pytest.mark.drill,
+    pytest.mark.skipif(shutil.which("curl") is None, reason="the README's lines need curl"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -57,6 +57,7 @@ async def test_settings_change_under_load_and_no_request_fails(one: Platform) ->
     assert call(one.api, "GET", "/docs").status == 404
 
 
+@pytest.mark.drill
 async def test_a_connection_stands_through_every_change(one: Platform) -> None:
     address = one.api.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(address[0], int(address[1]))

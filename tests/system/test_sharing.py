@@ -75,6 +75,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         redis.kill()
 
 
+@pytest.mark.drill
 def test_a_project_is_shared_its_roles_change_at_once_and_it_changes_hands(
     town: Platform, measured: Callable[[str, object], None]
 ) -> None:

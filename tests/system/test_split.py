@@ -138,6 +138,7 @@ def test_topology_tells_what_runs_where(running: Platform) -> None:
     assert "acme.users.v1.Users" in remote
 
 
+@pytest.mark.drill
 def test_topology_of_one_process_is_that_process(tmp_path: Path) -> None:
     with platform(tmp_path / "one") as one:
         (process,) = topology(one).values()
@@ -145,6 +146,7 @@ def test_topology_of_one_process_is_that_process(tmp_path: Path) -> None:
         assert {service["placement"] for service in process["services"]} == {"local"}
 
 
+@pytest.mark.drill
 async def test_a_database_of_the_operators_is_used_as_it_is(own: Platform, postgres: Server) -> None:
     own.environ["ACME_DATABASE__URL"] = postgres.url("postgres")
     async with (
@@ -252,6 +254,7 @@ def test_a_killed_worker_is_started_again_and_the_others_go_on(own: Platform) ->
     assert restarts(own, "gateway") == restarts(own, "users") == 0
 
 
+@pytest.mark.drill
 def test_a_worker_that_hangs_is_killed_and_started_again(own: Platform) -> None:
     own.environ["ACME_SPLIT__HANG_LIMIT"] = "3"
     own.start()
@@ -352,6 +355,7 @@ def test_two_gateways_and_two_workers_are_one_platform(tmp_path: Path, redis: Re
         assert one.stop() == 0
 
 
+@pytest.mark.drill
 def test_a_plugin_that_cannot_start_is_told_and_the_others_run(own: Platform) -> None:
     own.folder.mkdir()
     (own.folder / "acme.toml").write_text("[plugins.projects]\ncolour = 'red'\n")

@@ -22,6 +22,7 @@ def long_named(tmp_path: Path) -> Iterator[Platform]:
     one.close()
 
 
+@pytest.mark.drill
 def test_in_a_data_folder_with_a_long_name_and_spaces_it_works_and_ends_at_sigterm_gateways_first(
     long_named: Platform,
 ) -> None:

@@ -125,6 +125,7 @@ def test_a_worker_that_dies_is_told_to_who_listens_and_the_connection_goes_on(pa
         assert head_of(client)[0].startswith("HTTP/1.1 200 ")
 
 
+@pytest.mark.drill
 def test_listeners_that_read_nothing_are_cut_off_and_fill_no_memory(
     pair: Pair, measured: Callable[[str, object], None]
 ) -> None:
@@ -156,6 +157,7 @@ def _state(client: socket.socket) -> int:
     return client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
 
 
+@pytest.mark.drill
 def test_an_upload_that_nobody_reads_waits_with_the_client_and_fills_no_memory(
     pair: Pair, measured: Callable[[str, object], None]
 ) -> None:

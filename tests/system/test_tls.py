@@ -95,6 +95,7 @@ class Load:
             self.failed.append(head.decode())
 
 
+@pytest.mark.drill
 async def test_certificates_are_renewed_under_load_without_a_failed_request(secured: Secured, measured: Any) -> None:
     load = Load(secured, secured.token("load@example.com"))
     kinds = [load.standing] * 8 + [load.coming] * 4
@@ -212,6 +213,7 @@ def test_openssl_finds_neither_compression_nor_renegotiation_and_http_1_1_alone(
 # ---- a local authority, and several processes -------------------------------------------------------------------
 
 
+@pytest.mark.drill
 def test_a_local_authority_is_made_once_and_believed_by_who_is_told_of_it(tmp_path: Path) -> None:
     with platform(tmp_path, "--port", "0", "--tls") as one:
         authority = Path(one.ready["authority"])

@@ -62,6 +62,7 @@ def test_bytes_go_up_and_down_through_a_worker_in_little_memory(
     _transfer(pair, (1024 if soaking() else 64) * MIB, measured)
 
 
+@pytest.mark.drill
 def test_a_worker_that_dies_half_way_leaves_half_a_download(pair: Pair) -> None:
     with socket.create_connection(("127.0.0.1", pair.port), 60) as client:
         client.sendall(pair.head("GET", f"/v1/blobs/{1024 * MIB}", "Connection: close"))
@@ -71,6 +72,7 @@ def test_a_worker_that_dies_half_way_leaves_half_a_download(pair: Pair) -> None:
             _to_the_end(client)
 
 
+@pytest.mark.drill
 def test_a_worker_that_dies_half_way_makes_an_upload_unknown(pair: Pair) -> None:
     with socket.create_connection(("127.0.0.1", pair.port), 60) as client:
         client.sendall(pair.head("PUT", "/v1/blobs/a", f"Content-Length: {1024 * MIB}"))

@@ -237,6 +237,7 @@ def test_nobody_waits_for_a_worker_that_ends_by_itself_and_still_answers(own: Pl
     assert {ask_one(own, 10.0) for _ in range(20)} == {200}
 
 
+@pytest.mark.drill
 async def test_a_stop_under_load_lets_every_request_end(own: Platform) -> None:
     own.start()
     clients = Clients(own.api)

@@ -141,6 +141,7 @@ async def test_whoever_comes_after_one_that_was_killed_makes_the_same_files(
     assert await archived(shelf) == list(range(20))
 
 
+@pytest.mark.drill
 async def test_one_that_is_killed_again_and_again_gets_there(shelf: Shelf, url: str, tmp_path: Path) -> None:
     await shelf.send(20)
     for _ in range(4):

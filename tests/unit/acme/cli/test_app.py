@@ -14,7 +14,7 @@ import pytest
 
 from acme.drivers.mailbox import KeptMail
 from acme.runtime.datafolder import claim
-from tests.unit.acme.cli.command import Command
+from tests.unit.acme.cli.command import Command, ending
 
 
 def put_mail(data: Path, **changes: object) -> None:
@@ -116,41 +116,36 @@ def test_version_names_platform_plugin_api_and_python(acme: Command) -> None:
     assert acme("version").out.startswith("acme-platform 0.1.0, plugin API 1.0, Python 3.")
 
 
-def process(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """`acme` as a process of its own: what sets up logging would change it for the other tests."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("ACME_")}
-    command = [sys.executable, "-m", "acme", *arguments]
-    return subprocess.run(
-        command, cwd=folder, env={**clean, **environ}, capture_output=True, text=True, timeout=60, check=False
-    )
+def test_config_checks_the_settings_of_plugins_too(acme: Command) -> None:
+    (acme.folder / "acme.toml").write_text("[plugins.users]\nhash_treads = 5\n")
+    ended = acme("config")
+    assert (ended.code, ended.err) == (1, "acme: not every plugin can be used\n")
+    assert "acme.toml: plugins.users.hash_treads: unknown key. Did you mean hash_threads?" in ended.out
 
 
-def test_config_checks_the_settings_of_plugins_too(tmp_path: Path) -> None:
-    (tmp_path / "acme.toml").write_text("[plugins.users]\nhash_treads = 5\n")
-    ended = process(tmp_path, "config")
-    assert (ended.returncode, ended.stderr) == (1, "acme: not every plugin can be used\n")
-    assert "acme.toml: plugins.users.hash_treads: unknown key. Did you mean hash_threads?" in ended.stdout
+def test_config_says_when_all_is_well(acme: Command) -> None:
+    ended = acme("config")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.endswith("The configuration is fine.\n")
 
 
-def test_config_says_when_all_is_well(tmp_path: Path) -> None:
-    ended = process(tmp_path, "config")
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.endswith("The configuration is fine.\n")
+def test_settings_for_a_plugin_that_is_not_installed_are_refused(
+    acme: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACME_PLUGINS__USRES__HASH_THREADS", "5")
+    ended = acme("config")
+    assert ended.code == 1
+    assert "ACME_PLUGINS__USRES" in ended.err
+    assert "Did you mean users?" in ended.err
 
 
-def test_settings_for_a_plugin_that_is_not_installed_are_refused(tmp_path: Path) -> None:
-    ended = process(tmp_path, "config", ACME_PLUGINS__USRES__HASH_THREADS="5")
-    assert ended.returncode == 1
-    assert "ACME_PLUGINS__USRES" in ended.stderr
-    assert "Did you mean users?" in ended.stderr
-
-
-def test_up_on_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    ended = process(tmp_path, "up", "--json", "--data", "file/data", "--port", "0")
-    assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr.startswith("acme: ")
-    assert "Traceback" not in ended.stderr
+def test_up_on_a_folder_that_cannot_be_made_is_one_line(acme: Command) -> None:
+    (acme.folder / "file").touch()
+    with ending(60.0):
+        ended = acme("up", "--json", "--data", "file/data", "--port", "0")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("acme: ")
+    assert "Traceback" not in ended.err
 
 
 def test_what_nobody_foresaw_is_one_line_and_a_traceback_on_request() -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 import pytest
 
 from tests.system.running import Platform, call, platform, wait_for
-from tests.unit.acme.cli.command import Command
-from tests.unit.acme.cli.test_app import process
+from tests.unit.acme.cli.command import Command, Ended
+
+Inside: TypeAlias = Callable[..., Ended]
 
 
 @pytest.fixture(scope="module")
@@ -23,33 +22,33 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         yield one
 
 
-def acme(one: Platform, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "acme", *words, "--data", str(one.data)]
-    return subprocess.run(
-        command, cwd=one.folder, env=one.environ, capture_output=True, text=True, timeout=60, check=False
-    )
+@pytest.fixture
+def inside(running: Platform, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Inside:
+    """`acme` where the platform runs, with its settings and on its data folder."""
+    command = Command(running.folder, monkeypatch, capsys).within(running.environ)
+    return lambda *words: command(*words, "--data", str(running.data))
 
 
 def say(one: Platform, text: str) -> None:
     (one.folder / "acme.toml").write_text(text)
 
 
-def test_a_check_names_what_is_not_as_by_default_whether_or_not_anything_runs(tmp_path: Path) -> None:
-    (tmp_path / "acme.toml").write_text("[gateway]\ntimeout = 5.0\n")
-    ended = process(tmp_path, "config", "check")
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert "  gateway.timeout: 10.0 -> 5.0\n" in ended.stdout
-    assert "Nothing of the platform runs on" in ended.stdout
-    told = json.loads(process(tmp_path, "config", "check", "--json").stdout)
+def test_a_check_names_what_is_not_as_by_default_whether_or_not_anything_runs(acme: Command) -> None:
+    (acme.folder / "acme.toml").write_text("[gateway]\ntimeout = 5.0\n")
+    ended = acme("config", "check")
+    assert (ended.code, ended.err) == (0, "")
+    assert "  gateway.timeout: 10.0 -> 5.0\n" in ended.out
+    assert "Nothing of the platform runs on" in ended.out
+    told = json.loads(acme("config", "check", "--json").out)
     assert told["defaults"] == [{"setting": "gateway.timeout", "default": "10.0", "is": "5.0"}]
     assert told["processes"] == []
 
 
-def test_a_check_of_what_is_wrong_fails(tmp_path: Path) -> None:
-    (tmp_path / "new.toml").write_text("[gateway]\ntimout = 5.0\n")
-    ended = process(tmp_path, "config", "check", "-c", "new.toml")
-    assert ended.returncode == 1
-    assert "new.toml: gateway.timout: unknown key. Did you mean timeout" in ended.stderr
+def test_a_check_of_what_is_wrong_fails(acme: Command) -> None:
+    (acme.folder / "new.toml").write_text("[gateway]\ntimout = 5.0\n")
+    ended = acme("config", "check", "-c", "new.toml")
+    assert ended.code == 1
+    assert "new.toml: gateway.timout: unknown key. Did you mean timeout" in ended.err
 
 
 def test_a_reload_where_nothing_runs_says_so(acme: Command) -> None:
@@ -57,24 +56,24 @@ def test_a_reload_where_nothing_runs_says_so(acme: Command) -> None:
     assert (ended.code, ended.err.startswith("acme: nothing of the platform runs on ")) == (1, True)
 
 
-def test_a_check_says_what_a_reload_would_change_and_the_reload_changes_it(running: Platform) -> None:
+def test_a_check_says_what_a_reload_would_change_and_the_reload_changes_it(running: Platform, inside: Inside) -> None:
     say(running, "[gateway]\ntimeout = 2.0\ndocs = false\nport = 9\n")
-    seen = acme(running, "config", "check")
+    seen = inside("config", "check")
     expected = ["gateway.docs: true -> false", "gateway.timeout: 5.0 -> 2.0"]
-    assert all(f"  {line}\n" in seen.stdout for line in expected), seen
+    assert all(f"  {line}\n" in seen.out for line in expected), seen
     assert call(running.api, "GET", "/docs").status == 200, "a check changes nothing"
-    done = acme(running, "reload")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == ["control: changed", *(f"  {line}" for line in expected)]
+    done = inside("reload")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines() == ["control: changed", *(f"  {line}" for line in expected)]
     assert call(running.api, "GET", "/docs").status == 404
-    assert acme(running, "reload").stdout == "control: nothing changed\n"
+    assert inside("reload").out == "control: nothing changed\n"
 
 
-def test_files_that_are_not_in_use_yet_are_checked_against_what_runs(running: Platform) -> None:
+def test_files_that_are_not_in_use_yet_are_checked_against_what_runs(running: Platform, inside: Inside) -> None:
     say(running, "")
-    assert acme(running, "reload").returncode == 0
+    assert inside("reload").code == 0
     (running.folder / "next.toml").write_text("[gateway]\nmax_timeout = 7.0\n[database]\nconnections = 3\n")
-    told = json.loads(acme(running, "config", "check", "-c", "next.toml", "--json").stdout)
+    told = json.loads(inside("config", "check", "-c", "next.toml", "--json").out)
     (control,) = told["processes"]
     assert [change["setting"] for change in control["outlook"]["changes"]] == [
         "gateway.max_timeout",
@@ -82,17 +81,17 @@ def test_files_that_are_not_in_use_yet_are_checked_against_what_runs(running: Pl
     ]
     assert control["outlook"]["changes"][1]["restart"]
     (running.folder / "wrong.toml").write_text('[gateway.routes]\n"no.Such/Method" = {cost = 2}\n')
-    ended = acme(running, "config", "check", "-c", "wrong.toml")
-    assert ended.returncode == 1
-    assert "  gateway.routes.no.Such/Method: there is no such method with a route\n" in ended.stdout
+    ended = inside("config", "check", "-c", "wrong.toml")
+    assert ended.code == 1
+    assert "  gateway.routes.no.Such/Method: there is no such method with a route\n" in ended.out
 
 
-def test_a_reload_that_is_refused_changes_nothing_and_names_every_reason(running: Platform) -> None:
+def test_a_reload_that_is_refused_changes_nothing_and_names_every_reason(running: Platform, inside: Inside) -> None:
     say(running, '[gateway]\ndocs = false\n[gateway.routes]\n"no.Such/Method" = {cost = 2}\n"x.Y/Z" = {cost = 2}\n')
-    ended = acme(running, "reload")
-    assert ended.returncode == 1
-    assert ended.stderr == "acme: the configuration was refused: nothing has changed\n"
-    assert ended.stdout.splitlines() == [
+    ended = inside("reload")
+    assert ended.code == 1
+    assert ended.err == "acme: the configuration was refused: nothing has changed\n"
+    assert ended.out.splitlines() == [
         "control: refused",
         "  gateway.routes.no.Such/Method: there is no such method with a route",
         "  gateway.routes.x.Y/Z: there is no such method with a route",

@@ -60,6 +60,7 @@ def test_check_says_that_nothing_was_found(acme: Command, made: Made) -> None:
     assert (ended.code, ended.out, ended.err) == (0, f"{made.name}: nothing found\n", "")
 
 
+@pytest.mark.drill
 def test_check_ends_with_1_and_a_line_for_each_finding(acme: Command, made: Made) -> None:
     made.edit(f"{made.name}/settings.py", '    """Entries on a page when a request does not say."""\n', "")
     ended = acme("plugin", "check", made.name)
@@ -67,6 +68,7 @@ def test_check_ends_with_1_and_a_line_for_each_finding(acme: Command, made: Made
     assert ended.out == f"{made.name}.settings.Settings: the setting page_size has no docstring below it\n"
 
 
+@pytest.mark.drill
 def test_a_release_that_breaks_the_last_one_has_to_be_accepted(acme: Command, made: Made) -> None:
     assert "commit it with version 0.1.0" in acme("plugin", "release", made.name).out
     made.edit(made.proto, "max_length: 100", "max_length: 50")
@@ -94,6 +96,7 @@ def test_what_is_no_plugin_is_told(acme: Command, command: str) -> None:
     assert ended.err.startswith("acme: nothing is no installed plugin (audit, projects, users), and ")
 
 
+@pytest.mark.drill
 def test_test_runs_what_it_is_told_and_ends_with_the_table(acme: Command, made: Made) -> None:
     options = ("--placement", "local", "--fault", "clean", "--", "-p", "no:cacheprovider", "-k", "announced")
     ended = acme("plugin", "test", made.name, *options)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from acme.cli.trials import Line, as_text, run
 from tests.made import Made
 
@@ -30,6 +32,7 @@ INI = (
 )
 
 
+@pytest.mark.drill
 def test_tests_run_in_what_was_asked_for_and_each_is_noted(tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text(INI)
     (tmp_path / "test_it.py").write_text(TEST)
@@ -46,6 +49,7 @@ def test_tests_run_in_what_was_asked_for_and_each_is_noted(tmp_path: Path) -> No
     assert [(line.placement, line.fault) for line in lines if "test_alone" in line.test] == [("", "")]
 
 
+@pytest.mark.drill
 def test_what_is_kept_outside_of_the_transaction_is_found_by_the_crash(tmp_path: Path) -> None:
     """A service that remembers names in its memory says "taken" when the call is repeated, and passes all clean tests."""
     made = Made(tmp_path)
@@ -74,6 +78,7 @@ def test_what_is_kept_outside_of_the_transaction_is_found_by_the_crash(tmp_path:
     }
 
 
+@pytest.mark.drill
 def test_a_method_that_is_not_idempotent_as_it_says_is_found_by_the_duplicate(tmp_path: Path) -> None:
     made = Made(tmp_path)
     made.edit(
@@ -86,6 +91,7 @@ def test_a_method_that_is_not_idempotent_as_it_says_is_found_by_the_duplicate(tm
     assert {line.fault: line.outcome for line in lines} == {"clean": "passed", "duplicated": "failed", "slow": "passed"}
 
 
+@pytest.mark.drill
 def test_an_unknown_fault_is_told_by_pytest(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(TEST)
     status, lines = run(tmp_path, [], ["thunder"], ["-p", "no:cacheprovider"])

@@ -38,6 +38,7 @@ async def test_what_the_scaffold_writes_has_no_findings(made: Made) -> None:
 
 
 @pytest.mark.parametrize("name", ["projects", "users"])
+@pytest.mark.drill
 async def test_our_own_plugins_have_no_findings(name: str) -> None:
     (point,) = entry_points(group="acme.plugins", name=name)
     assert await review(point) == []
@@ -49,6 +50,7 @@ async def test_a_plugin_that_cannot_be_imported_is_one_finding(made: Made) -> No
     assert finding.startswith("import: ImportError")
 
 
+@pytest.mark.drill
 async def test_a_range_without_an_end_and_one_without_this_version_are_told(made: Made) -> None:
     made.edit(f"{made.name}/__init__.py", ">=1.0,<2", ">=1.0")
     assert await review(made.point) == [
@@ -59,6 +61,7 @@ async def test_a_range_without_an_end_and_one_without_this_version_are_told(made
     assert await review(made.point) == ["import: it is made for plugin API >=2; this platform has 1.0"]
 
 
+@pytest.mark.drill
 async def test_every_bare_method_field_and_setting_is_named(made: Made) -> None:
     one = made.name.removesuffix("es").capitalize()
     made.edit(made.proto, f"  // One {one.lower()}.\n", "")
@@ -85,6 +88,7 @@ async def test_what_breaks_the_last_release_is_named(made: Made) -> None:
     ]
 
 
+@pytest.mark.drill
 async def test_a_migration_that_fails_on_the_copy_is_named_with_its_file(made: Made) -> None:
     release(made)
     (made.package / "migrations/0002_wrong.sql").write_text("ALTER TABLE nothing ADD COLUMN x int;")
@@ -93,12 +97,14 @@ async def test_a_migration_that_fails_on_the_copy_is_named_with_its_file(made: M
     assert 'relation "nothing" does not exist' in finding
 
 
+@pytest.mark.drill
 async def test_migrations_out_of_order_are_told(made: Made) -> None:
     (made.package / "migrations/0003_late.sql").write_text("SELECT 1;")
     (finding,) = await review(made.point)
     assert "there is no 0002" in finding
 
 
+@pytest.mark.drill
 async def test_a_method_that_nobody_may_call_is_a_finding_with_its_file(made: Made) -> None:
     descriptors = made.package / "contracts" / "descriptors.binpb"
     permission = f"{made.name}.create".encode()

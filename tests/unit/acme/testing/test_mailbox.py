@@ -10,6 +10,7 @@ import pytest
 
 from acme.drivers.clock import MovableClock
 from acme.drivers.mailbox import Mailbox as Driver
+from acme.ids import new_id
 from acme.ports import Mail
 from acme.testing.mailbox import Mailbox
 
@@ -38,6 +39,17 @@ async def test_mails_are_listed_newest_first_and_by_address(
         await driver.send(Mail(f"dlv_{number}", to, "Hello", "Text"))
     assert [mail.id for mail in mailbox.list()] == ["dlv_2", "dlv_1", "dlv_0"]
     assert [mail.id for mail in mailbox.list("a@example.com")] == ["dlv_2", "dlv_0"]
+
+
+async def test_the_newest_is_the_one_that_was_asked_for_last_whichever_left_last(
+    driver: Driver, mailbox: Mailbox, clock: MovableClock
+) -> None:
+    first, second = new_id("dlv", clock), new_id("dlv", clock)
+    for asked in (second, first):
+        clock.advance(timedelta(seconds=1))
+        await driver.send(Mail(asked, "a@example.com", "Hello", "Text"))
+    assert (await mailbox.wait("a@example.com", number=2)).id == second
+    assert [mail.id for mail in mailbox.list()] == [second, first]
 
 
 async def test_waiting_ends_with_the_mail_that_was_waited_for(driver: Driver, mailbox: Mailbox) -> None:

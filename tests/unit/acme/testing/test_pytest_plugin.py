@@ -18,6 +18,8 @@ addopts = --strict-markers
 filterwarnings = error
 """
 
+TWO_WORKERS = pytest.param(("-n", "2"), id="two workers", marks=pytest.mark.drill)
+
 
 def pytest_run(folder: Path, test: str, *options: str, ini: str = INI) -> tuple[int, str]:
     """Exit code and output of pytest over one file with this text."""
@@ -49,6 +51,7 @@ def test_it():
     assert code == 0, output
 
 
+@pytest.mark.drill
 def test_without_pytest_asyncio_only_the_asynchronous_fixtures_are_missing(tmp_path: Path) -> None:
     (tmp_path / "pytest_asyncio.py").write_text("raise ImportError('not installed')")
     test = """
@@ -65,7 +68,7 @@ def test_two(platform):
     assert code == 1
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "two workers"])
+@pytest.mark.parametrize("workers", [pytest.param((), id="alone"), TWO_WORKERS])
 def test_all_workers_of_a_run_share_one_server(tmp_path: Path, workers: tuple[str, ...]) -> None:
     test = """
 import pathlib, pytest
@@ -81,6 +84,7 @@ async def test_it(postgres, number):
     assert len(list(tmp_path.glob("server-run-*"))) == 1
 
 
+@pytest.mark.drill
 def test_a_placement_is_loopback_unless_the_test_asks_for_every_one(tmp_path: Path) -> None:
     test = """
 import pytest
@@ -97,12 +101,14 @@ def test_each(placement):
     assert "5 passed" in output
 
 
+@pytest.mark.drill
 def test_the_database_fixture_asks_for_one_plugin(tmp_path: Path) -> None:
     code, output = pytest_run(tmp_path, "async def test_it(database):\n    pass\n")
     assert code == 1
     assert "override the fixture `plugins`" in output
 
 
+@pytest.mark.drill
 def test_a_test_in_an_event_loop_of_its_own_is_told_what_to_set(tmp_path: Path) -> None:
     test = """
 import pytest
@@ -148,7 +154,7 @@ def test_without(tmp_path):
 """
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "two workers"])
+@pytest.mark.parametrize("workers", [pytest.param((), id="alone"), TWO_WORKERS])
 def test_options_repeat_tests_and_note_how_each_went(tmp_path: Path, workers: tuple[str, ...]) -> None:
     report = tmp_path / "report.json"
     options = ("--acme-placements=local,loopback", "--acme-faults=all", f"--acme-report={report}", *workers)
@@ -163,6 +169,7 @@ def test_options_repeat_tests_and_note_how_each_went(tmp_path: Path, workers: tu
     )
 
 
+@pytest.mark.drill
 def test_an_unknown_placement_or_fault_is_told_with_those_there_are(tmp_path: Path) -> None:
     for option in ("--acme-placements=moon", "--acme-faults=moon"):
         code, output = pytest_run(tmp_path, REPEATED, option)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -20,6 +20,16 @@ from acme.telemetry import Metrics
 from acme.testing import Platform
 from acme.testing import User as Caller
 from tests.people import People, new_email
+from tests.quick_hashes import quick_hashes
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_hashes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """As in tests/contract, but where the hashes themselves are tried."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not request.module.__name__.endswith("test_passwords"):
+            quick_hashes(patch)
+        yield
 
 
 @pytest.fixture(scope="module")
