@@ -34,15 +34,18 @@ class Api:
         """Status and JSON of the reply."""
         headers = {"Content-Type": "application/json", "X-Forwarded-For": anywhere()}
         headers |= {"Authorization": f"Bearer {token}"} if token else {}
-        with contextlib.suppress(http.client.RemoteDisconnected, ConnectionResetError):
+        with contextlib.suppress(ConnectionError):  # idle for too long: head and body go apart, and either may find out
             return self._once(verb, path, body, headers)
-        self._connection.close()  # it was idle for too long: another one
         return self._once(verb, path, body, headers)
 
     def _once(self, verb: str, path: str, body: object, headers: dict[str, str]) -> tuple[int, Any]:
-        self._connection.request(verb, path, None if body is None else json.dumps(body), headers)
-        reply = self._connection.getresponse()
-        content = reply.read()
+        try:
+            self._connection.request(verb, path, None if body is None else json.dumps(body), headers)
+            reply = self._connection.getresponse()
+            content = reply.read()
+        except BaseException:
+            self._connection.close()  # the next request gets another one: this would refuse it
+            raise
         return reply.status, json.loads(content) if content else None
 
     def made(self, verb: str, path: str, body: object = None, token: str = "") -> Any:
