@@ -48,8 +48,9 @@ class Accepted(Link):
         self._on[PingAckReceived] = self._pong
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._made(self)
         super().connection_made(transport)
+        if not self.closed:
+            self._made(self)
 
     # ---- answering ----------------------------------------------------------------------------------------------
 

@@ -90,6 +90,7 @@ class Server:
         self._links: set[Accepted] = set()
         self._listeners: list[asyncio.Server] = []
         self._quiet = asyncio.Event()
+        self._closed = False
         self.health: Final = Health(self._hosts.keys(), self._able)
         metrics.gauge(
             "rpc_server_active_requests",
@@ -187,6 +188,7 @@ class Server:
 
     async def close(self) -> None:
         """Ends everything, calls being served included: their handlers are cancelled."""
+        self._closed = True
         self._stop_listening()
         running = [e.task for link in self._links for e in link.exchanges.values() if e.task is not None]
         for link in list(self._links):
@@ -204,8 +206,15 @@ class Server:
         return self._verifier is None or self._verifier.fresh
 
     def _accept(self) -> Accepted:
-        made = self._links.add
-        return Accepted(self._window, self._gone, self._begin, self._oversized, PATIENCE, self._streams, made)
+        return Accepted(self._window, self._gone, self._begin, self._oversized, PATIENCE, self._streams, self._made)
+
+    def _made(self, link: Accepted) -> None:
+        """The loop may have taken a connection, and hand it over, when nobody listens any more."""
+        self._links.add(link)
+        if self._closed:
+            link.abort("the server is closed")
+        elif self.health.draining:
+            link.leave()
 
     def _gone(self, link: Link, why: str) -> None:
         self._links.discard(link)
