@@ -56,8 +56,8 @@ def path_with(folder: Path) -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))}
 
 
-def wait_for(what: str, condition: Callable[[], Any], limit: float = 10.0) -> float:
-    """Seconds until `condition()` was true.
+def wait_for(what: str, condition: Callable[[], Any], limit: float = 10.0, every: float = 0.01) -> float:
+    """Seconds until `condition()` was true, which is asked `every` so many.
 
     Raises:
         AssertionError: it was not within `limit` seconds.
@@ -65,7 +65,7 @@ def wait_for(what: str, condition: Callable[[], Any], limit: float = 10.0) -> fl
     start = time.monotonic()
     while not condition():
         assert time.monotonic() - start < limit, f"{what}: not within {limit:g} s"
-        time.sleep(0.01)
+        time.sleep(every)
     return time.monotonic() - start
 
 

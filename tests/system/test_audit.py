@@ -53,7 +53,7 @@ async def test_what_people_do_is_recorded_signed_and_verified_and_tampering_is_f
         path = f"/v1/organizations/{principal_of(ada.token).organization}/auditCheckpoint"
         ada = one.log_in("ada@example.com")
         wait_for("a checkpoint", lambda: one.call("GET", path, token=ada.token).status == 200, limit=30)
-        wait_for("all logs to be archived", lambda: verified(one)[0] == 0, limit=30)
+        wait_for("all logs to be archived", lambda: verified(one)[0] == 0, limit=30, every=1.0)
         assert audit(one, "erase", principal_of(ada.token).id).returncode == 0
         assert {
             record.get("address", "") for record in records(one, ada) if record["actor"]["id"] == made["actor"]["id"]
