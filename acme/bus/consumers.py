@@ -25,10 +25,13 @@ from acme.bus.replay import Replayer
 from acme.contract import Contracts
 from acme.errors import Unavailable
 from acme.plugin import Consumer, Plugin, Resources
-from acme.ports import Bus, Topic
+from acme.ports import Bus, Topic, TopicPartition
 from acme.tasks import Tasks
+from acme.telemetry import logger
 from acme.traces import Tracer
 from acme.work import UnitFactory
+
+log: Final = logger(__name__)
 
 AT_ONCE: Final = 4
 """Units of work that the consumers of a plugin have open at a time; its calls share the same connections."""
@@ -123,6 +126,8 @@ class _Listening:
         self._handling, self._clock, self._bus, self._tasks = handling, resources.clock, bus, tasks
         self._replayer = Replayer(handling, resources.clock)
         self._ends: dict[tuple[str, int], int] = {}
+        self._careful: set[TopicPartition] = set()
+        """What the last look found to be gone through after a loss."""
         self._group = measures.groups[self.name] = Group(self.standing)
         self._remembered = _remembered([topic(name) for name in handling.reader.topics])
 
@@ -157,6 +162,10 @@ class _Listening:
         return "; ".join(f"{count} partitions of {topic} stand still" for topic, count in stuck.items())
 
     async def _look(self) -> None:
+        careful = {place for place, worker in self.member.workers.items() if worker.careful}
+        if new := careful - self._careful:
+            log.warning("a process was lost: events are begun one by one", consumer=self.name, partitions=len(new))
+        self._careful = careful
         try:
             for topic in self._handling.reader.topics:
                 for number, ends in (await self._bus.ends(topic)).items():

@@ -24,11 +24,8 @@ from acme.bus.consumer import Failure, Handling, Heard
 from acme.bus.decoding import Mail
 from acme.errors import Unavailable
 from acme.ports import Clock, Received, SerializationFailure, TopicPartition
-from acme.telemetry import logger
 
 T = TypeVar("T")
-
-log: Final = logger(__name__)
 
 WINDOW: Final = 2000
 """Offsets that a worker may be beyond what is committed."""
@@ -65,6 +62,11 @@ class PartitionWorker:
         self._wake = asyncio.Event()
         self._closing = False
         self._suspects_until = 0
+
+    @property
+    def careful(self) -> bool:
+        """Whether a process before it was lost, and events are begun one by one: any of them may have ended it."""
+        return self.position < self._suspects_until
 
     @property
     def waiting(self) -> int:
@@ -104,7 +106,6 @@ class PartitionWorker:
         try:
             if await self._patiently(lambda: inbox.suspect(database, name, *place, self._holder)):
                 self._suspects_until = self.position + WINDOW
-                log.warning("a process was lost while it handled events", consumer=name, **place._asdict())
             while True:
                 await self._turn()
         except Closing:
@@ -115,7 +116,7 @@ class PartitionWorker:
         while not self._queue:
             await self._woken()
         batch: list[Mail] = []
-        most = 1 if self.position < self._suspects_until else self._consumer.batch
+        most = 1 if self.careful else self._consumer.batch
         end = self.position
         for record in self._queue:
             if record.offset >= self.committed + WINDOW:

@@ -7,11 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from acme.bus import group, partition
 from tests.hearing import NAME, TOPIC, Broken, Ear
 from tests.services import Stage
-from tests.unit.acme.bus.groups import Opener, append, effects, listening
+from tests.unit.acme.bus.groups import PARTITIONS, Opener, append, effects, listening
 from tests.waiting import until
 
 
@@ -93,3 +94,24 @@ async def test_the_inbox_forgets_what_no_bus_can_deliver_any_more(
             await until(forgotten)
     finally:
         stage.clock.advance(timedelta(days=-14, hours=-1))
+
+
+async def test_a_process_that_was_lost_is_told_of_once_and_not_for_each_partition(stage: Stage, log: Opener) -> None:
+    ear = Ear(stage)
+    await stage.sql(
+        "INSERT INTO acme.handling SELECT $1, $2, partition, 'lost' FROM generate_series(0, $3) partition",
+        NAME,
+        TOPIC,
+        PARTITIONS - 1,
+    )
+    with capture_logs() as lines:
+        for _ in range(2):
+            await append(stage, log, range(10))
+            async with listening(ear, log) as consumers:
+                await effects(ear, 10)
+                for _ in range(3):
+                    await consumers._listening[0]._look()
+    told = [line for line in lines if line["event"].startswith("a process was lost")]
+    assert sum(line["partitions"] for line in told) == PARTITIONS
+    assert len(told) <= 2  # the loop's first look, and ours
+    assert {line["consumer"] for line in told} == {NAME}
