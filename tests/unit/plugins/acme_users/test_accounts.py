@@ -6,6 +6,7 @@ import pytest
 from acme_users.passwords import Passwords
 
 from acme import Invalid, Unavailable
+from acme.ports import Database
 from acme.testing import Platform
 from tests.people import OTHER, People, new_email
 
@@ -31,6 +32,25 @@ async def test_signing_up_sends_one_mail_whatever_is_known_of_the_address(platfo
         if number == 2:
             await people.verify(await people.token(email, number=2))
     assert len(platform.mailbox.list(email)) == 3
+
+
+async def test_signing_up_keeps_one_token_whatever_is_known_of_the_address(
+    platform: Platform, people: People, observed: Database
+) -> None:
+    email = new_email()
+
+    async def kept() -> int:
+        async with observed.connection() as connection:
+            return int(await connection.fetchval("SELECT count(*) FROM email_verifications WHERE email = $1", email))
+
+    for number in (1, 2):
+        await people.sign_up(email)
+        assert await kept() == number
+    await people.verify(await people.token(email, number=2))
+    assert await kept() == 0
+    await people.sign_up(email, OTHER)
+    assert await kept() == 1
+    assert (await platform.mailbox.wait(email, number=3)).links == ()  # nobody gets it
 
 
 async def test_a_password_that_nobody_may_choose_costs_no_hash(people: People, passwords: Passwords) -> None:
