@@ -89,8 +89,7 @@ class Server:
         """Paths of methods whose requests are streams."""
         self._links: set[Accepted] = set()
         self._listeners: list[asyncio.Server] = []
-        self._quiet = asyncio.Event()
-        self._closed = False
+        self._quiet, self._closed = asyncio.Event(), False
         self.health: Final = Health(self._hosts.keys(), self._able)
         metrics.gauge(
             "rpc_server_active_requests",

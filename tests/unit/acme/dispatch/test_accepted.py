@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 from h2.errors import ErrorCodes
+from hyperframe.frame import GoAwayFrame
 
+from acme.dispatch import Server
 from acme.dispatch.accepted import Accepted
 from acme.dispatch.exchange import Exchange, Lost
 from acme.dispatch.serve import MESSAGE_LIMIT
 from tests.certificates import Authority
 from tests.unit.acme.dispatch.pair import ASK, HEAD, OK, pair
 from tests.unit.acme.dispatch.town import Town, soon, until
+from tests.waiting import BUSY
+
+GOAWAY = GoAwayFrame(0, last_stream_id=2**31 - 1).serialize()
+"""Of a server that still serves what is on its way."""
 
 
 async def test_a_refusal_is_headers_only() -> None:
@@ -125,3 +135,26 @@ async def test_a_handshake_that_fails_leaves_nothing_behind_that_a_drain_would_w
     assert len(worker.server._links) == 0
     async with asyncio.timeout(5):
         await worker.server.drain(60.0)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("end", [Server.close, partial(Server.drain, grace=0.0)], ids=["close", "drain"])
+async def test_a_connection_that_comes_as_the_server_ends_is_told(
+    town: Town, end: Callable[[Server], Awaitable[None]], turns: int
+) -> None:
+    """Whether nobody has taken it, the loop has, or the server: it takes turns of the loop from one to the next."""
+    worker = await town.worker("grpc://127.0.0.1:0")
+    host, _, port = worker.address.removeprefix("grpc://").partition(":")
+    with socket.create_connection((host, int(port))) as client:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await end(worker.server)
+        await asyncio.sleep(0.05)  # until asyncio's own loop has lost what it took (python/cpython#109564)
+        gc.collect()
+        client.setblocking(False)
+        received = b""
+        async with asyncio.timeout(BUSY):
+            with suppress(ConnectionError):
+                while GOAWAY not in received and (data := await asyncio.get_running_loop().sock_recv(client, 65536)):
+                    received += data

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import secrets
-import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +17,6 @@ from grpclib.encoding.base import CodecBase
 from grpclib.exceptions import GRPCError
 from grpclib.health.v1.health_grpc import HealthStub
 from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from hyperframe.frame import GoAwayFrame
 
 from acme import current
 from acme.context import ANONYMOUS, Call
@@ -40,8 +35,6 @@ from tests.waiting import BUSY
 GET = GetProjectRequest(id=PROJECT)
 ASK = ChangesRequest(since=1)
 BEARER = {"authorization": f"Bearer {TOKEN}"}
-GOAWAY = GoAwayFrame(0, last_stream_id=2**31 - 1).serialize()
-"""Of a server that still serves what is on its way."""
 
 
 @pytest.fixture(autouse=True)
@@ -345,29 +338,6 @@ async def test_draining_gives_up_after_its_grace(town: Town, worker: Worker) -> 
     await worker.server.close()
     with pytest.raises(Unavailable):
         await call
-
-
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-@pytest.mark.parametrize("turns", range(4))
-@pytest.mark.parametrize("end", [Server.close, partial(Server.drain, grace=0.0)], ids=["close", "drain"])
-async def test_a_connection_that_comes_as_the_server_ends_is_told(
-    town: Town, end: Callable[[Server], Awaitable[None]], turns: int
-) -> None:
-    """Whether nobody has taken it, the loop has, or the server: it takes turns of the loop from one to the next."""
-    worker = await town.worker("grpc://127.0.0.1:0")
-    host, _, port = worker.address.removeprefix("grpc://").partition(":")
-    with socket.create_connection((host, int(port))) as client:
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        await end(worker.server)
-        await asyncio.sleep(0.05)
-        gc.collect()  # asyncio's own loop loses what it had just taken, open (python/cpython#109564); uvloop does not
-        client.setblocking(False)
-        received = b""
-        async with asyncio.timeout(BUSY):
-            with suppress(ConnectionError):
-                while GOAWAY not in received and (data := await asyncio.get_running_loop().sock_recv(client, 65536)):
-                    received += data
 
 
 @pytest.mark.parametrize("listen", ["grpcs://127.0.0.1:0", "grpc://127.0.0.1", "nonsense"])
