@@ -44,10 +44,10 @@ if _room.f_bavail * _room.f_frsize >= 6 << 30 and not _room.f_flag & getattr(os,
 *_others, _ = structlog.get_config()["processors"]
 _plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
 structlog.configure(processors=[*_others, _plain])
+_LOGS = structlog.get_config()
+
 TESTS: Final = Path(__file__).parent
 CONTRACT: Final = TESTS / "contract"
-
-_LOGS = structlog.get_config()
 
 
 @pytest.fixture(autouse=True)

@@ -77,8 +77,8 @@ class Users(UsersBase):
         self._mails, self._account_mails, self._clock, self._region = mails, account_mails, clock, region
 
     async def create_user(self, message: CreateUserRequest) -> CreateUserReply:
-        """Signs up. Every branch hashes once, keeps one token, writes one mail, commits once and gives the same reply. An
-        address that got too many mails gets none.
+        """Signs up. Every branch hashes once, writes one mail, commits once and gives the same reply; all keep one token but
+        that of an address whose account may come back to it. An address that got too many mails gets none.
 
         Raises:
             Invalid: not an address, or a password that nobody may choose.
