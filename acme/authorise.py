@@ -32,6 +32,9 @@ from acme.errors import Denied, NotFound, Unauthenticated
 STEP_UP: Final = 600.0
 """Seconds for which a log-in is fresh enough for a method that declares `step_up`."""
 
+# Up to Python 3.11, to name a member of an enum takes 0.13 µs.
+_ANONYMOUS: Final = Kind.ANONYMOUS
+_SERVICE_ACCOUNT: Final = Kind.SERVICE_ACCOUNT
 _RANKS: Final = {role: rank for rank, role in enumerate(ROLES)}
 
 
@@ -103,7 +106,7 @@ class _Authorise:
         """
         call = self._decide(permission)
         principal = call.principal
-        if principal.kind is Kind.SERVICE_ACCOUNT:
+        if principal.kind is _SERVICE_ACCOUNT:
             call.noted += (Decision(permission, "", "", False),)
             raise Denied("This is for people: a service account has nothing of the kind.", reason="not_a_person")
         if principal.issuer:
@@ -147,7 +150,7 @@ class _Authorise:
     def _decide(self, permission: str) -> Call:
         call = current()
         principal = call.principal
-        if principal.kind is Kind.ANONYMOUS:
+        if principal.kind is _ANONYMOUS:
             call.noted += (Decision(permission, "", "", False),)
             raise Unauthenticated("Send a Bearer access token.")
         if not principal.covers(permission):

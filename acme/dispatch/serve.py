@@ -35,6 +35,14 @@ Serve: TypeAlias = Callable[[Call, Any], Coroutine[Any, Any, Any]]
 """A served method: (call, request as the placement carries it) → the reply likewise. Raises only what may cross."""
 
 
+class Handling(Driven[Any]):
+    """A handler that runs. It has been given `message`."""
+
+    __slots__ = ("message",)
+
+    message: Any
+
+
 class Pipeline:
     """What every call of a Node shares."""
 
@@ -161,11 +169,11 @@ def serve(pipeline: Pipeline, host: Host, method: Method, carriage: Carriage) ->
 
     # Most methods ask for a permission and nothing else: what `admit` asks of the others is settled here.
     plain = permission if permission and method.internal is None and not method.step_up else ""
-    roles = pipeline.roles
+    roles, user = pipeline.roles, Kind.USER
 
     def admitted(call: Call, raw: Any) -> Any:
         principal = call.principal
-        if plain and principal.kind is Kind.USER and principal.covers(plain):
+        if plain and principal.kind is user and principal.covers(plain):
             call.roles = roles
         else:
             admit(pipeline, method, call)
@@ -177,22 +185,37 @@ def serve(pipeline: Pipeline, host: Host, method: Method, carriage: Carriage) ->
             raise Invalid("The request breaks rules of its contract.", faults=faults)
         return message
 
-    async def alone(call: Call, raw: Any) -> Any:
+    def begun(call: Call, raw: Any) -> Handling:
         """NONE, and any method of a service without a database."""
-        message = None
+        message = admitted(call, raw)
+        context = empty.copy()
+        context.run(set_call, call)
+        handling = Handling(context, handler(message))
+        handling.message = message
+        return handling
+
+    def finished(call: Call, reply: Any) -> Any:
+        if permission and not call.decided:
+            raise undecided(call)
+        return answer(reply)
+
+    async def denied(call: Call, handling: Handling | None, refusal: Refused) -> None:
+        if trail is not None and units is not None and denies(call, refusal):
+            await units.deny(trail.entry(call, None if handling is None else handling.message), refusal)
+
+    async def told(call: Call, raw: Any) -> Any:
+        """The same, where the audit log is told of every reply."""
+        handling = None
         try:
-            message = admitted(call, raw)
-            context = empty.copy()
-            context.run(set_call, call)
-            reply = await Driven(context, handler(message))
+            handling = begun(call, raw)
+            reply = await handling
             if permission and not call.decided:
                 raise undecided(call)
         except Refused as refusal:
-            if trail is not None and units is not None and denies(call, refusal):
-                await units.deny(trail.entry(call, message), refusal)
+            await denied(call, handling, refusal)
             raise
         if trail is not None and units is not None and trail.reads:
-            entry = trail.entry(call, message)
+            entry = trail.entry(call, handling.message)
             entry.reply = reply
             await units.tell(entry)
         return answer(reply)
@@ -225,6 +248,8 @@ def serve(pipeline: Pipeline, host: Host, method: Method, carriage: Carriage) ->
     if units is None or keeps_nothing(host, method):
         if units is not None:
             empty.run(set_here, units.reading)
-        return guarded(method, carriage.system, alone, pipeline.measures)
+        if trail is not None and trail.reads:
+            return guarded(method, carriage.system, told, pipeline.measures)
+        return guarded(method, carriage.system, begun, pipeline.measures, finished, None if trail is None else denied)
     run = units.auto if method.work is Work.AUTO else units.manual
     return guarded(method, carriage.system, in_unit, pipeline.measures)

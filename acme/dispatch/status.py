@@ -203,10 +203,14 @@ def _foreign(code: Code, message: str, faults: Sequence[Fault], wait: float | No
 def guarded(
     method: Method,
     system: str,
-    perform: Callable[[Call, Any], Coroutine[Any, Any, Any]],
+    perform: Callable[[Call, Any], Awaitable[Any]],
     measures: Measures,
+    finish: Callable[[Call, Any], Any] | None = None,
+    denied: Callable[[Call, Any, Refused], Awaitable[None]] | None = None,
 ) -> Callable[[Call, Any], Coroutine[Any, Any, Any]]:
-    """`perform` inside the boundary: it returns, is cancelled, or raises a `Refused` that may cross. Measured."""
+    """`perform`, and `finish` with its outcome, inside the boundary: it returns, is cancelled, or raises a `Refused` that
+    may cross. Measured. `denied` hears of a refusal before it crosses, with what `perform` returned to be awaited, or
+    `None`. (A coroutine that does the three would cost a call 2 thousand instructions more.)"""
     name = method.path[1:]
     clock = time.monotonic
     durations, active = measures.durations, measures.active(method.service)
@@ -222,7 +226,16 @@ def guarded(
         started = clock()
         active.count += 1
         try:
-            reply = await perform(call, raw)
+            step = None
+            try:
+                step = perform(call, raw)
+                reply = await step
+                if finish is not None:
+                    reply = finish(call, reply)
+            except Refused as error:
+                if denied is not None:
+                    await denied(call, step, error)
+                raise
         except Refused as error:
             refusal = crossing(error)
         except asyncio.CancelledError as error:

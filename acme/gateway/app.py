@@ -1,6 +1,6 @@
 """The gateway: one pipeline, and the life of the server around it.
 
-`Gateway._serve` is the order of things. A step that refuses raises `Refused`; `problems.caught` is the only place where
+`Gateway._serve` is the order of things. A step that refuses raises `Refused`; `problems.settled` is the only place where
 anything unexpected is caught; the answer, the log line and the metrics come after it, whatever happened.
 """
 
@@ -48,7 +48,7 @@ from acme.gateway.headers import (
 from acme.gateway.lanes import PATIENT, Lanes
 from acme.gateway.limits import Limits
 from acme.gateway.listening import Doors, Listening
-from acme.gateway.overload import Overload
+from acme.gateway.overload import PART, Overload
 from acme.gateway.problems import Rejected, settled
 from acme.gateway.queues import Queue
 from acme.gateway.refusals import Refusals
@@ -166,7 +166,11 @@ class Gateway:
 
     async def _serve(self, exchange: Exchange) -> Answered | Download:
         """The order of things. Each step lets the request pass or raises `Refused`."""
-        self._strict.check(exchange)
+        head = exchange.known
+        if head is None or not head.strict:
+            self._strict.check(exchange)
+            if head is not None:
+                head.strict = not exchange.message.should_close
         message, headers = exchange.message, exchange.headers
         leaf, values, query = self._find(exchange, message.path)
         exchange.route = leaf.template
@@ -206,7 +210,12 @@ class Gateway:
         token, permission, verifier = "", bound.permission, self._verifier
         if permission:
             client = exchange.connection.client
-            token = bearer(headers) if client is None else proof(headers, client, now)
+            if client is not None:
+                token = proof(headers, client, now)
+            elif head is None:
+                token = bearer(headers)
+            elif not (token := head.token):
+                token = head.token = bearer(headers)
             principal = verifier.known(token, exchange.started, now)
             if principal is None or not principal.covers(permission):
                 principal = await authenticate(token, verifier, permission, recorded)
@@ -217,9 +226,9 @@ class Gateway:
         if recorded is not None:
             recorded.let_in = time.monotonic()
         seconds = timeout(headers, own.most) if X_REQUEST_TIMEOUT in headers else own.timeout
-        lane = target.lane
-        if lane.delay:
-            self._overload.weigh(lane, seconds)
+        lane, overload = target.lane, self._overload
+        if (delay := lane.delay) and (delay > seconds * PART or delay > overload.wait):
+            overload.weigh(lane, seconds)
         self._deadlines.limit(exchange, exchange.started, seconds)
         try:
             body = b""

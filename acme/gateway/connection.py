@@ -43,7 +43,6 @@ class Connection(Sending):
         "_answer",
         "_clients",
         "_heard",
-        "_known",
         "_strange",
         "_turn_away",
         "_wire",
@@ -51,6 +50,7 @@ class Connection(Sending):
         "came",
         "client",
         "head_until_id",
+        "known",
         "network",
         "put_off",
         "since",
@@ -82,7 +82,8 @@ class Connection(Sending):
         """When the next request came, where it has waited in line."""
         self._heard = self._held = 0
         self._last = b""  # what was read last, until it is answered
-        self._known: Known | None = None  # the head that the parser has read last, and nothing else since
+        self.known: Known | None = None
+        """The head that the parser has read last, and nothing else since."""
         self._strange = 0  # how often in a row another head came than was known
         self._wire: asyncio.Transport | None = None  # aiohttp forgets its own when it closes it
 
@@ -117,7 +118,7 @@ class Connection(Sending):
 
     def data_received(self, data: bytes) -> None:
         # Every request pays for this: 0.1 µs where its head comes whole, and alone.
-        serving, messages, before = self._current_request, self._messages, self._known
+        serving, messages, before = self._current_request, self._messages, self.known
         if self._peers.sift is None or serving is not None or messages:
             if before is not None and serving is None and not messages and self._repeated(before, data):
                 return
@@ -136,11 +137,11 @@ class Connection(Sending):
         """The parser has made one request of what came; `before` is the head that was known."""
         if self._strange < STRANGE:
             self._strange += before is not None
-            self._known = known(data, *self._messages[0])
+            self.known = known(data, *self._messages[0])
 
     def _parse(self, data: bytes) -> None:
         """Only a head that is known, and nothing after it, is not given to the parser."""
-        self._known = None
+        self.known = None
         _feed(self, data)
 
     def _repeated(self, before: Known, data: bytes) -> bool:
@@ -212,7 +213,7 @@ class Connection(Sending):
     def take_up(self, came: float) -> None:
         """What waits in line is served from now on; it came at `came`, by `time.monotonic()`."""
         data, self.put_off, self.came = self.put_off, b"", came
-        before = self._known
+        before = self.known
         if before is not None and self._repeated(before, data):  # the parser has got nothing since
             return
         self._parse(data)
@@ -327,19 +328,11 @@ class Connection(Sending):
         self._peers.hold(size)
         self._held += size
 
-    async def start(self) -> None:
-        try:
-            if await self.serve_plain():
-                await super().start()
-        finally:
-            self._left()
-
     def force_close(self) -> None:
         super().force_close()
         self._left()
 
-    def _left(self) -> None:
-        """It is closed, once the client has read what was written; it gets some time for that."""
+    def _left(self) -> None:  # the client gets some time for that
         wire = self._wire
         if wire is not None and wire.is_closing() and wire.get_write_buffer_size():
             self._peers.leave(self)

@@ -36,6 +36,7 @@ class Exchange(Request):
         "called",
         "download",
         "due",
+        "known",
         "network",
         "path",
         "principal",
@@ -58,7 +59,10 @@ class Exchange(Request):
     ) -> None:
         # What Request does is said again: a call of its own is 0.1 µs, and this runs for every request.
         self.message, self.payload, self.connection = message, payload, connection
-        self.headers = message.headers
+        self.headers = headers = message.headers
+        known = connection.known
+        self.known = known if known is not None and known.headers is headers else None
+        """What was found in these very header lines before, or will be."""
         self.has_body = payload is not EMPTY_PAYLOAD
         self._task = task
         self.started = connection.came or time.monotonic()
@@ -93,10 +97,10 @@ class Exchange(Request):
 
     def begin(self, ids: RequestIds, addresses: Addresses) -> None:
         """It is served from now on, by the current task."""
-        headers = self.headers
-        self.request_id = ids.of(headers)
+        known = self.known
+        self.request_id = ids.new() if known is not None and not known.named else ids.of(self.headers)
         if addresses.believes:
-            self.address = addresses.of(self.address, headers)
+            self.address = addresses.of(self.address, self.headers)
             self.network = network(self.address)
         if _IN_TASKS and (task := asyncio.current_task()) is not None:
             self._task = task

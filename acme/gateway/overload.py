@@ -51,6 +51,8 @@ LEAST: Final = 64
 """Requests under way that are always let in; so many of a service, where it is about that."""
 CALM: Final = 5
 """Windows in which nobody was refused, after which it is over."""
+PART: Final = 0.25
+"""Of the time that a request has, which it may spend waiting for a store."""
 NOTICED: Final = 0.05
 """Seconds of waiting for a store from which on requests are looked at in their connection."""
 
@@ -81,6 +83,8 @@ class Overload:
         self.shedding = False
         """Whether more comes than the event loop can serve."""
         self._settings, self._limit = settings, settings.requests
+        self.wait = settings.wait
+        """Seconds that nobody waits longer for a store, however much time there is."""
         self._stores = [
             Store(
                 read,
@@ -117,7 +121,7 @@ class Overload:
 
     def configure(self, settings: OverloadSettings) -> None:
         """From now on."""
-        self._settings = settings
+        self._settings, self.wait = settings, settings.wait
         self._leaves.clear()
         self._bound(self._limit if self.shedding else settings.requests)
 
@@ -201,10 +205,10 @@ class Overload:
 
     def _patience(self, seconds: float) -> float:
         """How long who has so many seconds may wait for a store."""
-        return min(self._settings.wait, seconds / 4)
+        return min(self.wait, seconds * PART)
 
     def _too_long(self, lane: Lane, seconds: float) -> bool:
-        return lane.delay > self._patience(seconds) and lane.active > LEAST
+        return lane.active > LEAST and lane.delay > self._patience(seconds)
 
     def _count(self, reason: str) -> None:
         self._refused += 1

@@ -7,6 +7,9 @@ What that must never do is to see a request where the parser would not: then thi
 count requests differently (request smuggling). So `known` believes only what it can prove: that the parser made of these
 bytes exactly one request, with exactly these lines, which has no body and ends nothing. Then it stands between two requests
 before and after them, and `Connection` forgets what is known with the first byte that the parser gets from elsewhere.
+
+What the gateway finds in such lines itself, it finds once as well: whether they are strict, the token that they bear. That
+is of these lines alone; whether the token is good is asked each time.
 """
 
 from __future__ import annotations
@@ -24,17 +27,25 @@ LARGEST: Final = 4096
 _FIRST: Final = re.compile(rb"GET (/[A-Za-z0-9/._~:?=&%,@+*-]*) HTTP/1\.1")
 """A line that the parser takes as it stands, whatever the path."""
 _BODIES: Final = (istr("Content-Length"), istr("Transfer-Encoding"))
+_REQUEST_ID: Final = istr("X-Request-Id")
 _NO_URL: Final = URL()
 
 
 class Known:
     """The head of a request without a body."""
 
-    __slots__ = ("_cut", "_first", "_lines", "_message")
+    __slots__ = ("_cut", "_first", "_lines", "_message", "headers", "named", "strict", "token")
 
     def __init__(self, first: bytes, lines: bytes, message: RawRequestMessage) -> None:
         """`first` is the line of the request, `lines` all that follows it, and `message` what the parser made of both."""
         self._first, self._lines, self._cut, self._message = first, lines, -len(lines), message
+        self.headers: Final = message.headers
+        self.named: Final = _REQUEST_ID in message.headers
+        """Whether the client names its requests."""
+        self.strict = False
+        """Whether nothing is wrong with these lines, once that was looked at."""
+        self.token = ""
+        """Their Bearer token, once it was looked for."""
 
     def read(self, data: bytes) -> RawRequestMessage | None:
         """What the parser would make of bytes that come next, where they differ in the path at most; else `None`."""

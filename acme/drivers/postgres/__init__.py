@@ -71,6 +71,7 @@ class Pool:
         self.measures: Final = Pooled(metrics, address.database, self._state)
         self._size = size
         self._tasks = tasks
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._free: list[Raw] = []
         self._waiters: deque[asyncio.Future[Raw | None]] = deque()
         self._handed = 0
@@ -129,11 +130,13 @@ class Pool:
         if self._closed is not None:
             raise _closing()
         raw: Raw | None = None
-        began = time.monotonic()
+        began = now = time.monotonic()
         if self._taken < self._size:
             self._taken += 1
         else:
-            waiter: asyncio.Future[Raw | None] = asyncio.get_running_loop().create_future()
+            if self._loop is None:
+                self._loop = asyncio.get_running_loop()
+            waiter: asyncio.Future[Raw | None] = self._loop.create_future()
             self._waiters.append(waiter)
             try:
                 raw = await waiter
@@ -144,14 +147,16 @@ class Pool:
                 elif waiter.exception() is None:
                     self._give(waiter.result())  # handed over at the moment of the cancellation
                 raise
-            self.measures.waited(time.monotonic() - began)
-            if raw is not None and raw.is_closed():
+            now = time.monotonic()
+            self.measures.waited(now - began)
+            if raw is not None and not raw.alive():
                 self._forget(raw)
                 raw = None
         if raw is None:
             raw = await self._open()
+            now = time.monotonic()
         if call is not None and (trace := call.trace) is not None:
-            trace.add(call.span, WAIT, "", began, time.monotonic(), "", self.measures.name)
+            trace.add(call.span, WAIT, "", began, now, "", self.measures.name)
         return raw
 
     async def _open(self) -> Raw:

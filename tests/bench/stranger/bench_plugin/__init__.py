@@ -15,6 +15,7 @@ from bench_plugin.contracts.bench.v1 import (  # type: ignore[import-not-found] 
     State,
 )
 
+COLUMNS: Final = ("id", "name", "owner_id", "created_at", "labels", "tags", "state", "version", "description")
 ITEM: Final = (
     "SELECT id, name, owner_id, created_at, labels, tags, state, version, description FROM items WHERE id = $1"
 )
@@ -38,8 +39,9 @@ class Bench(BenchBase):  # type: ignore[misc]  # its base is generated when the 
         row = await self._database.fetchrow(ITEM, message.id)
         if row is None:
             raise NotFound("There is no such item.")
-        item = dict(row)
-        return Item(**{**item, "state": State(item["state"])})
+        item = dict(zip(COLUMNS, row, strict=True))  # as acme_projects does
+        item["state"] = State(item["state"])
+        return Item(**item)
 
 
 @asynccontextmanager

@@ -30,7 +30,7 @@ NOWHERE = Addresses([])
 def exchange(made: type[Request] = Exchange, peer: str = "203.0.113.9", **headers: str) -> Any:
     given = CIMultiDictProxy(CIMultiDict({name.replace("_", "-"): value for name, value in headers.items()}))
     message: Any = SimpleNamespace(headers=given)
-    connection: Any = SimpleNamespace(address=peer, network=peer, came=0.0)
+    connection: Any = SimpleNamespace(address=peer, network=peer, came=0.0, known=None)
     task: Any = object()
     return made(message, EMPTY_PAYLOAD, connection, object(), task)
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from acme.gateway import connection as connections
 from acme.gateway.repeated import LARGEST, Known, known
+from acme.gateway.strict import Strict
 from tests.unit.acme.gateway.rig import ID, Rig, running
 
 LINES = b"\r\nHost: localhost\r\nAuthorization: Bearer abc\r\nUser-Agent: t\xc3\xa9st\r\n\r\n"
@@ -213,6 +214,41 @@ async def test_a_client_that_says_something_else_is_heard(rig: Rig, parsed: Pars
         connection.send(rig.request("GET", ONE, bearer=token + "x", X_Request_Id="c"))
         assert (await connection.answer()).status == 401
     assert len(parsed.all) == 4
+
+
+async def test_what_a_client_repeats_is_looked_at_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    check = Strict.check
+    monkeypatch.setattr(Strict, "check", lambda self, asked: (looked.append(asked.message.path), check(self, asked)))
+    token = rig.authority.token()
+    async with rig.connection() as connection:
+        for path, agent in ("/a", "x"), ("/b", "x"), ("/c", "y"), ("/d", "y"), ("/e", "x"):
+            connection.send(rig.request("GET", path, bearer=token, User_Agent=agent))
+            assert (await connection.answer()).status == 404
+    assert looked == ["/a", "/c", "/e"]
+
+
+async def test_who_asks_is_whom_the_lines_name_each_time(rig: Rig) -> None:
+    """Several people by one connection, as behind a proxy."""
+    tokens = [rig.authority.token(sub=f"usr_{name}", sid=f"ses_{name}") for name in "ab"]
+    async with rig.connection() as connection:
+        for number in 0, 0, 1, 1, 0, 1, 0, 0:
+            connection.send(rig.request("GET", ONE, bearer=tokens[number]))
+            assert (await connection.answer()).status == 200
+            assert rig.projects.calls[-1].principal.id == f"usr_{'ab'[number]}"
+
+
+async def test_a_token_that_is_revoked_is_refused_though_its_lines_are_known(rig: Rig) -> None:
+    token = rig.authority.token(sid="ses_gone")
+    async with rig.connection() as connection:
+        for _ in range(3):
+            connection.send(rig.request("GET", ONE, bearer=token))
+            assert (await connection.answer()).status == 200
+        rig.authority.revoke_session("ses_gone")
+        await rig.verifier.poll()
+        for _ in range(2):
+            connection.send(rig.request("GET", ONE, bearer=token))
+            (await connection.answer()).problem(401, "token_revoked")
 
 
 async def test_a_connection_on_which_heads_differ_forgets_and_goes_on(rig: Rig, parsed: Parsed) -> None:
