@@ -123,8 +123,9 @@ async def test_somebody_else_s_cancellation_stays_theirs(rings: bool) -> None:
 
     alarms: list[Alarm] = []
     task = asyncio.get_running_loop().create_task(victim(alarms.append))
-    while not alarms:  # noqa: ASYNC110  one step of the loop
+    while not (alarms or task.done()):  # noqa: ASYNC110  one step of the loop
         await asyncio.sleep(0)
+    assert alarms, task
     if rings:
         alarms[0].ring()
     task.cancel()
