@@ -48,7 +48,7 @@ from acme.gateway.headers import (
 from acme.gateway.lanes import PATIENT, Lanes
 from acme.gateway.limits import Limits
 from acme.gateway.listening import Doors, Listening
-from acme.gateway.overload import PART, Overload
+from acme.gateway.overload import Overload
 from acme.gateway.problems import Rejected, settled
 from acme.gateway.queues import Queue
 from acme.gateway.refusals import Refusals
@@ -226,9 +226,9 @@ class Gateway:
         if recorded is not None:
             recorded.let_in = time.monotonic()
         seconds = timeout(headers, own.most) if X_REQUEST_TIMEOUT in headers else own.timeout
-        lane, overload = target.lane, self._overload
-        if (delay := lane.delay) and (delay > seconds * PART or delay > overload.wait):
-            overload.weigh(lane, seconds)
+        lane = target.lane
+        if lane.delay:
+            self._overload.weigh(lane, seconds)
         self._deadlines.limit(exchange, exchange.started, seconds)
         try:
             body = b""

@@ -83,8 +83,6 @@ class Overload:
         self.shedding = False
         """Whether more comes than the event loop can serve."""
         self._settings, self._limit = settings, settings.requests
-        self.wait = settings.wait
-        """Seconds that nobody waits longer for a store, however much time there is."""
         self._stores = [
             Store(
                 read,
@@ -121,7 +119,7 @@ class Overload:
 
     def configure(self, settings: OverloadSettings) -> None:
         """From now on."""
-        self._settings, self.wait = settings, settings.wait
+        self._settings = settings
         self._leaves.clear()
         self._bound(self._limit if self.shedding else settings.requests)
 
@@ -205,10 +203,11 @@ class Overload:
 
     def _patience(self, seconds: float) -> float:
         """How long who has so many seconds may wait for a store."""
-        return min(self.wait, seconds * PART)
+        return min(self._settings.wait, seconds * PART)
 
     def _too_long(self, lane: Lane, seconds: float) -> bool:
-        return lane.active > LEAST and lane.delay > self._patience(seconds)
+        delay = lane.delay  # compared with both that `_patience` is the least of: a `min` takes as long as all of this
+        return (delay > seconds * PART or delay > self._settings.wait) and lane.active > LEAST
 
     def _count(self, reason: str) -> None:
         self._refused += 1
